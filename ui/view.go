@@ -1,0 +1,63 @@
+package ui
+
+// PageView is what every page needs around its content.
+type PageView struct {
+	Title   string // "Users"; the browser shows "Users – HearthMQ"
+	Current string // key of the navigation entry: overview, topics, clients, users, access
+	User    string // who is looking, for people; "" before login
+	// Embedded says that Home Assistant shows the page in its panel: no log out.
+	Embedded bool
+	// Bare leaves out the navigation: login, set-up and errors before login.
+	Bare bool
+	// Full gives the content the whole width and height of the window.
+	Full bool
+	// Modules are the page's own ES modules, without folder and ".js".
+	Modules []string
+	Notices []Notice
+	Version string
+}
+
+// Notice is a message above a page's content.
+type Notice struct {
+	Kind string // success, info, warning, error
+	Text string
+}
+
+// navEntry is one line of the navigation.
+type navEntry struct{ key, path, icon, label string }
+
+func navigation() []navEntry {
+	return []navEntry{
+		{"overview", "/", "overview", "Overview"},
+		{"topics", "/topics", "topics", "Topics"},
+		{"clients", "/clients", "clients", "Clients"},
+		{"users", "/users", "users", "Users"},
+		{"access", "/access", "access", "Access"},
+	}
+}
+
+// noticeIcon is the shape that says a notice's kind to those who see no colour.
+func noticeIcon(kind string) string {
+	switch kind {
+	case "success":
+		return "check"
+	case "error", "warning":
+		return "warning"
+	}
+	return "info"
+}
+
+// noticeRole makes a screen reader speak up at once for what went wrong only.
+func noticeRole(kind string) string {
+	if kind == "error" {
+		return "alert"
+	}
+	return "status"
+}
+
+func accountLabel(v PageView) string {
+	if v.User == "" {
+		return "Menu"
+	}
+	return "Account and appearance"
+}
