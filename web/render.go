@@ -1,0 +1,108 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/a-h/templ"
+
+	"hearthmq/ui"
+)
+
+// render writes a page. It is built in memory first, so that a failure can
+// still become an error page.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
+	var b bytes.Buffer
+	if err := page.Render(r.Context(), &b); err != nil {
+		return fmt.Errorf("render page: %w", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(b.Bytes()) // the browser is gone: nobody to tell
+	}
+	return nil
+}
+
+// renderJSON writes v, for our own modules.
+func (s *Server) renderJSON(w http.ResponseWriter, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	_, _ = w.Write(b)
+	return nil
+}
+
+// redirect answers 303 to one of our own pages. It is the only way to redirect:
+// it keeps the ingress path in front. path is fixed text and numbers.
+func (s *Server) redirect(w http.ResponseWriter, r *http.Request, path string) error {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n") {
+		return fmt.Errorf("redirect to %q: not a path of ours", path)
+	}
+	w.Header().Set("Location", ui.Base(r.Context())+path)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// view fills in what every page has around its content. current is the key of
+// the navigation entry, modules are the page's own ES modules.
+func (s *Server) view(r *http.Request, title, current string, modules ...string) ui.PageView {
+	p := principalOf(r.Context())
+	v := ui.PageView{
+		Title:    title,
+		Current:  current,
+		User:     p.display,
+		Embedded: p.embedded,
+		Modules:  modules,
+		Version:  s.cfg.Version,
+	}
+	if text, ok := doneText(r.URL.Query().Get("done")); ok {
+		v.Notices = append(v.Notices, ui.Notice{Kind: "success", Text: text})
+	}
+	return v
+}
+
+// doneText maps the key in ?done= to what is said: nothing from the URL is ever shown.
+func doneText(key string) (string, bool) {
+	switch key {
+	case "user-added":
+		return "The user was added.", true
+	case "user-changed":
+		return "The user was changed. It counts from now on, also for clients that are connected.", true
+	case "user-enabled":
+		return "The user may log in again.", true
+	case "user-disabled":
+		return "The user was disabled and its clients were disconnected.", true
+	case "user-deleted":
+		return "The user was deleted and its clients were disconnected.", true
+	case "password-changed":
+		return "The password was changed. Clients with the old one were disconnected.", true
+	case "role-added":
+		return "The role was added. Give it to users on their pages.", true
+	case "role-changed":
+		return "The role was changed. It counts from now on, also for clients that are connected.", true
+	case "role-deleted":
+		return "The role was deleted.", true
+	case "disconnected":
+		return "The client was disconnected. Most devices connect again by themselves.", true
+	case "client-gone":
+		return "That client was no longer connected.", true
+	case "logged-out":
+		return "You are logged out.", true
+	case "welcome":
+		return "Your administrator account is ready. Welcome to HearthMQ.", true
+	}
+	return "", false
+}
