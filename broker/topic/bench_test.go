@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	. "hearthmq/broker/topic"
+	"hearthmq/broker/topic"
 )
 
 // population makes n filters and as many names of which each matches exactly one:
@@ -47,7 +47,7 @@ func BenchmarkMatch(b *testing.B) {
 			filters, names := population(n)
 			rand.New(rand.NewPCG(1, 1)).Shuffle(n, func(i, j int) { names[i], names[j] = names[j], names[i] })
 			before, gcBefore := heap()
-			var trie Trie[uint32]
+			var trie topic.Trie[uint32]
 			for i, f := range filters {
 				trie.Set(f, uint32(i))
 			}
@@ -69,7 +69,7 @@ func BenchmarkMatch(b *testing.B) {
 
 func BenchmarkSetDelete(b *testing.B) {
 	filters, _ := population(100_000)
-	var trie Trie[uint32]
+	var trie topic.Trie[uint32]
 	for _, f := range filters {
 		trie.Set(f, 1)
 	}
@@ -83,7 +83,7 @@ func BenchmarkSetDelete(b *testing.B) {
 
 // BenchmarkSelect is a new subscription against 100,000 retained messages.
 func BenchmarkSelect(b *testing.B) {
-	var trie Trie[uint32]
+	var trie topic.Trie[uint32]
 	_, names := population(100_000)
 	for _, n := range names {
 		trie.Set(n, 1)
@@ -116,8 +116,8 @@ func BenchmarkRemaining(b *testing.B) {
 		b.Run(filter, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				Remaining(filter, allow, deny)
-				FullyAllowed(filter, allow, deny)
+				topic.Remaining(filter, allow, deny)
+				topic.FullyAllowed(filter, allow, deny)
 			}
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	. "hearthmq/broker/topic"
+	"hearthmq/broker/topic"
 )
 
 func TestMatch(t *testing.T) {
@@ -55,11 +55,11 @@ func TestMatch(t *testing.T) {
 		{"$", "$", true},
 		{"+", "$", false},
 	} {
-		var trie, names Trie[string]
+		var trie, names topic.Trie[string]
 		trie.Set(c.filter, c.filter)
 		names.Set(c.name, c.name)
 		for by, got := range map[string]bool{
-			"Match":       Match(c.filter, c.name),
+			"Match":       topic.Match(c.filter, c.name),
 			"Trie.Match":  len(trie.MatchAppend(nil, c.name)) == 1,
 			"Trie.Select": len(selected(&names, c.filter)) == 1,
 			"the oracle":  matches(c.filter, c.name),
@@ -71,7 +71,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func selected(t *Trie[string], filter string) (names []string) {
+func selected(t *topic.Trie[string], filter string) (names []string) {
 	t.Select(filter, func(name, v string) bool { names = append(names, name); return name == v })
 	return names
 }
@@ -79,7 +79,7 @@ func selected(t *Trie[string], filter string) (names []string) {
 // All filters over small words, in one trie, against all names.
 func TestMatchBruteForce(t *testing.T) {
 	filters, names := allFilters(4, "a", "", "$x"), allNames(3, "a", "", "$x")
-	var byFilter, byName Trie[string]
+	var byFilter, byName topic.Trie[string]
 	for _, f := range filters {
 		byFilter.Set(f, f)
 	}
@@ -92,7 +92,7 @@ func TestMatchBruteForce(t *testing.T) {
 			if matches(f, n) {
 				want = append(want, f)
 			}
-			if Match(f, n) != matches(f, n) {
+			if topic.Match(f, n) != matches(f, n) {
 				t.Fatalf("Match(%q, %q) = %v", f, n, !matches(f, n))
 			}
 		}
@@ -124,36 +124,36 @@ func FuzzMatch(f *testing.F) {
 	f.Add("+/+", "/finance", "/+")
 	f.Add("a//+", "a//", "#")
 	f.Fuzz(func(t *testing.T, filter, name, other string) {
-		got := Match(filter, name) // no panic, whatever it is
-		if HasWildcard(filter) != strings.ContainsAny(filter, "+#") && ValidFilter(filter) == nil {
+		got := topic.Match(filter, name) // no panic, whatever it is
+		if topic.HasWildcard(filter) != strings.ContainsAny(filter, "+#") && topic.ValidFilter(filter) == nil {
 			t.Fatalf("HasWildcard(%q)", filter)
 		}
-		if ValidName(name) != nil {
+		if topic.ValidName(name) != nil {
 			return
 		}
-		var trie, names Trie[string]
+		var trie, names topic.Trie[string]
 		names.Set(name, name)
 		want := 0
 		for _, f := range []string{filter, other} {
-			if _, twice := trie.Get(f); twice || ValidFilter(f) != nil {
+			if _, twice := trie.Get(f); twice || topic.ValidFilter(f) != nil {
 				continue
 			}
 			trie.Set(f, f)
 			if matches(f, name) {
 				want++
 			}
-			if Match(f, name) != matches(f, name) || (len(selected(&names, f)) == 1) != matches(f, name) {
+			if topic.Match(f, name) != matches(f, name) || (len(selected(&names, f)) == 1) != matches(f, name) {
 				t.Fatalf("filter %q, name %q: the oracle says %v", f, name, matches(f, name))
 			}
 		}
 		if n := len(trie.MatchAppend(nil, name)); n != want {
 			t.Fatalf("filters %q, %q, name %q: %d match, want %d (%v)", filter, other, name, n, want, got)
 		}
-		if ValidFilter(filter) == nil && ValidFilter(other) == nil {
-			if matches(filter, name) && matches(other, name) && !Overlaps(filter, other) {
+		if topic.ValidFilter(filter) == nil && topic.ValidFilter(other) == nil {
+			if matches(filter, name) && matches(other, name) && !topic.Overlaps(filter, other) {
 				t.Fatalf("Overlaps(%q, %q) denies %q", filter, other, name)
 			}
-			if matches(filter, name) && !matches(other, name) && Covers(other, filter) {
+			if matches(filter, name) && !matches(other, name) && topic.Covers(other, filter) {
 				t.Fatalf("Covers(%q, %q) in spite of %q", other, filter, name)
 			}
 		}
@@ -161,24 +161,24 @@ func FuzzMatch(f *testing.F) {
 }
 
 func TestMatchDoesNotAllocate(t *testing.T) {
-	deep := strings.Repeat("a/", MaxLevels-1) + "a"
-	var trie Trie[int]
-	for i, f := range []string{"#", "+/b/c", "a/b/c", "a/#", strings.Repeat("+/", MaxLevels-1) + "+", deep} {
+	deep := strings.Repeat("a/", topic.MaxLevels-1) + "a"
+	var trie topic.Trie[int]
+	for i, f := range []string{"#", "+/b/c", "a/b/c", "a/#", strings.Repeat("+/", topic.MaxLevels-1) + "+", deep} {
 		trie.Set(f, i)
 	}
 	dst := make([]int, 0, 8)
 	total := 0
 	for what, f := range map[string]func(){
-		"Match":            func() { Match("a/+/#", "a/b/c") },
+		"Match":            func() { topic.Match("a/+/#", "a/b/c") },
 		"Trie.Match":       func() { trie.Match("a/b/c", func(v int) bool { total += v; return true }) },
 		"Trie.MatchAppend": func() { dst = trie.MatchAppend(dst[:0], "a/b/c") },
 		"128 levels":       func() { dst = trie.MatchAppend(dst[:0], deep) },
 		"Get":              func() { trie.Get(deep) },
 		"Select":           func() { trie.Select("+/b/#", func(string, int) bool { total++; return true }) },
-		"ValidName":        func() { _ = ValidName(deep) },
-		"ValidFilter":      func() { _ = ValidFilter("a/+/#") },
-		"Covers":           func() { Covers("a/#", deep) },
-		"Overlaps":         func() { Overlaps("+/#", deep) },
+		"ValidName":        func() { _ = topic.ValidName(deep) },
+		"ValidFilter":      func() { _ = topic.ValidFilter("a/+/#") },
+		"Covers":           func() { topic.Covers("a/#", deep) },
+		"Overlaps":         func() { topic.Overlaps("+/#", deep) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
 			t.Errorf("%s: %v allocations", what, n)
@@ -192,16 +192,16 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 // What a client can send in one packet must neither take long nor much stack, also
 // where nobody has called ValidName before.
 func TestDeepNames(t *testing.T) { // case P7, CVE-2019-11779
-	slashes := strings.Repeat("/", MaxBytes)
+	slashes := strings.Repeat("/", topic.MaxBytes)
 	plus := strings.Repeat("+/", 32766) + "+"
-	if ValidName(slashes) == nil || ValidFilter(plus) == nil || ValidFilter(slashes) == nil {
+	if topic.ValidName(slashes) == nil || topic.ValidFilter(plus) == nil || topic.ValidFilter(slashes) == nil {
 		t.Error("accepted")
 	}
-	if err := ValidFilter(strings.Repeat("+/", MaxLevels-1) + "#"); err != nil {
+	if err := topic.ValidFilter(strings.Repeat("+/", topic.MaxLevels-1) + "#"); err != nil {
 		t.Error(err)
 	}
 	start := time.Now()
-	var trie Trie[string]
+	var trie topic.Trie[string]
 	for _, key := range []string{slashes, plus, strings.Repeat("/", 32766), plus + "/#", "#"} {
 		trie.Set(key, key)
 	}
@@ -211,13 +211,13 @@ func TestDeepNames(t *testing.T) { // case P7, CVE-2019-11779
 	if n := len(trie.MatchAppend(nil, strings.Repeat("/", 32766))); n != 4 {
 		t.Errorf("%d filters match 32,766 slashes, want 4", n)
 	}
-	if !Match(plus+"/#", slashes) || Match(plus, slashes) || !Covers(plus+"/#", slashes) || !Overlaps(plus, slashes[:32766]) {
+	if !topic.Match(plus+"/#", slashes) || topic.Match(plus, slashes) || !topic.Covers(plus+"/#", slashes) || !topic.Overlaps(plus, slashes[:32766]) {
 		t.Error("deep filters compare wrongly")
 	}
 	if got := selected(&trie, strings.Repeat("+/", 32766)+"#"); len(got) != 2 {
 		t.Errorf("%d names selected, want 2", len(got))
 	}
-	Remaining("#", []string{slashes, plus}, []string{plus + "/#"})
+	topic.Remaining("#", []string{slashes, plus}, []string{plus + "/#"})
 	for _, key := range []string{slashes, plus, strings.Repeat("/", 32766), plus + "/#", "#"} {
 		if _, ok := trie.Delete(key); !ok {
 			t.Error("not found")
@@ -229,8 +229,8 @@ func TestDeepNames(t *testing.T) { // case P7, CVE-2019-11779
 }
 
 // bomb is 10,000 filters that all match one name of 14 levels.
-func bomb() *Trie[int] {
-	var trie Trie[int]
+func bomb() *topic.Trie[int] {
+	var trie topic.Trie[int]
 	for i := 0; trie.Len() < 10_000; i++ {
 		var levels []string
 		for bit := range 14 {
@@ -264,7 +264,7 @@ func TestSubscriptionBomb(t *testing.T) { // case R10
 }
 
 func ExampleTrie_Match() {
-	var subscriptions Trie[string]
+	var subscriptions topic.Trie[string]
 	subscriptions.Set("home/+/light", "Ann")
 	subscriptions.Set("home/#", "Ben")
 	subscriptions.Set("garden/#", "Cleo")

@@ -38,7 +38,7 @@ func ValidName(name string) error {
 	if err := validText("topic name", name); err != nil {
 		return err
 	}
-	if i := strings.IndexAny(name, "+#"); i >= 0 { // [MQTT-3.3.2-2] [MQTT-4.7.1-1]
+	if i := strings.IndexAny(name, "+#"); i >= 0 { // [MQTT-3.3.2-2] [MQTT-4.7.0-1]
 		return fmt.Errorf("topic name %w (%q at byte %d)", ErrWildcard, name[i], i)
 	}
 	return nil

@@ -6,32 +6,32 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	. "hearthmq/broker/topic"
+	"hearthmq/broker/topic"
 )
 
 func TestValidName(t *testing.T) {
 	for name, want := range map[string]error{
-		"a":                              nil,
-		"/":                              nil,
-		"a//b":                           nil,
-		"$SYS/x":                         nil,
-		"Küche/Licht 1/\U0001F4A1":       nil,
-		"\uFEFFa":                        nil, // [MQTT-1.5.4-3]: kept, not stripped
-		strings.Repeat("x", MaxBytes):    nil,
-		strings.Repeat("/", MaxLevels-1): nil,
-		"":                               ErrEmpty,    // [MQTT-4.7.3-1]
-		"a/+":                            ErrWildcard, // case P10
-		"a/#":                            ErrWildcard,
-		"a+b":                            ErrWildcard,
-		"a\x00":                          ErrNUL,
-		"\xff":                           ErrNotUTF8,
-		"a/\xed\xa0\x80":                 ErrNotUTF8, // a surrogate
-		"\xc0\xaf":                       ErrNotUTF8, // an overlong '/'
-		strings.Repeat("x", MaxBytes+1):  ErrTooLong,
-		strings.Repeat("/", MaxLevels):   ErrTooDeep,
-		strings.Repeat("/", MaxBytes):    ErrTooDeep, // case P7
+		"a":                                    nil,
+		"/":                                    nil,
+		"a//b":                                 nil,
+		"$SYS/x":                               nil,
+		"Küche/Licht 1/\U0001F4A1":             nil,
+		"\uFEFFa":                              nil, // [MQTT-1.5.4-3]: kept, not stripped
+		strings.Repeat("x", topic.MaxBytes):    nil,
+		strings.Repeat("/", topic.MaxLevels-1): nil,
+		"":                                     topic.ErrEmpty,    // [MQTT-4.7.3-1]
+		"a/+":                                  topic.ErrWildcard, // case P10
+		"a/#":                                  topic.ErrWildcard,
+		"a+b":                                  topic.ErrWildcard,
+		"a\x00":                                topic.ErrNUL,
+		"\xff":                                 topic.ErrNotUTF8,
+		"a/\xed\xa0\x80":                       topic.ErrNotUTF8, // a surrogate
+		"\xc0\xaf":                             topic.ErrNotUTF8, // an overlong '/'
+		strings.Repeat("x", topic.MaxBytes+1):  topic.ErrTooLong,
+		strings.Repeat("/", topic.MaxLevels):   topic.ErrTooDeep,
+		strings.Repeat("/", topic.MaxBytes):    topic.ErrTooDeep, // case P7
 	} {
-		if err := ValidName(name); !errors.Is(err, want) || err != nil && !strings.HasPrefix(err.Error(), "topic name ") {
+		if err := topic.ValidName(name); !errors.Is(err, want) || err != nil && !strings.HasPrefix(err.Error(), "topic name ") {
 			t.Errorf("ValidName(%.20q…) = %v, want %v", name, err, want)
 		}
 	}
@@ -41,26 +41,26 @@ func TestValidFilter(t *testing.T) { // case P10
 	for filter, want := range map[string]error{
 		"a": nil, "#": nil, "+": nil, "/": nil, "+/": nil, "/+": nil, "/#": nil, "a//+": nil,
 		"+/tennis/#": nil, "a/+/b/+/#": nil, "$SYS/#": nil, "$share": nil,
-		strings.Repeat("+/", MaxLevels-1) + "#": nil,
-		"":                                      ErrEmpty,
-		"a/#/b":                                 ErrMultiEnd,
-		"#/":                                    ErrMultiEnd,
-		"##":                                    ErrNotAlone,
-		"#a":                                    ErrNotAlone,
-		"a#":                                    ErrNotAlone,
-		"a/b#":                                  ErrNotAlone,
-		"a+":                                    ErrNotAlone,
-		"+a/":                                   ErrNotAlone,
-		"sport+":                                ErrNotAlone,
-		"a/++":                                  ErrNotAlone,
-		"a/+#":                                  ErrNotAlone,
-		"a\x00/#":                               ErrNUL,
-		"\xc3/#":                                ErrNotUTF8,
-		strings.Repeat("+/", MaxLevels) + "#":   ErrTooDeep,
-		strings.Repeat("+/", 32766) + "+":       ErrTooDeep, // case P7
-		strings.Repeat("x", MaxBytes) + "/#":    ErrTooLong,
+		strings.Repeat("+/", topic.MaxLevels-1) + "#": nil,
+		"":        topic.ErrEmpty,
+		"a/#/b":   topic.ErrMultiEnd,
+		"#/":      topic.ErrMultiEnd,
+		"##":      topic.ErrNotAlone,
+		"#a":      topic.ErrNotAlone,
+		"a#":      topic.ErrNotAlone,
+		"a/b#":    topic.ErrNotAlone,
+		"a+":      topic.ErrNotAlone,
+		"+a/":     topic.ErrNotAlone,
+		"sport+":  topic.ErrNotAlone,
+		"a/++":    topic.ErrNotAlone,
+		"a/+#":    topic.ErrNotAlone,
+		"a\x00/#": topic.ErrNUL,
+		"\xc3/#":  topic.ErrNotUTF8,
+		strings.Repeat("+/", topic.MaxLevels) + "#": topic.ErrTooDeep,
+		strings.Repeat("+/", 32766) + "+":           topic.ErrTooDeep, // case P7
+		strings.Repeat("x", topic.MaxBytes) + "/#":  topic.ErrTooLong,
 	} {
-		if err := ValidFilter(filter); !errors.Is(err, want) || err != nil && !strings.HasPrefix(err.Error(), "topic filter ") {
+		if err := topic.ValidFilter(filter); !errors.Is(err, want) || err != nil && !strings.HasPrefix(err.Error(), "topic filter ") {
 			t.Errorf("ValidFilter(%.20q…) = %v, want %v", filter, err, want)
 		}
 	}
@@ -82,16 +82,16 @@ func TestParseShare(t *testing.T) { // case P10
 		{"$share/g/a/+/#", "g", "a/+/#", true, nil},
 		{"$share/g/$share/h/a", "g", "$share/h/a", true, nil},
 		{"$share/$x/#", "$x", "#", true, nil},
-		{"$share", "", "", true, ErrShareName},
-		{"$share/", "", "", true, ErrShareName},
-		{"$share//x", "", "", true, ErrShareName},
-		{"$share/g#/x", "", "", true, ErrShareName},
-		{"$share/+/x", "", "", true, ErrShareName},
-		{"$share/#", "", "", true, ErrShareName},
-		{"$share/g", "", "", true, ErrShareBare},
-		{"$share/g/", "", "", true, ErrShareBare},
+		{"$share", "", "", true, topic.ErrShareName},
+		{"$share/", "", "", true, topic.ErrShareName},
+		{"$share//x", "", "", true, topic.ErrShareName},
+		{"$share/g#/x", "", "", true, topic.ErrShareName},
+		{"$share/+/x", "", "", true, topic.ErrShareName},
+		{"$share/#", "", "", true, topic.ErrShareName},
+		{"$share/g", "", "", true, topic.ErrShareBare},
+		{"$share/g/", "", "", true, topic.ErrShareBare},
 	} {
-		share, filter, ok, err := ParseShare(c.in)
+		share, filter, ok, err := topic.ParseShare(c.in)
 		if share != c.share || filter != c.filter || ok != c.ok || !errors.Is(err, c.err) || (err != nil) != (c.err != nil) {
 			t.Errorf("ParseShare(%q) = %q, %q, %v, %v", c.in, share, filter, ok, err)
 		}
@@ -103,7 +103,7 @@ func FuzzShare(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		share, filter, ok, err := ParseShare(s)
+		share, filter, ok, err := topic.ParseShare(s)
 		shared := s == "$share" || strings.HasPrefix(s, "$share/")
 		switch {
 		case ok != shared:
@@ -115,7 +115,7 @@ func FuzzShare(f *testing.F) {
 		case err != nil && (share != "" || filter != ""):
 			t.Fatalf("ParseShare(%q) = %q, %q with %v", s, share, filter, err)
 		}
-		if ValidName(s) == nil && (ValidFilter(s) != nil || !utf8.ValidString(s) || HasWildcard(s)) {
+		if topic.ValidName(s) == nil && (topic.ValidFilter(s) != nil || !utf8.ValidString(s) || topic.HasWildcard(s)) {
 			t.Fatalf("%q is a name but no filter", s)
 		}
 	})

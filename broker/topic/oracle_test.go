@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	. "hearthmq/broker/topic"
+	"hearthmq/broker/topic"
 )
 
 // matches is the specification's section 4.7 in the plainest words, the judge of
@@ -46,9 +46,9 @@ func words(depth int, alphabet ...string) []string {
 // allFilters lists the filters among the words; allNames the names, with the text
 // "other" that no filter asks for, one level deeper.
 func allFilters(depth int, alphabet ...string) []string {
-	return slices.DeleteFunc(words(depth, append(alphabet, "+", "#")...), func(s string) bool { return ValidFilter(s) != nil })
+	return slices.DeleteFunc(words(depth, append(alphabet, "+", "#")...), func(s string) bool { return topic.ValidFilter(s) != nil })
 }
 
 func allNames(depth int, alphabet ...string) []string {
-	return slices.DeleteFunc(words(depth+1, append(alphabet, "other")...), func(s string) bool { return ValidName(s) != nil })
+	return slices.DeleteFunc(words(depth+1, append(alphabet, "other")...), func(s string) bool { return topic.ValidName(s) != nil })
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	. "hearthmq/broker/topic"
+	"hearthmq/broker/topic"
 )
 
 // set is the bits of the names that a filter matches.
@@ -32,7 +32,7 @@ func (s set) or(o set) set {
 	return r
 }
 
-// any reports whether f holds for some word of the three sets.
+// anyBit reports whether f leaves a bit in some word of the three sets.
 func anyBit(a, b, c set, f func(a, b, c uint64) uint64) bool {
 	for i := range a {
 		if f(a[i], b[i], c[i]) != 0 {
@@ -56,11 +56,11 @@ func TestCoversOverlapsBruteForce(t *testing.T) { // case A4
 		for i, a := range filters {
 			for j, b := range filters {
 				covers := !anyBit(sets[i], sets[j], sets[j], func(a, b, _ uint64) uint64 { return b &^ a })
-				if got := Covers(a, b); got != covers {
+				if got := topic.Covers(a, b); got != covers {
 					t.Fatalf("Covers(%q, %q) = %v", a, b, got)
 				}
 				overlaps := anyBit(sets[i], sets[j], sets[j], func(a, b, _ uint64) uint64 { return a & b })
-				if got := Overlaps(a, b); got != overlaps {
+				if got := topic.Overlaps(a, b); got != overlaps {
 					t.Fatalf("Overlaps(%q, %q) = %v", a, b, got)
 				}
 			}
@@ -73,11 +73,11 @@ func TestCoversOverlapsBruteForce(t *testing.T) { // case A4
 func checkRules(t *testing.T, filter string, allow, deny []string, f, a, d set) {
 	t.Helper()
 	want := anyBit(f, a, d, func(f, a, d uint64) uint64 { return f & a &^ d })
-	if got, exact := Remaining(filter, allow, deny); got != want || !exact {
+	if got, exact := topic.Remaining(filter, allow, deny); got != want || !exact {
 		t.Fatalf("Remaining(%q, %q, %q) = %v, %v", filter, allow, deny, got, exact)
 	}
 	want = !anyBit(f, a, d, func(f, a, d uint64) uint64 { return f &^ (a &^ d) })
-	if got, exact := FullyAllowed(filter, allow, deny); got != want || !exact {
+	if got, exact := topic.FullyAllowed(filter, allow, deny); got != want || !exact {
 		t.Fatalf("FullyAllowed(%q, %q, %q) = %v, %v", filter, allow, deny, got, exact)
 	}
 }
@@ -129,6 +129,7 @@ func TestRulesBruteForce(t *testing.T) { // case A4
 }
 
 func TestRules(t *testing.T) {
+	deep := strings.Repeat("a/", topic.MaxLevels-2) + "a"
 	for _, c := range []struct {
 		name, filter string
 		allow, deny  []string
@@ -149,15 +150,18 @@ func TestRules(t *testing.T) {
 		{"everything is not $SYS", "#", []string{"#"}, []string{"$SYS/#"}, true, true},
 		{"the empty name is none", "/#", []string{"/+/#"}, nil, true, true},
 		{"the empty name is none, denied", "/#", []string{"/#"}, []string{"/+/#"}, false, false},
+		{"a rule with NUL matches nothing", "#", []string{"a\x00/#"}, nil, false, false},
+		{"no name is deeper than MaxLevels", deep + "/#", []string{deep + "/#"}, []string{deep, deep + "/+"}, false, false},
+		{"as deep as MaxLevels", deep + "/#", []string{deep, deep + "/+"}, nil, true, true},
 		{"malformed filter", "a/#/b", []string{"#"}, nil, false, true},
 		{"malformed rules", "#", []string{"a+", "#/a"}, []string{"b#"}, false, false},
 		{"malformed deny", "a", []string{"a"}, []string{"a#"}, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got, exact := Remaining(c.filter, c.allow, c.deny); got != c.remains || !exact {
+			if got, exact := topic.Remaining(c.filter, c.allow, c.deny); got != c.remains || !exact {
 				t.Errorf("Remaining = %v, %v", got, exact)
 			}
-			if got, exact := FullyAllowed(c.filter, c.allow, c.deny); got != c.all || !exact {
+			if got, exact := topic.FullyAllowed(c.filter, c.allow, c.deny); got != c.all || !exact {
 				t.Errorf("FullyAllowed = %v, %v", got, exact)
 			}
 		})
@@ -174,10 +178,10 @@ func TestRulesGiveUp(t *testing.T) {
 		deny = append(deny, strings.Join(levels[:60+i%3], "/")+fmt.Sprintf("/%d/#", i))
 	}
 	start := time.Now()
-	if remains, exact := Remaining("+/#", []string{strings.Repeat("+/", 100) + "x"}, deny); !remains || exact {
+	if remains, exact := topic.Remaining("+/#", []string{strings.Repeat("+/", 100) + "x"}, deny); !remains || exact {
 		t.Errorf("Remaining = %v, %v", remains, exact)
 	}
-	if all, exact := FullyAllowed(strings.Repeat("+/", 70)+"x", []string{"#"}, deny); all || exact {
+	if all, exact := topic.FullyAllowed(strings.Repeat("+/", 70)+"x", []string{"#"}, deny); all || exact {
 		t.Errorf("FullyAllowed = %v, %v", all, exact)
 	}
 	if d := time.Since(start); d > 5*time.Second {
@@ -193,11 +197,11 @@ func TestManyRules(t *testing.T) {
 		deny = append(deny, fmt.Sprintf("room%d/#", i), fmt.Sprintf("home/device%d/#", i))
 	}
 	start := time.Now()
-	if remains, exact := Remaining("#", allow, deny); remains || !exact {
+	if remains, exact := topic.Remaining("#", allow, deny); remains || !exact {
 		t.Errorf("Remaining = %v, %v", remains, exact)
 	}
 	t.Logf("10,000 rules each way in %v", time.Since(start))
-	if remains, exact := Remaining("#", allow, deny[1:]); !remains || !exact {
+	if remains, exact := topic.Remaining("#", allow, deny[1:]); !remains || !exact {
 		t.Errorf("one deny less: Remaining = %v, %v", remains, exact)
 	}
 }
@@ -227,7 +231,7 @@ func TestSubstitute(t *testing.T) { // case A1
 		{"a/%c", "u", "x\x00", "", false},
 		{"a/b", "#", "+", "a/b", true},
 	} {
-		got, ok := Substitute(c.filter, c.user, c.client)
+		got, ok := topic.Substitute(c.filter, c.user, c.client)
 		if ok != c.ok || got != c.want {
 			t.Errorf("Substitute(%q, %q, %q) = %q, %v", c.filter, c.user, c.client, got, ok)
 		}

@@ -48,7 +48,7 @@ func (st state) has(r role) bool {
 // rest reports whether a part of the role matches whatever follows.
 func (st state) rest(r role) bool { return slices.Contains(st, part{r, "#"}) }
 
-// key tells states apart. NUL is in no well-formed filter.
+// key tells states apart; run lets no NUL in.
 func (st state) key() string {
 	var b strings.Builder
 	for _, p := range st {
@@ -72,16 +72,15 @@ func (s *search) run(filter string, allow, deny []string) (found, exact bool) {
 		return false, true
 	}
 	start := state{{asks, filter}}
-	for _, f := range allow {
-		if Overlaps(f, filter) {
-			start = append(start, part{allows, f})
+	add := func(r role, rules []string) {
+		for _, f := range rules {
+			if strings.IndexByte(f, 0) < 0 && Overlaps(f, filter) {
+				start = append(start, part{r, f})
+			}
 		}
 	}
-	for _, f := range deny {
-		if Overlaps(f, filter) {
-			start = append(start, part{denies, f})
-		}
-	}
+	add(allows, allow)
+	add(denies, deny)
 	states := []state{start}
 	for depth := 0; depth < MaxLevels && len(states) > 0; depth++ {
 		var next []state

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -230,6 +231,28 @@ func TestTrieStops(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Readers share a read lock, so the race detector must see no write in them.
+func TestTrieReadersTogether(t *testing.T) {
+	var trie Trie[int]
+	for i, k := range []string{"a/b", "a/+", "#", "a/#", "c"} {
+		trie.Set(k, i)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				if n := len(trie.MatchAppend(nil, "a/b")); n != 4 {
+					t.Errorf("%d match", n)
+				}
+				trie.Select("+/#", func(string, int) bool { return true })
+				trie.All(func(string, int) bool { return true })
+				trie.Get("c")
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestTrieZeroValue(t *testing.T) {
