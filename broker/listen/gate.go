@@ -1,0 +1,115 @@
+package listen
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+// outlet is a net.Listener that is fed with connections.
+type outlet struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{} // closed with the port
+	close func() error
+}
+
+// Accept implements net.Listener.
+func (o *outlet) Accept() (net.Conn, error) {
+	select {
+	case c := <-o.conns:
+		return c, nil
+	case <-o.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Addr implements net.Listener.
+func (o *outlet) Addr() net.Addr { return o.addr }
+
+// Close implements net.Listener.
+func (o *outlet) Close() error { return o.close() }
+
+// give hands c to Accept, or closes it when nobody will come for it any more.
+func (o *outlet) give(c net.Conn) {
+	select {
+	case o.conns <- c:
+	case <-o.done:
+		c.Close()
+	}
+}
+
+// gate accepts connections, lets route look at the first bytes of each on a
+// goroutine of its own, and hands them to outlets. Its accept loop ends when
+// the listener is closed, a connection's goroutine after handshakeTimeout at most.
+type gate struct {
+	ln    net.Listener
+	slots chan struct{} // a token for each connection that is being looked at
+	done  chan struct{}
+	stop  func() error
+}
+
+func newGate(ln net.Listener) *gate {
+	g := &gate{ln: ln, slots: make(chan struct{}, maxHandshakes), done: make(chan struct{})}
+	g.stop = sync.OnceValue(func() error {
+		close(g.done)
+		return ln.Close()
+	})
+	return g
+}
+
+func (g *gate) outlet() *outlet {
+	return &outlet{addr: g.ln.Addr(), conns: make(chan net.Conn), done: g.done, close: g.stop}
+}
+
+// run accepts until the listener fails. route returns the outlet for a
+// connection and what to hand out; a nil outlet closes it.
+func (g *gate) run(route func(net.Conn) (*outlet, net.Conn)) {
+	var backoff time.Duration
+	for {
+		c, err := g.ln.Accept()
+		if err != nil {
+			if ne, ok := err.(interface{ Temporary() bool }); ok && ne.Temporary() && g.wait(&backoff) {
+				continue
+			}
+			_ = g.stop() // the error of Accept is the one that counts, and Accept of the outlets tells of it
+			return
+		}
+		backoff = 0
+		select {
+		case g.slots <- struct{}{}:
+		default:
+			c.Close()
+			continue
+		}
+		go g.look(c, route)
+	}
+}
+
+func (g *gate) look(c net.Conn, route func(net.Conn) (*outlet, net.Conn)) {
+	// An absolute end: bytes that drip in don't move it (case R2).
+	if c.SetDeadline(time.Now().Add(handshakeTimeout)) != nil {
+		c.Close()
+		<-g.slots
+		return
+	}
+	to, conn := route(c)
+	<-g.slots
+	if to == nil || c.SetDeadline(time.Time{}) != nil {
+		c.Close()
+		return
+	}
+	to.give(conn)
+}
+
+// wait pauses after an error that may pass, such as too many open files, and
+// reports whether the gate is still open.
+func (g *gate) wait(backoff *time.Duration) bool {
+	*backoff = min(max(2**backoff, 5*time.Millisecond), time.Second)
+	select {
+	case <-time.After(*backoff):
+		return true
+	case <-g.done:
+		return false
+	}
+}

@@ -1,0 +1,155 @@
+package listen
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// The PROXY protocol, versions 1 and 2, as HAProxy's proxy-protocol.txt has it:
+// a reverse proxy names the client's address ahead of the client's own bytes.
+
+const (
+	proxyV1Start = "PROXY "
+	proxyV1Max   = 107 // bytes, CRLF included
+	proxyV2Start = "\r\n\r\n\x00\r\nQUIT\n"
+	proxyV2Head  = 16  // bytes before the addresses
+	proxyV2Max   = 536 // bytes of addresses and TLVs that are taken
+)
+
+var errNoProxyHeader = errors.New("no PROXY protocol header")
+
+// behindProxies reads the header off connections from the given networks, where
+// it is required. All other connections pass as they are.
+func behindProxies(ln net.Listener, networks []netip.Prefix, log *slog.Logger) net.Listener {
+	g := newGate(ln)
+	out := g.outlet()
+	go g.run(func(c net.Conn) (*outlet, net.Conn) {
+		if !contains(networks, c.RemoteAddr()) {
+			return out, c
+		}
+		remote, rest, err := readProxyHeader(c)
+		if err != nil {
+			log.Warn("A proxy's connection was closed", "remote", c.RemoteAddr().String(), "err", err)
+			return nil, nil
+		}
+		conn := &prefixed{replayed: replayed{Conn: c, rest: rest}}
+		if remote.IsValid() {
+			conn.remote = net.TCPAddrFromAddrPort(remote)
+		}
+		return out, conn
+	})
+	return out
+}
+
+func contains(networks []netip.Prefix, addr net.Addr) bool {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	ip := tcp.AddrPort().Addr().Unmap()
+	for _, n := range networks {
+		if n.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// readProxyHeader reads one header. remote is not valid when the proxy speaks
+// for itself (a health check). rest are the client's bytes that came along.
+func readProxyHeader(c net.Conn) (remote netip.AddrPort, rest []byte, err error) {
+	buf := make([]byte, 0, proxyV2Head+proxyV2Max)
+	for {
+		var size int
+		remote, size, err = parseProxyHeader(buf)
+		if err != nil {
+			return netip.AddrPort{}, nil, err
+		}
+		if size > 0 {
+			return remote, buf[size:], nil
+		}
+		n, err := c.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if n == 0 && err != nil {
+			return netip.AddrPort{}, nil, fmt.Errorf("read PROXY header: %w", err)
+		}
+	}
+}
+
+// parseProxyHeader returns the size of the header at the start of b, 0 while
+// it is incomplete.
+func parseProxyHeader(b []byte) (remote netip.AddrPort, size int, err error) {
+	switch {
+	case startsLike(b, proxyV2Start):
+		return parseProxyV2(b)
+	case startsLike(b, proxyV1Start):
+		return parseProxyV1(b)
+	}
+	return netip.AddrPort{}, 0, errNoProxyHeader
+}
+
+// startsLike reports whether b begins with start, as far as b goes.
+func startsLike(b []byte, start string) bool {
+	n := min(len(b), len(start))
+	return string(b[:n]) == start[:n]
+}
+
+func parseProxyV1(b []byte) (netip.AddrPort, int, error) {
+	line, _, found := bytes.Cut(b[:min(len(b), proxyV1Max)], []byte("\r\n"))
+	if !found {
+		if len(b) >= proxyV1Max {
+			return netip.AddrPort{}, 0, errors.New("PROXY header without an end")
+		}
+		return netip.AddrPort{}, 0, nil
+	}
+	size := len(line) + 2
+	f := strings.Split(string(line), " ")
+	switch {
+	case len(f) >= 2 && f[1] == "UNKNOWN":
+		return netip.AddrPort{}, size, nil
+	case len(f) == 6 && (f[1] == "TCP4" || f[1] == "TCP6"):
+		remote, err := netip.ParseAddrPort(net.JoinHostPort(f[2], f[4]))
+		if err != nil {
+			return netip.AddrPort{}, 0, fmt.Errorf("PROXY header: %w", err)
+		}
+		return remote, size, nil
+	}
+	return netip.AddrPort{}, 0, errors.New("PROXY header not understood")
+}
+
+func parseProxyV2(b []byte) (netip.AddrPort, int, error) {
+	if len(b) < proxyV2Head {
+		return netip.AddrPort{}, 0, nil
+	}
+	version, command, family := b[12]>>4, b[12]&0xF, b[13]
+	length := int(binary.BigEndian.Uint16(b[14:]))
+	if version != 2 || command > 1 {
+		return netip.AddrPort{}, 0, errors.New("PROXY header of an unknown version")
+	}
+	if length > proxyV2Max {
+		return netip.AddrPort{}, 0, fmt.Errorf("PROXY header of %d bytes", length)
+	}
+	size := proxyV2Head + length
+	if len(b) < size {
+		return netip.AddrPort{}, 0, nil
+	}
+	body := b[proxyV2Head:size]
+	local := command == 0
+	switch {
+	case local:
+		return netip.AddrPort{}, size, nil
+	case family == 0x11 && length >= 12: // TCP over IPv4: two addresses, two ports
+		ip := netip.AddrFrom4([4]byte(body[:4]))
+		return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(body[8:])), size, nil
+	case family == 0x21 && length >= 36: // TCP over IPv6
+		ip := netip.AddrFrom16([16]byte(body[:16]))
+		return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(body[32:])), size, nil
+	}
+	return netip.AddrPort{}, size, nil
+}

@@ -1,0 +1,118 @@
+package listen
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipes is a net.Listener over net.Pipe, which keeps a bubble's time.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func (p *pipes) dial() net.Conn {
+	a, b := net.Pipe()
+	p.conns <- b
+	return a
+}
+
+// drip sends s at one byte in four seconds and returns when the other end closed.
+func drip(c net.Conn, s string) time.Duration {
+	start := time.Now()
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := range len(s) {
+			if _, err := c.Write([]byte{s[i]}); err != nil {
+				return
+			}
+			<-time.After(4 * time.Second)
+		}
+	})
+	_, _ = io.Copy(io.Discard, c) // ends with the connection, however it ends
+	took := time.Since(start)
+	writer.Wait()
+	return took
+}
+
+// case R2: an absolute deadline, not one for each read.
+func TestSlowClients(t *testing.T) {
+	ca := newAuthority(t)
+	files := ca.files(t)
+	keys, err := loadCertificates(files, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hello = "\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03"
+	for _, tt := range []struct {
+		name, bytes string
+		open        func(net.Listener) net.Listener
+	}{
+		{"HTTP upgrade", "GET / HTTP/1.1\r\n", func(ln net.Listener) net.Listener {
+			return newWebSocketListener(ln, Config{Log: testLog(t)})
+		}},
+		{"TLS ClientHello before an HTTP upgrade", hello, func(ln net.Listener) net.Listener {
+			return newWebSocketListener(&tlsListener{ln, keys.config}, Config{Log: testLog(t)})
+		}},
+		{"first bytes on a shared port", "GET ", func(ln net.Listener) net.Listener {
+			mqtt, _ := share(ln, testLog(t))
+			return mqtt
+		}},
+		{"TLS ClientHello on a shared port", hello, func(ln net.Listener) net.Listener {
+			mqtt, _ := share(&tlsListener{ln, keys.config}, testLog(t))
+			return mqtt
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				in := newPipes()
+				ln := tt.open(in)
+				defer ln.Close()
+				c := in.dial()
+				defer c.Close()
+				if took := drip(c, tt.bytes); took != handshakeTimeout {
+					t.Errorf("closed after %v, want %v", took, handshakeTimeout)
+				}
+			})
+		})
+	}
+}
+
+// A WebSocket that made its handshake in time stays open.
+func TestHandshakeTimerStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newPipes()
+		ln := newWebSocketListener(in, Config{Log: testLog(t)})
+		defer ln.Close()
+		c := in.dial()
+		defer c.Close()
+		upgrade(t, c, mqttProtocol)
+		s, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		<-time.After(time.Hour)
+		go func() { _, _ = io.WriteString(c, frame(fin|binaryFrame, "x")) }()
+		receive(t, s, "x")
+	})
+}

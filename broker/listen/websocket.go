@@ -1,0 +1,144 @@
+package listen
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// maxHandshakeBytes bounds the request line and headers of a WebSocket handshake.
+const maxHandshakeBytes = 8 << 10
+
+// webSocketListener upgrades the connections of a listener, at any path, and
+// hands out those that speak MQTT. Its goroutines are net/http's: one until
+// the socket closes, one for each handshake of at most handshakeTimeout.
+type webSocketListener struct {
+	*outlet
+	server   *http.Server
+	upgrader websocket.Upgrader
+	limit    int64
+	pending  atomic.Int64 // connections in their handshake
+	log      *slog.Logger // names the listener
+}
+
+// subprotocols are the names that a client may offer [MQTT-6.0.0-3]; the second
+// is what libraries used before there was a standard.
+var subprotocols = []string{"mqtt", "mqttv3.1"}
+
+func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
+	g := newGate(ln)
+	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, log: cfg.log().With("listener", cfg.Name)}
+	if w.limit <= 0 {
+		w.limit = defaultReadLimit
+	}
+	w.upgrader = websocket.Upgrader{
+		HandshakeTimeout: handshakeTimeout,
+		Subprotocols:     subprotocols,
+		WriteBufferPool:  &sync.Pool{}, // a connection that writes nothing holds no buffer
+		CheckOrigin:      func(r *http.Request) bool { return allowOrigin(r, cfg.Origins) },
+	}
+	w.server = &http.Server{
+		Handler:           w,
+		ReadHeaderTimeout: handshakeTimeout,
+		MaxHeaderBytes:    maxHandshakeBytes - 4096, // net/http takes 4 KiB more than it is told
+		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
+		ConnContext:       withDeadline,
+		ConnState:         w.count,
+	}
+	w.server.SetKeepAlivesEnabled(false)
+	go func() {
+		err := w.server.Serve(ln) // ends when ln is closed
+		w.log.Debug("WebSocket port closed", "err", err)
+		_ = g.stop() // the socket's own error was Serve's
+	}()
+	return w
+}
+
+// deadlineKey finds the timer that ends a connection's handshake.
+type deadlineKey struct{}
+
+// withDeadline closes a connection whose handshake has not ended in time, TLS
+// and headers together, whatever arrives meanwhile (case R2).
+func withDeadline(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, deadlineKey{}, time.AfterFunc(handshakeTimeout, func() { c.Close() }))
+}
+
+// count keeps the number of handshakes under way within bounds.
+func (w *webSocketListener) count(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if w.pending.Add(1) > maxHandshakes {
+			c.Close()
+		}
+	case http.StateHijacked, http.StateClosed:
+		w.pending.Add(-1)
+	}
+}
+
+// ServeHTTP makes a WebSocket of a request. It implements http.Handler.
+func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		http.Error(rw, "This port speaks MQTT over WebSocket.", http.StatusUpgradeRequired)
+		return
+	}
+	if !offersMQTT(r) {
+		http.Error(rw, "Offer the WebSocket subprotocol mqtt.", http.StatusBadRequest)
+		return
+	}
+	ws, err := w.upgrader.Upgrade(rw, r, nil)
+	if err != nil { // the client was answered
+		w.log.Debug("WebSocket handshake refused", "remote", r.RemoteAddr, "err", err)
+		return
+	}
+	timer, ok := r.Context().Value(deadlineKey{}).(*time.Timer)
+	if !ok || !timer.Stop() {
+		ws.Close()
+		return
+	}
+	ws.SetReadLimit(w.limit)
+	state := r.TLS
+	if c, ok := ws.NetConn().(*replayedTLS); ok { // net/http knows *tls.Conn alone
+		state = c.state
+	}
+	w.give(&webSocketConn{ws: ws, state: state})
+}
+
+func offersMQTT(r *http.Request) bool {
+	for _, offered := range websocket.Subprotocols(r) {
+		for _, known := range subprotocols {
+			if offered == known {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// allowOrigin lets in programs, which send no Origin, pages of this host on
+// any port, and the origins of the list. Without it any web page could make its
+// visitors' browsers talk to the broker.
+func allowOrigin(r *http.Request, allowed []string) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	for _, a := range allowed {
+		if a == "*" || strings.EqualFold(strings.TrimSuffix(a, "/"), origin) {
+			return true
+		}
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Hostname() == "" {
+		return false
+	}
+	host := url.URL{Host: r.Host}
+	return strings.EqualFold(u.Hostname(), host.Hostname())
+}
