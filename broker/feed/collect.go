@@ -1,0 +1,217 @@
+package feed
+
+import (
+	"math"
+	"time"
+
+	"hearthmq/broker/feed/payload"
+)
+
+// sentDetail is what the browser knows of the selection.
+type sentDetail struct {
+	node    *node
+	due     bool // to be sent in any case
+	version uint64
+	at      time.Time
+	large   bool
+	rate    float64
+	rateAt  time.Time
+}
+
+// largeDetail is the wire size beyond which a Detail goes out once a second only.
+const largeDetail = 8 << 10
+
+// collect gathers what is new at now, as much as one frame takes. What does not
+// fit is found again the next time.
+func (v *View) collect(now time.Time) (*Update, error) {
+	u := &Update{}
+	v.mu.Lock()
+	if v.closed {
+		v.mu.Unlock()
+		return nil, ErrClosed
+	}
+	resync, paused := v.resync, v.paused
+	window := v.window
+	if v.chosen {
+		v.detail, v.chosen = sentDetail{node: v.select_, due: true}, false
+	}
+	if v.asked {
+		v.search, v.asked = search{filter: v.filter, fresh: v.filter != nil}, false
+	}
+	v.mu.Unlock()
+
+	if resync {
+		v.snapshot()
+		u.Reset = true
+	} else if !paused && len(v.tree) == 0 {
+		v.mu.Lock()
+		v.tree, v.news = v.news, nil
+		v.mu.Unlock()
+	}
+	room := frameBytes - v.takeTree(u, frameBytes-4096)
+	room = v.takeMatches(u, room, now, paused)
+	room = v.takeDetail(u, room, now, paused) // before the values: it could never squeeze in behind them
+	v.takeValues(u, room, window, now, paused)
+	if now.Sub(v.totalsAt) >= time.Second && !paused {
+		v.totalsAt = now
+		t := v.feed.Totals()
+		t.Bytes = 0 // changes all the time and is not shown
+		if t != v.totals {
+			v.totals = t
+			u.Totals = &t
+		}
+	}
+	return u, nil
+}
+
+// snapshot makes the whole tree what is left to send.
+func (v *View) snapshot() {
+	f := v.feed
+	f.mu.RLock()
+	nodes := f.tree.inOrder()
+	// From here on push brings what comes after.
+	v.mu.Lock()
+	v.resync, v.news = false, nil
+	v.mu.Unlock()
+	all := make([]change, len(nodes))
+	for i, n := range nodes {
+		all[i] = change{node: n, topic: n.entry.Load() != nil}
+	}
+	f.mu.RUnlock()
+	v.tree = all
+}
+
+// takeTree moves changes of the tree into u and returns the bytes they take.
+// Removals and rows keep their order: u ends where a row follows a removal.
+func (v *View) takeTree(u *Update, room int) (used int) {
+	i := 0
+	for ; i < len(v.tree) && used < room; i++ {
+		c := v.tree[i]
+		if c.gone {
+			u.Gone = append(u.Gone, c.node.id)
+			used += 11
+			continue
+		}
+		if len(u.Gone) > 0 {
+			break // the browser adds rows before it removes others
+		}
+		r := Row{ID: c.node.id, Name: shortName(c.node.name), Topic: c.topic}
+		if c.node.parent != nil {
+			r.Parent = c.node.parent.id
+		}
+		u.Rows = append(u.Rows, r)
+		used += 30 + quotedLen([]byte(r.Name))
+	}
+	v.tree = v.tree[i:]
+	if len(v.tree) == 0 {
+		v.tree = nil
+	}
+	u.More = v.tree != nil
+	return used
+}
+
+// takeValues adds the visible values that changed, or were never sent.
+func (v *View) takeValues(u *Update, room int, window []seen, now time.Time, paused bool) {
+	ns := now.UnixNano()
+	for i := range window {
+		s := &window[i]
+		e := s.node.entry.Load()
+		if e == nil || paused && s.version != 0 {
+			continue
+		}
+		e.mu.Lock()
+		if e.version == s.version || !e.known {
+			e.mu.Unlock()
+			continue
+		}
+		val := Value{
+			ID: s.node.id, Count: e.count, Age: ageMillis(ns, e.received),
+			Retained: e.isRetained(ns), Text: payload.Preview(e.last, previewRunes),
+		}
+		version := e.version
+		e.mu.Unlock()
+		used := 60 + quotedLen([]byte(val.Text))
+		if room -= used; room < 0 {
+			return // its turn comes with the next tick
+		}
+		// Show copies versions under v.mu.
+		v.mu.Lock()
+		s.version = version
+		v.mu.Unlock()
+		u.Values = append(u.Values, val)
+	}
+}
+
+// takeDetail adds the selection's Detail, or its rate when only that changed.
+func (v *View) takeDetail(u *Update, room int, now time.Time, paused bool) int {
+	d := &v.detail
+	if d.node == nil || paused && !d.due {
+		return room
+	}
+	ns := now.UnixNano()
+	e := d.node.entry.Load()
+	if e == nil {
+		if d.due {
+			v.putDetail(u, room, &Detail{ID: d.node.id, Topic: newText([]byte(d.node.path()))}, now)
+		}
+		return room
+	}
+	e.mu.Lock()
+	version, rate := e.version, e.rate.perSecond(ns, e.first)
+	if !d.due && (version == d.version || d.large && now.Sub(d.at) < time.Second) {
+		e.mu.Unlock()
+		if math.Abs(rate-d.rate) > 0.02*d.rate && now.Sub(d.rateAt) >= time.Second {
+			d.rate, d.rateAt = rate, now
+			u.Rate = &rate
+		}
+		return room
+	}
+	full := e.describe(d.node.id, ns)
+	e.mu.Unlock()
+	full.Kind = payload.KindOf(full.Value.Bytes)
+	d.version, d.rate, d.rateAt = version, rate, now
+	return v.putDetail(u, room, full, now)
+}
+
+// putDetail puts full into u, or off to the next frame, and returns the room left.
+func (v *View) putDetail(u *Update, room int, full *Detail, now time.Time) int {
+	d, size := &v.detail, full.wireLen()
+	if d.due = size > room; d.due {
+		return room
+	}
+	d.at, d.large = now, size > largeDetail
+	u.Detail = full
+	return room - size
+}
+
+// describe copies all that a Detail says; e.mu is held.
+func (e *entry) describe(id uint32, ns int64) *Detail {
+	d := &Detail{
+		ID: id, Topic: newText([]byte(e.topic)), IsTopic: true,
+		Value: newText(append([]byte(nil), e.last...)),
+		Size:  e.size, Kept: len(e.last), QoS: e.qos, Retained: e.isRetained(ns),
+		Count: e.count, Bytes: e.volume, Age: ageMillis(ns, e.received),
+		Rate: e.rate.perSecond(ns, e.first), PrevSize: e.prevSize,
+		ClientID: e.publisherID, User: e.publisherUser,
+	}
+	if e.count > 1 {
+		d.Every = float64(e.received-e.first) / 1e9 / float64(e.count-1)
+	}
+	if p := e.publisher; p != nil {
+		d.ClientID, d.User = p.ClientID, p.User
+		if p.Remote.IsValid() {
+			d.Remote = p.Remote.Addr().Unmap().String()
+		}
+	}
+	d.ClientID, d.User = shortName(d.ClientID), shortName(d.User)
+	if e.prevSize >= 0 {
+		d.PrevAge = ageMillis(ns, e.prevAt)
+		if e.prev != nil && len(e.prev) == e.prevSize || e.prevSize == 0 {
+			t := newText(append([]byte(nil), e.prev...))
+			d.Previous = &t
+		}
+	}
+	return d
+}
+
+func ageMillis(now, at int64) int64 { return max(0, (now-at)/1e6) }

@@ -1,0 +1,108 @@
+package feed
+
+import (
+	"bytes"
+	"strings"
+
+	"hearthmq/broker/topic"
+)
+
+// maxFilter bounds the bytes of a filter text.
+const maxFilter = 1024
+
+// filter is what a person looks for: a Topic Filter when the text has a wildcard
+// and is a valid one, else a piece of a Topic Name or of a last value. ASCII
+// letters match in either case; so do others when the text has some itself.
+type filter struct {
+	text   string
+	topics string // Topic Filter, or ""
+	needle []byte // in lower case
+	ascii  bool
+}
+
+func newFilter(text string) *filter {
+	text = strings.TrimSpace(text)
+	if len(text) > maxFilter {
+		text = string(cutText([]byte(text), maxFilter))
+	}
+	if text == "" {
+		return nil
+	}
+	f := &filter{text: text}
+	if strings.ContainsAny(text, "+#") && topic.ValidFilter(text) == nil && topic.HasWildcard(text) {
+		f.topics = text
+		return f
+	}
+	f.needle, f.ascii = []byte(text), true
+	for _, c := range f.needle {
+		f.ascii = f.ascii && c < 0x80
+	}
+	if f.ascii {
+		for i, c := range f.needle {
+			f.needle[i] = lower(c)
+		}
+	} else {
+		f.needle = bytes.ToLower(f.needle)
+	}
+	return f
+}
+
+// matchTopic reports whether the Topic Name alone is a match.
+func (f *filter) matchTopic(name string) bool {
+	if f.topics != "" {
+		return topic.Match(f.topics, name)
+	}
+	return f.contains([]byte(name))
+}
+
+// matchValue reports whether the value alone is a match.
+func (f *filter) matchValue(value []byte) bool {
+	return f.topics == "" && f.contains(value)
+}
+
+func (f *filter) contains(b []byte) bool {
+	if !f.ascii {
+		return bytes.Contains(bytes.ToLower(b), f.needle)
+	}
+	first := f.needle[0]
+	for len(b) >= len(f.needle) {
+		i := indexFold(b[:len(b)-len(f.needle)+1], first)
+		if i < 0 {
+			return false
+		}
+		if equalFold(b[i:i+len(f.needle)], f.needle) {
+			return true
+		}
+		b = b[i+1:]
+	}
+	return false
+}
+
+// indexFold finds the lower-case ASCII character c in either case.
+func indexFold(b []byte, c byte) int {
+	if c < 'a' || c > 'z' {
+		return bytes.IndexByte(b, c)
+	}
+	for i, x := range b {
+		if x|0x20 == c {
+			return i
+		}
+	}
+	return -1
+}
+
+func equalFold(b, lowered []byte) bool {
+	for i, c := range lowered {
+		if lower(b[i]) != c {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}

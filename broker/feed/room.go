@@ -1,0 +1,142 @@
+package feed
+
+import (
+	"math/rand/v2"
+	"strings"
+)
+
+const (
+	// nodeBytes is roughly what a topic or folder costs beside its name.
+	nodeBytes = 128
+	// sample is how many entries are looked at to find one that was quiet for long.
+	sample = 16
+)
+
+// add makes an entry for a topic, or returns nil when there is no room for it.
+func (f *Feed) add(topicName string) *entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e := f.index[topicName]; e != nil {
+		return e
+	}
+	missing := f.tree.missing(topicName)
+	need := int64(len(topicName) + missing*nodeBytes)
+	for tries := 0; !f.fits(missing, need); tries++ {
+		if tries == 4 || !f.evict(nil) {
+			return nil
+		}
+		missing = f.tree.missing(topicName) // the eviction may have taken a folder of ours
+		need = int64(len(topicName) + missing*nodeBytes)
+	}
+	name := strings.Clone(topicName)
+	e := &entry{topic: name, prevSize: -1}
+	// The nodes are announced once the entry stands, as what they are then.
+	var made []*node
+	e.node = f.tree.grow(name, func(n *node) { made = append(made, n) })
+	e.node.entry.Store(e)
+	f.index[name] = e
+	f.entries = append(f.entries, e)
+	f.bytes.Add(need)
+	if len(made) == 0 {
+		made = append(made, e.node) // a folder has become a topic as well
+	}
+	for _, n := range made {
+		f.announce(change{node: n, topic: n == e.node})
+	}
+	return e
+}
+
+// fits reports whether a topic with so many new nodes finds room; f.mu is held.
+func (f *Feed) fits(nodes int, need int64) bool {
+	return len(f.entries) < f.limits.Topics &&
+		len(f.tree.nodes)+nodes <= 2*f.limits.Topics &&
+		f.bytes.Load()+need <= f.limits.TotalBytes
+}
+
+// evict forgets the longest quiet of a few topics that are not retained, and
+// reports whether there was one. f.mu is held for writing.
+func (f *Feed) evict(except *entry) bool {
+	var oldest *entry
+	var at int
+	var since int64
+	for range min(sample, len(f.entries)) {
+		i := rand.IntN(len(f.entries))
+		e := f.entries[i]
+		if e == except {
+			continue
+		}
+		e.mu.Lock()
+		retained, received := e.retained, e.received
+		e.mu.Unlock()
+		if !retained && (oldest == nil || received < since) {
+			oldest, at, since = e, i, received
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	oldest.mu.Lock()
+	oldest.dead = true
+	freed := cap(oldest.last) + cap(oldest.prev)
+	oldest.last, oldest.prev = nil, nil
+	oldest.mu.Unlock()
+
+	last := len(f.entries) - 1
+	f.entries[at], f.entries[last] = f.entries[last], nil
+	f.entries = f.entries[:last]
+	delete(f.index, oldest.topic)
+	n := oldest.node
+	n.entry.Store(nil)
+	freed += len(oldest.topic)
+	if n.kids > 0 {
+		f.announce(change{node: n}) // remains as a folder
+	}
+	f.tree.prune(n, func(n *node) {
+		freed += nodeBytes
+		f.announce(change{node: n, gone: true})
+	})
+	f.bytes.Add(int64(-freed))
+	f.evicted++
+	return true
+}
+
+// trim gives back bytes until the limit is kept again: it shortens values of
+// other topics to their beginnings, forgets quiet topics, and in the end
+// shortens e, whose value has just been taken.
+func (f *Feed) trim(e *entry) {
+	over := func() bool { return f.bytes.Load() > f.limits.TotalBytes }
+	f.mu.RLock()
+	for range 4 * sample {
+		if !over() || len(f.entries) == 0 {
+			break
+		}
+		if x := f.entries[rand.IntN(len(f.entries))]; x != e {
+			f.bytes.Add(int64(-x.shrink()))
+		}
+	}
+	f.mu.RUnlock()
+	if !over() {
+		return
+	}
+	f.mu.Lock()
+	for tries := 0; over() && tries < sample && f.evict(e); tries++ {
+	}
+	f.mu.Unlock()
+	if over() {
+		f.bytes.Add(int64(-e.shrink()))
+	}
+}
+
+// change is news of the tree's shape.
+type change struct {
+	node  *node
+	topic bool // it is a topic (now)
+	gone  bool
+}
+
+// announce tells all views; f.mu is held for writing.
+func (f *Feed) announce(c change) {
+	for v := range f.views {
+		v.push(c)
+	}
+}

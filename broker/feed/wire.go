@@ -1,0 +1,190 @@
+package feed
+
+import (
+	"encoding/base64"
+	"strconv"
+	"unicode/utf8"
+)
+
+// AppendJSON appends u as the browser's script reads it:
+//
+//	{"reset":true, "tree":[[id,parent,"name",topic],…], "more":true, "del":[id,…],
+//	 "val":[[id,"text",count,age,retained],…], "match":{…}, "detail":{…}, "rate":n, "totals":{…}}
+//
+// Flags are 0 and 1, ages milliseconds. It is written by hand because a frame
+// carries thousands of rows and five frames go to each browser in a second.
+func (u *Update) AppendJSON(b []byte) []byte {
+	b = append(b, '{')
+	if u.Reset {
+		b = append(b, `"reset":true,`...)
+	}
+	if len(u.Rows) > 0 || u.Reset {
+		b = append(b, `"tree":[`...)
+		for i := range u.Rows {
+			b = u.Rows[i].appendJSON(b)
+		}
+		b = append(endList(b), ',')
+	}
+	if u.More {
+		b = append(b, `"more":true,`...)
+	}
+	if len(u.Gone) > 0 {
+		b = append(appendIDs(append(b, `"del":`...), u.Gone), ',')
+	}
+	if len(u.Values) > 0 {
+		b = append(b, `"val":[`...)
+		for i := range u.Values {
+			b = u.Values[i].appendJSON(b)
+		}
+		b = append(endList(b), ',')
+	}
+	if m := u.Match; m != nil {
+		b = appendQuoted(append(b, `"match":{"filter":`...), m.Filter)
+		b = appendFlag(append(b, `,"first":`...), m.First)
+		b = appendFlag(append(b, `,"done":`...), m.Done)
+		b = append(appendIDs(append(b, `,"ids":`...), m.IDs), "},"...)
+	}
+	if u.Detail != nil {
+		b = append(u.Detail.appendJSON(append(b, `"detail":`...)), ',')
+	}
+	if u.Rate != nil {
+		b = append(appendFloat(append(b, `"rate":`...), *u.Rate), ',')
+	}
+	if t := u.Totals; t != nil {
+		b = strconv.AppendInt(append(b, `"totals":{"topics":`...), int64(t.Topics), 10)
+		b = strconv.AppendInt(append(b, `,"limit":`...), int64(t.Limit), 10)
+		b = strconv.AppendUint(append(b, `,"evicted":`...), t.Evicted, 10)
+		b = strconv.AppendUint(append(b, `,"unseen":`...), t.Unseen, 10)
+		b = append(b, "},"...)
+	}
+	if b[len(b)-1] == ',' {
+		b = b[:len(b)-1]
+	}
+	return append(b, '}')
+}
+
+func (r *Row) appendJSON(b []byte) []byte {
+	b = strconv.AppendUint(append(b, '['), uint64(r.ID), 10)
+	b = strconv.AppendUint(append(b, ','), uint64(r.Parent), 10)
+	b = appendQuoted(append(b, ','), r.Name)
+	b = appendFlag(append(b, ','), r.Topic)
+	return append(b, "],"...)
+}
+
+func (v *Value) appendJSON(b []byte) []byte {
+	b = strconv.AppendUint(append(b, '['), uint64(v.ID), 10)
+	b = appendQuoted(append(b, ','), v.Text)
+	b = strconv.AppendUint(append(b, ','), v.Count, 10)
+	b = strconv.AppendInt(append(b, ','), v.Age, 10)
+	b = appendFlag(append(b, ','), v.Retained)
+	return append(b, "],"...)
+}
+
+func (d *Detail) appendJSON(b []byte) []byte {
+	b = strconv.AppendUint(append(b, `{"id":`...), uint64(d.ID), 10)
+	b = d.Topic.appendJSON(append(b, `,"topic":`...))
+	if !d.IsTopic {
+		return append(b, '}')
+	}
+	b = appendQuoted(append(b, `,"kind":`...), string(d.Kind))
+	b = d.Value.appendJSON(append(b, `,"value":`...))
+	b = strconv.AppendInt(append(b, `,"size":`...), int64(d.Size), 10)
+	b = strconv.AppendInt(append(b, `,"kept":`...), int64(d.Kept), 10)
+	b = strconv.AppendInt(append(b, `,"qos":`...), int64(d.QoS), 10)
+	b = appendFlag(append(b, `,"retained":`...), d.Retained)
+	b = strconv.AppendUint(append(b, `,"count":`...), d.Count, 10)
+	b = strconv.AppendUint(append(b, `,"bytes":`...), d.Bytes, 10)
+	b = strconv.AppendInt(append(b, `,"age":`...), d.Age, 10)
+	b = appendFloat(append(b, `,"rate":`...), d.Rate)
+	b = appendFloat(append(b, `,"every":`...), d.Every)
+	b = appendQuoted(append(b, `,"client":`...), d.ClientID)
+	b = appendQuoted(append(b, `,"user":`...), d.User)
+	b = appendQuoted(append(b, `,"remote":`...), d.Remote)
+	if d.PrevSize >= 0 {
+		b = strconv.AppendInt(append(b, `,"prevSize":`...), int64(d.PrevSize), 10)
+		b = strconv.AppendInt(append(b, `,"prevAge":`...), d.PrevAge, 10)
+		if d.Previous != nil {
+			b = d.Previous.appendJSON(append(b, `,"prev":`...))
+		}
+	}
+	return append(b, '}')
+}
+
+// appendJSON appends a string, or {"b64":"…"}.
+func (t Text) appendJSON(b []byte) []byte {
+	if !t.Base64 {
+		return appendQuoted(b, t.Bytes)
+	}
+	b = append(b, `{"b64":"`...)
+	b = base64.StdEncoding.AppendEncode(b, t.Bytes)
+	return append(b, `"}`...)
+}
+
+func appendIDs(b []byte, ids []uint32) []byte {
+	b = append(b, '[')
+	for _, id := range ids {
+		b = append(strconv.AppendUint(b, uint64(id), 10), ',')
+	}
+	return endList(b)
+}
+
+// endList closes a list whose elements each left a comma.
+func endList(b []byte) []byte {
+	if b[len(b)-1] == ',' {
+		b[len(b)-1] = ']'
+		return b
+	}
+	return append(b, ']')
+}
+
+func appendFlag(b []byte, v bool) []byte {
+	if v {
+		return append(b, '1')
+	}
+	return append(b, '0')
+}
+
+func appendFloat(b []byte, v float64) []byte { return strconv.AppendFloat(b, v, 'f', 3, 64) }
+
+// appendQuoted appends s as a JSON string; bytes that are no UTF-8 become U+FFFD.
+func appendQuoted[S string | []byte](b []byte, s S) []byte {
+	const digits = "0123456789abcdef"
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			switch {
+			case c == '"' || c == '\\':
+				b = append(b, '\\', c)
+			case c == '\n':
+				b = append(b, '\\', 'n')
+			case c == '\t':
+				b = append(b, '\\', 't')
+			case c < ' ':
+				b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+			default:
+				b = append(b, c)
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		b = utf8.AppendRune(b, r)
+		i += n
+	}
+	return append(b, '"')
+}
+
+// quotedLen is how long appendQuoted makes valid UTF-8.
+func quotedLen(s []byte) int {
+	n := len(s) + 2
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\' || c == '\n' || c == '\t':
+			n++
+		case c < ' ':
+			n += 5
+		}
+	}
+	return n
+}
