@@ -31,8 +31,9 @@
 //
 // # MQTT 3.1
 //
-// [V31] tolerates what old boards do because 3.1 never forbade it: flag bits of
-// the fixed header other than PUBLISH's, DUP with QoS 0, the reserved CONNECT
-// flag, will flags without a will, a User Name or Password that the flags
-// announce and the packet ends before, and SUBSCRIBE without filters.
+// [V31] tolerates what old boards do because 3.1 never forbade it: unused flag
+// bits of the fixed header (SUBSCRIBE and UNSUBSCRIBE still have QoS 1), DUP
+// with QoS 0, the reserved CONNECT flag, will flags without a will, a User Name
+// or Password that the flags announce and the packet ends before, and SUBSCRIBE
+// and UNSUBSCRIBE without filters.
 package packet

@@ -116,7 +116,7 @@ func Split(b []byte, max uint32) (f Frame, n int, need int, err error) {
 		}
 		return Frame{}, 0, 0, nil
 	}
-	if b[0]>>4 == 0 { // [MQTT-2.1.2-1]
+	if b[0]>>4 == 0 {
 		return Frame{}, 0, 0, errReservedType
 	}
 	length, head := int(b[1]), 2

@@ -74,17 +74,30 @@ func Decode(v Version, f Frame) (Packet, error) {
 }
 
 // open starts decoding f, which must be of type t with the flags the
-// specification fixes for it [MQTT-2.1.3-1]. MQTT 3.1 used these bits as DUP
-// and QoS of any packet, so V31 does not look at them (case P15).
+// specification fixes for it.
 func open(v Version, f Frame, t Type) cursor {
 	c := cursor{b: f.Body}
 	switch {
 	case f.Type() != t:
 		c.fail(errWrong)
-	case v != V31 && f.Flags() != flagsOf(t):
+	case (f.Flags()^flagsOf(t))&fixedBits(v, t) != 0: // [MQTT-2.1.3-1]
 		c.fail(errFlags)
 	}
 	return c
+}
+
+// fixedBits selects the flag bits that must be as flagsOf says. In MQTT 3.1 all
+// packets have DUP, QoS and RETAIN bits, mostly unused: DUP marks a SUBSCRIBE,
+// UNSUBSCRIBE or PUBREL sent again, and only the QoS of the first two, always
+// 1, is held to the letter (case P15).
+func fixedBits(v Version, t Type) byte {
+	switch {
+	case v != V31:
+		return 0x0F
+	case t == TypeSubscribe || t == TypeUnsubscribe:
+		return 0x06
+	}
+	return 0
 }
 
 // flagsOf returns the fixed flags of every type but PUBLISH, table 2-2.

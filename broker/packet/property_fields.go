@@ -1,7 +1,7 @@
 package packet
 
 // The five accessors tie an identifier of the table to its field. Each must
-// know every identifier of its kind; TestPropertyFields holds them to it.
+// know every identifier of its kind; TestPropertyMatrix holds them to it.
 
 func (p *Properties) flag(id PropID) *byte {
 	switch id {

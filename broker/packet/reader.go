@@ -63,7 +63,7 @@ func (r *Reader) ReadFrame() (Frame, error) {
 func (r *Reader) makeRoom(need int) {
 	have := r.end - r.start
 	if have == 0 && len(r.buf) > readerKeep {
-		r.buf = nil
+		r.buf, r.start, r.end = nil, 0, 0
 	}
 	if r.start > 0 {
 		copy(r.buf, r.buf[r.start:r.end])

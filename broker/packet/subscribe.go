@@ -1,5 +1,7 @@
 package packet
 
+import "strings"
+
 // Subscribe is a SUBSCRIBE packet.
 type Subscribe struct {
 	PacketID      uint16
@@ -27,6 +29,7 @@ var (
 	errNoFilters      = &Error{ProtocolError, "no Topic Filter"}
 	errOptions        = &Error{MalformedPacket, "reserved bits of the Subscription Options are set"}
 	errOptionsQoS     = &Error{ProtocolError, "Subscription Options with QoS 3"}
+	errNoLocal        = &Error{ProtocolError, "No Local with a Shared Subscription"}
 	errRetainHandling = &Error{ProtocolError, "Subscription Options with Retain Handling 3"}
 )
 
@@ -35,9 +38,9 @@ func (p *Subscribe) Kind() Type { return TypeSubscribe }
 
 // Decode reads a SUBSCRIBE. Errors are *Error: MalformedPacket for wrong flags,
 // reserved option bits, lengths and UTF-8; ProtocolError for Packet Identifier
-// 0, no filters (V31 tolerates it), QoS 3, Retain Handling 3, Subscription
-// Identifier 0 or twice; QuotaExceeded above MaxFilters. No Local with a Shared
-// Subscription is the broker's to refuse.
+// 0, no filters (V31 tolerates it), QoS 3, Retain Handling 3, No Local with a
+// Shared Subscription, Subscription Identifier 0 or twice; QuotaExceeded above
+// MaxFilters.
 func (p *Subscribe) Decode(v Version, f Frame) error {
 	*p = Subscribe{}
 	c := open(v, f, TypeSubscribe) // [MQTT-3.8.1-1]
@@ -56,6 +59,9 @@ func (p *Subscribe) Decode(v Version, f Frame) error {
 		s.Filter = string(c.text()) // [MQTT-3.8.3-1]
 		if err := s.setOptions(v, c.u8()); err != nil && c.err == nil {
 			return err
+		}
+		if s.NoLocal && strings.HasPrefix(s.Filter, "$share/") { // [MQTT-3.8.3-4]
+			return errNoLocal
 		}
 	}
 	return c.end()
