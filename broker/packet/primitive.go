@@ -145,6 +145,9 @@ func hasZero(x uint64) uint64 { return (x - ones) &^ x & highs }
 // validText reports whether b is well-formed UTF-8 without U+0000. Eight bytes
 // of ASCII are judged at once, since nearly all topics are nothing else.
 func validText(b []byte) bool {
+	if len(b) < 8 {
+		return validRest(b)
+	}
 	i := 0
 	for ; len(b)-i >= 8; i += 8 {
 		x := binary.LittleEndian.Uint64(b[i:])
@@ -152,7 +155,9 @@ func validText(b []byte) bool {
 			return validRest(b[i:])
 		}
 	}
-	return validRest(b[i:])
+	// The rest is in the last eight bytes, some of them looked at before.
+	x := binary.LittleEndian.Uint64(b[len(b)-8:])
+	return x&highs|hasZero(x) == 0 || validRest(b[i:])
 }
 
 func validRest(b []byte) bool {
@@ -178,20 +183,23 @@ func validSlow(b []byte) bool {
 
 // hasWildcard reports whether b contains '+' or '#'.
 func hasWildcard(b []byte) bool {
-	i := 0
-	for ; len(b)-i >= 8; i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:])
-		if hasZero(x^ones*'+')|hasZero(x^ones*'#') != 0 {
+	if len(b) < 8 {
+		for _, c := range b {
+			if c == '+' || c == '#' {
+				return true
+			}
+		}
+		return false
+	}
+	for i := 0; len(b)-i >= 8; i += 8 {
+		if wildcardIn(binary.LittleEndian.Uint64(b[i:])) {
 			return true
 		}
 	}
-	for ; i < len(b); i++ {
-		if b[i] == '+' || b[i] == '#' {
-			return true
-		}
-	}
-	return false
+	return wildcardIn(binary.LittleEndian.Uint64(b[len(b)-8:]))
 }
+
+func wildcardIn(x uint64) bool { return hasZero(x^ones*'+')|hasZero(x^ones*'#') != 0 }
 
 // ValidText reports whether s may stand in a packet as a UTF-8 Encoded String:
 // well-formed, without U+0000, at most 65,535 bytes long.
