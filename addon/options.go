@@ -1,0 +1,190 @@
+package addon
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"hearthmq/broker"
+	"hearthmq/broker/access"
+	"hearthmq/broker/listen"
+)
+
+// Options are the settings that hold from start to stop. Their koanf tags are
+// the keys of options.json, of the environment (HEARTHMQ_<KEY>) and of the schema
+// in config.yaml. What is edited while the broker runs is in the database instead.
+type Options struct {
+	Logins []Login `koanf:"logins"`
+
+	CertFile           string `koanf:"certfile"`
+	KeyFile            string `koanf:"keyfile"`
+	CAFile             string `koanf:"cafile"`
+	RequireCertificate bool   `koanf:"require_certificate"`
+
+	MQTTAddress   string         `koanf:"mqtt_address"`
+	WSAddress     string         `koanf:"ws_address"`
+	MQTTSAddress  string         `koanf:"mqtts_address"`
+	WSSAddress    string         `koanf:"wss_address"`
+	UnixSocket    string         `koanf:"unix_socket"`
+	WebAddress    string         `koanf:"web_address"`
+	ProxyProtocol []netip.Prefix `koanf:"proxy_protocol"`
+	// IngressAddress is where Home Assistant's ingress finds the admin. It is
+	// set in the app alone and is not meant for owners.
+	IngressAddress string `koanf:"ingress_address"`
+
+	Anonymous  string `koanf:"anonymous"`
+	Durability string `koanf:"durability"`
+
+	MaxConnections      int      `koanf:"max_connections"`
+	MaxPacketSize       Size     `koanf:"max_packet_size"`
+	MaxInflight         int      `koanf:"max_inflight"`
+	MaxQueuedMessages   int      `koanf:"max_queued_messages"`
+	MaxQueuedBytes      Size     `koanf:"max_queued_bytes"`
+	MaxKeepAlive        Duration `koanf:"max_keepalive"`
+	SessionExpiryMax    Duration `koanf:"session_expiry_max"`
+	RetainedMaxMessages int      `koanf:"retained_max_messages"`
+	RetainedMaxBytes    Size     `koanf:"retained_max_bytes"`
+	// MemoryLimit is what the process may use in all, for the garbage
+	// collector to keep to; 0: 80 % of the container's limit, if there is one.
+	MemoryLimit Size   `koanf:"memory_limit"`
+	QueueFull   string `koanf:"queue_full"`
+
+	LogLevel    string `koanf:"log_level"`
+	UIAdminOnly bool   `koanf:"ui_admin_only"`
+
+	app    bool   // Home Assistant's Supervisor runs this process
+	folder string // where relative file names start
+}
+
+// Login is a user of the settings, as Mosquitto's app has them.
+type Login struct {
+	Username  string `koanf:"username"`
+	Password  string `koanf:"password"`
+	PreHashed bool   `koanf:"password_pre_hashed"`
+}
+
+// Values of the settings that are a choice.
+const (
+	AnonymousOff        = "off"
+	AnonymousRestricted = "restricted"
+	AnonymousFull       = "full"
+
+	Durable  = "durable"
+	Balanced = "balanced"
+	SDSaver  = "sd_saver"
+	Memory   = "memory"
+)
+
+// sslFolder is where the Supervisor shows certificates to apps.
+const sslFolder = "/ssl"
+
+// InApp reports whether Home Assistant's Supervisor started this process.
+func InApp(environ []string) bool {
+	for _, e := range environ {
+		if key, value, _ := strings.Cut(e, "="); value != "" && (key == "SUPERVISOR_TOKEN" || key == "HASSIO_TOKEN") {
+			return true
+		}
+	}
+	return false
+}
+
+// Defaults returns the settings of somebody who set nothing.
+func Defaults(app bool) *Options {
+	b := broker.DefaultConfig()
+	o := &Options{
+		CertFile:            "fullchain.pem",
+		KeyFile:             "privkey.pem",
+		MQTTAddress:         ":1883",
+		WSAddress:           ":1884",
+		MQTTSAddress:        ":8883",
+		WSSAddress:          ":8884",
+		WebAddress:          "localhost:8080",
+		Anonymous:           AnonymousOff,
+		Durability:          Durable,
+		MaxConnections:      b.MaxConnections,
+		MaxPacketSize:       Size(b.MaxPacketSize),
+		MaxInflight:         int(b.MaxInflight),
+		MaxQueuedMessages:   b.MaxQueuedMessages,
+		MaxQueuedBytes:      Size(b.MaxQueuedBytes),
+		MaxKeepAlive:        seconds(int64(b.MaxKeepAlive)),
+		SessionExpiryMax:    Duration(b.MaxSessionExpiry),
+		RetainedMaxMessages: b.RetainedMaxMessages,
+		RetainedMaxBytes:    Size(b.RetainedMaxBytes),
+		QueueFull:           string(b.QueueFull),
+		LogLevel:            "info",
+		UIAdminOnly:         true,
+		app:                 app,
+	}
+	if app {
+		o.WebAddress = ""
+		o.IngressAddress = ":8099"
+	}
+	return o
+}
+
+// App reports whether these are the settings of Home Assistant's app.
+func (o *Options) App() bool { return o.app }
+
+// Broker returns the core's part of the settings.
+func (o *Options) Broker() broker.Config {
+	c := broker.DefaultConfig()
+	c.MaxConnections = o.MaxConnections
+	c.MaxPacketSize = uint32(o.MaxPacketSize)
+	c.MaxInflight = uint16(o.MaxInflight)
+	c.MaxQueuedMessages = o.MaxQueuedMessages
+	c.MaxQueuedBytes = int(o.MaxQueuedBytes)
+	c.MaxKeepAlive = uint16(o.MaxKeepAlive.Std().Seconds())
+	c.MaxSessionExpiry = o.SessionExpiryMax.Std()
+	c.RetainedMaxMessages = o.RetainedMaxMessages
+	c.RetainedMaxBytes = int64(o.RetainedMaxBytes)
+	c.QueueFull = broker.QueuePolicy(o.QueueFull)
+	return c
+}
+
+// Access returns what the settings say about who may come in.
+func (o *Options) Access() access.Policy {
+	p := access.Policy{Anonymous: o.Anonymous}
+	for _, l := range o.Logins {
+		p.Logins = append(p.Logins, access.Login{Username: l.Username, Password: l.Password, PreHashed: l.PreHashed})
+	}
+	return p
+}
+
+// Listeners returns what to open for MQTT clients, the most used first.
+func (o *Options) Listeners() []listen.Config {
+	tls := &listen.TLS{
+		CertFile: o.file(o.CertFile), KeyFile: o.file(o.KeyFile), CAFile: o.file(o.CAFile),
+		RequireCertificate: o.RequireCertificate,
+	}
+	var all []listen.Config
+	for _, l := range []listen.Config{
+		{Setting: "mqtt_address", Name: "mqtt", Address: o.MQTTAddress},
+		{Setting: "ws_address", Name: "ws", Address: o.WSAddress, WebSocket: true},
+		{Setting: "mqtts_address", Name: "mqtts", Address: o.MQTTSAddress, TLS: tls},
+		{Setting: "wss_address", Name: "wss", Address: o.WSSAddress, WebSocket: true, TLS: tls},
+	} {
+		if l.Address == "" || l.TLS != nil && (o.CertFile == "" || o.KeyFile == "") {
+			continue
+		}
+		l.Network = "tcp"
+		l.Proxies = o.ProxyProtocol
+		l.ReadLimit = 4 * int64(o.MaxPacketSize) // a message may carry several packets
+		all = append(all, l)
+	}
+	if o.UnixSocket != "" {
+		all = append(all, listen.Config{Setting: "unix_socket", Name: "unix", Network: "unix", Address: o.file(o.UnixSocket)})
+	}
+	return all
+}
+
+// file resolves a file name of the settings: under /ssl in the app, beside the
+// data elsewhere. "" stays "".
+func (o *Options) file(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	if o.app {
+		return filepath.Join(sslFolder, name)
+	}
+	return filepath.Join(o.folder, name)
+}
