@@ -1,0 +1,153 @@
+package broker
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// Reviewer is implemented by an Authorizer that can tell whether an identity
+// still stands: its user may have been deleted, disabled or given a new password.
+type Reviewer interface {
+	Review(id *Identity) (stands bool, reason Reason)
+}
+
+// Sessions describes all sessions, sorted by Client Identifier.
+func (b *Broker) Sessions() []SessionInfo {
+	list := b.sessions.all()
+	infos := make([]SessionInfo, len(list))
+	for i, s := range list {
+		infos[i] = s.info()
+	}
+	slices.SortFunc(infos, func(x, y SessionInfo) int { return cmp.Compare(x.ClientID, y.ClientID) })
+	return infos
+}
+
+// Session describes one session and its subscriptions, sorted by filter. It fails
+// with ErrNotFound.
+func (b *Broker) Session(clientID string) (SessionInfo, []SubscriptionInfo, error) {
+	s := b.sessions.get(clientID)
+	if s == nil {
+		return SessionInfo{}, nil, ErrNotFound
+	}
+	s.mu.Lock()
+	subs := make([]SubscriptionInfo, 0, len(s.subs))
+	for _, n := range s.subs {
+		subs = append(subs, SubscriptionInfo{Subscription: n.Subscription})
+	}
+	s.mu.Unlock()
+	id := s.identity.Load()
+	for i := range subs {
+		d := b.deps.Authorizer.Authorize(id, Subscribe, subs[i].Filter)
+		subs[i].Narrowed, subs[i].Rule = d.Narrowed, d.Rule
+	}
+	slices.SortFunc(subs, func(x, y SubscriptionInfo) int { return cmp.Compare(x.FullFilter(), y.FullFilter()) })
+	return s.info(), subs, nil
+}
+
+func (s *Session) info() SessionInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn.Load()
+	in := SessionInfo{
+		ClientID: s.clientID, User: s.user, Connected: c != nil, Identity: s.identity.Load(),
+		Version: byte(s.version), Since: s.since, Created: s.created, Expiry: s.expiry,
+		Subscriptions: len(s.subs), Queued: s.queue.len() + s.replay.len(), QueuedBytes: s.queued,
+		Inflight: s.flights.len(), Dropped: s.dropped.Load(), HasWill: s.will != nil,
+	}
+	if s.will != nil {
+		in.WillTopic = s.will.Message.Topic
+	}
+	if c != nil {
+		in.KeepAlive = c.keepAlive
+		in.Received = c.recv.publishes.Load()
+		c.mu.Lock()
+		in.Sent = c.sent.publishes
+		c.mu.Unlock()
+	}
+	return in
+}
+
+// Disconnect ends a client's connection; its session stays as the specification
+// says. It fails with ErrNotFound when the client is not connected.
+func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) error {
+	s := b.sessions.get(clientID)
+	if s == nil {
+		return ErrNotFound
+	}
+	c := s.conn.Load()
+	if c == nil {
+		return ErrNotFound
+	}
+	c.disconnect(code, "disconnected by the administrator")
+	return nil
+}
+
+// DeleteSession ends a client's connection and forgets its session. It fails with
+// ErrNotFound.
+func (b *Broker) DeleteSession(clientID string) error {
+	return b.sessions.delete(clientID, packet.AdministrativeAction, "session deleted by the administrator")
+}
+
+// Revalidate applies a change of users or rules to what runs: users who no longer
+// stand are disconnected, subscriptions that are no longer allowed are dropped,
+// messages follow the new rules from now on (cases A8, A9). user "" means everybody.
+func (b *Broker) Revalidate(user string) {
+	b.subs.changed()
+	reviewer, _ := b.deps.Authorizer.(Reviewer)
+	for _, s := range b.sessions.all() {
+		if user != "" && s.user != user {
+			continue
+		}
+		id := s.identity.Load()
+		if reviewer != nil {
+			if stands, reason := reviewer.Review(id); !stands {
+				b.expel(s, reason)
+				continue
+			}
+		}
+		b.revoke(s, id)
+	}
+}
+
+// expel disconnects a user who no longer stands. The session of a deleted user
+// goes, too: nobody else may inherit it.
+func (b *Broker) expel(s *Session, reason Reason) {
+	if reason == UnknownUser {
+		// ErrNotFound: it ended meanwhile, which is what was wanted.
+		_ = b.sessions.delete(s.clientID, packet.NotAuthorized, string(reason))
+		return
+	}
+	if c := s.conn.Load(); c != nil {
+		c.disconnect(packet.NotAuthorized, string(reason))
+	}
+}
+
+// revoke drops the session's subscriptions that the rules no longer allow.
+func (b *Broker) revoke(s *Session, id *Identity) {
+	s.mu.Lock()
+	subs := make([]*subscription, 0, len(s.subs))
+	for _, n := range s.subs {
+		subs = append(subs, n)
+	}
+	s.mu.Unlock()
+	for _, n := range subs {
+		d := b.deps.Authorizer.Authorize(id, Subscribe, n.Filter)
+		if d.Allow {
+			continue
+		}
+		full := n.FullFilter()
+		b.journal.open()
+		if b.subs.remove(s, full) {
+			s.mu.Lock()
+			if s.persistent {
+				b.journal.append(SubscriptionDeleted{s.clientID, full})
+			}
+			s.mu.Unlock()
+		}
+		b.journal.close()
+		b.event(Unsubscribed{At: time.Now(), Identity: id, Filter: full, Revoked: true})
+	}
+}

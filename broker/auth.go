@@ -1,0 +1,150 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"hearthmq/broker/packet"
+)
+
+// Action is what a client wants to do with a topic.
+type Action byte
+
+const (
+	// Publish is sending a message to a Topic Name, a Will included.
+	Publish Action = iota
+	// Subscribe is asking for a Topic Filter.
+	Subscribe
+	// Receive is one message on its way to a subscriber; the name is a Topic Name.
+	Receive
+)
+
+func (a Action) String() string {
+	switch a {
+	case Publish:
+		return "publish"
+	case Subscribe:
+		return "subscribe"
+	case Receive:
+		return "receive"
+	}
+	return fmt.Sprintf("action %d", byte(a))
+}
+
+// Identity is who a session acts for. It is made by an Authenticator, immutable
+// from then on and safe for concurrent use.
+type Identity struct {
+	ClientID string
+	User     string         // "" for anonymous clients
+	Listener string         // name of the listener the client came in by
+	Remote   netip.AddrPort // the client's address, behind trusted proxies the real one
+	TLSName  string         // name in the verified client certificate, or ""
+	Roles    []string
+	// Version counts changes of the user's account. A credential proven
+	// for an older version is worth nothing.
+	Version uint64
+	// System marks the broker's own parts and the system users, who may do everything.
+	System bool
+}
+
+// Credentials are what a client says of itself in CONNECT.
+type Credentials struct {
+	ClientID    string
+	HasUser     bool
+	User        string
+	HasPassword bool
+	// Password is overwritten by the broker once Authenticate has returned.
+	Password []byte
+	Listener ListenerInfo
+	Remote   netip.AddrPort
+	TLSName  string
+	Version  packet.Version
+}
+
+// Authenticator decides who a client is. Authenticate may block (hashing, a
+// call to Home Assistant); ctx ends with the connection or its CONNECT deadline.
+// A refusal is a *Refusal; any other error is answered as "server unavailable".
+type Authenticator interface {
+	Authenticate(ctx context.Context, c *Credentials) (*Identity, error)
+}
+
+// RuleRef names the rule that decided, for people.
+type RuleRef struct {
+	ID   int64  // row of the rule; 0 when no stored rule decided
+	Text string // e.g. "allow publish sensors/%u/# (role sensors)" or "no rule matches"
+}
+
+// Decision is the answer to "may this identity do that?", with the reason.
+type Decision struct {
+	Allow bool
+	// Narrowed says of a granted SUBSCRIBE that not everything the filter
+	// matches is allowed: each message is checked at delivery.
+	Narrowed bool
+	// MaxQoS caps the Quality of Service of what was allowed.
+	MaxQoS byte
+	// NoRetain says that the message may be published, but not retained.
+	NoRetain bool
+	Rule     RuleRef
+}
+
+// Authorizer decides what an identity may do. Authorize does no I/O and holds
+// no lock for long: it is called on the way of every first message of a topic.
+// Generation changes whenever an earlier decision might be answered otherwise.
+type Authorizer interface {
+	Authorize(id *Identity, act Action, name string) Decision
+	Generation() uint64
+}
+
+// Reason tells apart, for owners, why a client was refused. On the wire a
+// client learns only "not authorised" or "unavailable" (design: words in CONNACK).
+type Reason string
+
+const (
+	UnknownUser         Reason = "unknown user"
+	WrongPassword       Reason = "wrong password"
+	UserDisabled        Reason = "user disabled"
+	CertificateInvalid  Reason = "certificate not trusted"
+	CertificateRequired Reason = "certificate required"
+	NetworkNotAllowed   Reason = "not allowed from this network"
+	TooManyAttempts     Reason = "too many attempts"
+	ClientIDInUse       Reason = "client identifier in use by another user"
+	ServerFull          Reason = "server full"
+	BackendUnavailable  Reason = "backend not reachable, retry"
+	AnonymousOff        Reason = "no user name, and anonymous access is off"
+	BadClientID         Reason = "client identifier not valid"
+	BadProtocol         Reason = "protocol error in CONNECT"
+	WillNotAllowed      Reason = "will not allowed"
+)
+
+// Refusal is the error of an Authenticator that said no.
+type Refusal struct {
+	Reason Reason
+	Code   packet.ReasonCode // what goes on the wire
+	Err    error             // what lies behind it, for the log; may be nil
+}
+
+func (r *Refusal) Error() string {
+	if r.Err != nil {
+		return string(r.Reason) + ": " + r.Err.Error()
+	}
+	return string(r.Reason)
+}
+
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Refuse makes a Refusal with the Reason Code that fits the reason.
+func Refuse(reason Reason, err error) *Refusal {
+	code := packet.NotAuthorized
+	switch reason {
+	case TooManyAttempts, ServerFull, BackendUnavailable:
+		code = packet.ServerUnavailable
+	case ClientIDInUse, BadClientID:
+		code = packet.ClientIDNotValid
+	}
+	return &Refusal{Reason: reason, Code: code, Err: err}
+}
+
+// ErrNotFound is returned by calls that name a session or message that does not exist.
+var ErrNotFound = errors.New("not found")

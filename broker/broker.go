@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hash/maphash"
+
+	"hearthmq/broker/packet"
+)
+
+// Broker is the MQTT Server. Make one with New; it is safe for concurrent use.
+type Broker struct {
+	cfg  Config
+	deps Deps
+	log  *slog.Logger
+
+	ctx     context.Context // ends with Shutdown
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	started time.Time
+
+	sessions sessions
+	subs     subscriptions
+	retained retained
+	journal  *journal
+	warm     warmList
+	stats    counters
+
+	nextMessage atomic.Int64
+	stopping    atomic.Bool
+
+	connsMu sync.Mutex
+	conns   map[*conn]struct{}
+}
+
+// New makes a broker and brings back what the Store holds. Give it connections
+// by Serve, and end it by Shutdown.
+func New(cfg Config, deps Deps) (*Broker, error) {
+	cfg = cfg.withDefaults()
+	if err := errors.Join(cfg.validate(), deps.validate()); err != nil {
+		return nil, err
+	}
+	if deps.Log == nil {
+		deps.Log = slog.Default()
+	}
+	b := &Broker{cfg: cfg, deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{})}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	b.sessions.b = b
+	b.sessions.byID = make(map[string]*Session)
+	b.retained.seed = maphash.MakeSeed()
+	b.journal = newJournal(deps.Store, b.log, b.storeFailed)
+	if deps.Store != nil {
+		st, err := deps.Store.Load(b.ctx)
+		if err != nil {
+			b.journal.shutdown()
+			return nil, fmt.Errorf("load store: %w", err)
+		}
+		b.nextMessage.Store(st.NextMessage)
+		b.restoreRetained(st.Retained)
+		b.sessions.restore(st.Sessions)
+	}
+	b.wg.Go(b.runSys)
+	return b, nil
+}
+
+// Serve takes connections from ln until ctx ends, the broker is shut down or the
+// listener fails for good. It closes ln. A shortage of file descriptors makes it
+// wait, not end (case R4).
+func (b *Broker) Serve(ctx context.Context, ln net.Listener, info ListenerInfo) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+	stopToo := context.AfterFunc(b.ctx, cancel)
+	defer stopToo()
+	pause := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			b.wg.Go(func() { b.ServeConn(b.ctx, nc, info) })
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			b.log.Warn("can't accept a connection", "listener", info.Name, "err", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// ServeConn serves one Network Connection and returns when it has ended.
+func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) {
+	c := newConn(ctx, b, nc, info)
+	b.stats.sockets.Add(1)
+	b.connsMu.Lock()
+	full := b.cfg.MaxConnections > 0 && len(b.conns) >= b.cfg.MaxConnections
+	if !full {
+		b.conns[c] = struct{}{}
+	}
+	b.connsMu.Unlock()
+	if full {
+		b.refused(c, "", "", Refuse(ServerFull, nil))
+		nc.Close()
+		c.cancel()
+		return
+	}
+	c.serve()
+}
+
+// forget removes a connection that ended and keeps its figures.
+func (b *Broker) forget(c *conn) {
+	b.connsMu.Lock()
+	delete(b.conns, c)
+	b.stats.fold(c)
+	b.connsMu.Unlock()
+	if c.id == nil || c.sess == nil {
+		return
+	}
+	c.mu.Lock()
+	end := c.ended
+	c.mu.Unlock()
+	b.event(Disconnected{At: time.Now(), Identity: c.id, Code: end.code, Reason: end.reason})
+	b.log.Info("client disconnected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.remote, "reason", end.reason)
+}
+
+// Shutdown ends all connections (MQTT 5 clients are told [MQTT-3.14.0-1]), waits
+// for them until ctx ends, and stores what is pending. Listeners must be closed before.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.stopping.Store(true)
+	b.connsMu.Lock()
+	list := make([]*conn, 0, len(b.conns))
+	for c := range b.conns {
+		list = append(list, c)
+	}
+	b.connsMu.Unlock()
+	for _, c := range list {
+		c.disconnect(packet.ServerShuttingDown, "server shutting down")
+	}
+	b.cancel()
+	done := make(chan struct{})
+	go func() { // ends with the connections, which are closed below at the latest
+		b.wg.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("connections still open: %w", ctx.Err())
+		for _, c := range list {
+			c.nc.Close()
+		}
+		<-done
+	}
+	b.sessions.stopTimers()
+	b.warm.stop()
+	b.journal.shutdown()
+	return errors.Join(err, b.journal.failure())
+}
+
+func (r *sessions) stopTimers() {
+	for _, s := range r.all() {
+		s.mu.Lock()
+		s.epoch++
+		stopTimer(&s.timer)
+		stopTimer(&s.willTimer)
+		s.mu.Unlock()
+	}
+}
+
+// capExpiry applies the limit on Session Expiry Intervals.
+func (b *Broker) capExpiry(v uint32) uint32 {
+	if most := b.cfg.MaxSessionExpiry; most > 0 {
+		return uint32(min(time.Duration(v), most/time.Second))
+	}
+	return v
+}
+
+func (b *Broker) storeFailed(err error) {
+	if err != nil {
+		b.log.Error("changes can't be stored; acknowledgements wait", "err", err)
+	} else {
+		b.log.Info("changes are stored again")
+	}
+	b.event(StoreFailed{At: time.Now(), Err: err})
+}
+
+// observe, event, denied and refused tell the Observer; no lock is held.
+func (b *Broker) observe(m *Message) {
+	if b.deps.Observer != nil {
+		b.deps.Observer.OnPublish(m)
+	}
+}
+
+func (b *Broker) event(e Event) {
+	if b.deps.Observer != nil {
+		b.deps.Observer.OnEvent(e)
+	}
+}
+
+func (b *Broker) denied(id *Identity, act Action, name string, rule RuleRef) {
+	b.stats.denied.Add(1)
+	b.log.Debug("denied", "client_id", id.ClientID, "user", id.User, "action", act.String(), "topic", name, "rule", rule.Text)
+	b.event(Denied{At: time.Now(), Identity: id, Action: act, Name: name, Rule: rule})
+}
+
+func (b *Broker) refused(c *conn, clientID, user string, r *Refusal) {
+	b.stats.refused.Add(1)
+	detail := ""
+	if r.Err != nil {
+		detail = r.Err.Error()
+	}
+	b.log.Info("client refused", "client_id", clientID, "user", user, "remote", c.remote,
+		"listener", c.info.Name, "reason", string(r.Reason), "detail", detail)
+	b.event(Refused{At: time.Now(), ClientID: clientID, User: user, Remote: c.remote.String(),
+		Listener: c.info.Name, Reason: r.Reason, Detail: detail})
+}

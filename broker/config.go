@@ -1,0 +1,140 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Config holds the broker's settings. The zero value of a field means its
+// default; see DefaultConfig.
+type Config struct {
+	// MaxConnections bounds Network Connections, those before CONNECT included. 0: no bound.
+	MaxConnections int
+	// MaxPacketSize is the largest packet in bytes that is taken from a client,
+	// announced to MQTT 5 clients. Before CONNECT the bound is 64 KiB.
+	MaxPacketSize uint32
+	// MaxInflight is how many QoS 1 and 2 messages are under way to a client
+	// that announces no Receive Maximum of its own, and at most to any client.
+	MaxInflight uint16
+	// ReceiveMaximum is how many QoS 1 and 2 messages a client may have under
+	// way to the broker [MQTT-3.3.4-9].
+	ReceiveMaximum uint16
+	// MaxQueuedMessages and MaxQueuedBytes bound a session's queue; what happens
+	// beyond is QueueFull's business.
+	MaxQueuedMessages int
+	MaxQueuedBytes    int
+	QueueFull         QueuePolicy
+	// MaxOutboundBytes bounds what waits for a slow socket. QoS 0 messages
+	// beyond it are dropped and counted.
+	MaxOutboundBytes int
+	// MaxKeepAlive in seconds, 0: no bound. MQTT 5 clients are told, older ones
+	// that ask for more are refused.
+	MaxKeepAlive uint16
+	// MaxSessionExpiry caps Session Expiry Intervals, 0: no cap. Persistent
+	// sessions of 3.x clients expire after it.
+	MaxSessionExpiry    time.Duration
+	RetainedMaxMessages int // 0: no bound
+	RetainedMaxBytes    int64
+	// TopicAliasMaximum is how many aliases a client may use towards the broker.
+	TopicAliasMaximum uint16
+	// MaxSubscriptions bounds the subscriptions of one session.
+	MaxSubscriptions int
+	// ConnectTimeout is how long a Network Connection may take until its CONNECT is complete.
+	ConnectTimeout time.Duration
+	// WriteTimeout is how long a socket may refuse to take anything before it is closed.
+	WriteTimeout time.Duration
+	// SysInterval is how often $SYS topics are refreshed.
+	SysInterval time.Duration
+	// Version is what $SYS/broker/version says.
+	Version string
+}
+
+// QueuePolicy says what happens to a message for a full queue.
+type QueuePolicy string
+
+const (
+	DropOldest     QueuePolicy = "drop_oldest"
+	DropNewest     QueuePolicy = "drop_newest"
+	DisconnectSlow QueuePolicy = "disconnect"
+)
+
+// DefaultConfig returns the settings of a home's broker.
+func DefaultConfig() Config {
+	return Config{
+		MaxConnections:      10_000,
+		MaxPacketSize:       16 << 20, // Zigbee2MQTT's definitions alone are hundreds of kB
+		MaxInflight:         20,
+		ReceiveMaximum:      100,
+		MaxQueuedMessages:   8192, // Home Assistant starting up takes a burst of that size
+		MaxQueuedBytes:      64 << 20,
+		QueueFull:           DropOldest,
+		MaxOutboundBytes:    1 << 20,
+		RetainedMaxMessages: 1_000_000,
+		RetainedMaxBytes:    512 << 20,
+		TopicAliasMaximum:   10,
+		MaxSubscriptions:    10_000,
+		ConnectTimeout:      10 * time.Second,
+		WriteTimeout:        20 * time.Second,
+		SysInterval:         10 * time.Second,
+		Version:             "HearthMQ",
+	}
+}
+
+// withDefaults fills in zero fields that may not be zero.
+func (c Config) withDefaults() Config {
+	d := DefaultConfig()
+	fill(&c.MaxPacketSize, d.MaxPacketSize)
+	fill(&c.MaxInflight, d.MaxInflight)
+	fill(&c.ReceiveMaximum, d.ReceiveMaximum)
+	fill(&c.MaxQueuedMessages, d.MaxQueuedMessages)
+	fill(&c.MaxQueuedBytes, d.MaxQueuedBytes)
+	fill(&c.QueueFull, d.QueueFull)
+	fill(&c.MaxOutboundBytes, d.MaxOutboundBytes)
+	fill(&c.MaxSubscriptions, d.MaxSubscriptions)
+	fill(&c.ConnectTimeout, d.ConnectTimeout)
+	fill(&c.WriteTimeout, d.WriteTimeout)
+	fill(&c.SysInterval, d.SysInterval)
+	fill(&c.Version, d.Version)
+	return c
+}
+
+func fill[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+func (c Config) validate() error {
+	switch c.QueueFull {
+	case DropOldest, DropNewest, DisconnectSlow:
+	default:
+		return fmt.Errorf("queue policy %q is not known", c.QueueFull)
+	}
+	return nil
+}
+
+// Deps are the broker's collaborators.
+type Deps struct {
+	Authenticator Authenticator // must not be nil
+	Authorizer    Authorizer    // must not be nil
+	Store         Store         // nil: nothing is stored
+	Observer      Observer      // nil: nobody looks
+	Log           *slog.Logger  // nil: slog.Default()
+}
+
+func (d Deps) validate() error {
+	if d.Authenticator == nil || d.Authorizer == nil {
+		return errors.New("broker: Authenticator and Authorizer must not be nil")
+	}
+	return nil
+}
+
+// ListenerInfo tells of the listener that a connection came in by.
+type ListenerInfo struct {
+	Name      string // as settings and rules call it: mqtt, ws, mqtts, wss, unix
+	TLS       bool
+	WebSocket bool
+}

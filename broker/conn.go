@@ -1,0 +1,359 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// conn is one Network Connection. It dies with its socket.
+type conn struct {
+	b      *Broker
+	nc     net.Conn
+	raw    *rawSocket // nil where the transport can't be used without blocking calls
+	info   ListenerInfo
+	remote netip.AddrPort
+	ctx    context.Context // ends with the connection
+	cancel context.CancelFunc
+
+	// Set by the handshake, constant afterwards.
+	version   packet.Version
+	id        *Identity
+	sess      *Session // nil before CONNECT
+	maxPacket uint32   // the client's Maximum Packet Size, 0: none
+	keepAlive time.Duration
+	problems  bool // Request Problem Information: reason strings are welcome
+
+	// The reader's own.
+	bt          batch
+	now         time.Time // of the batch under way
+	carry       []byte    // unfinished packet of the last read
+	pub         packet.Publish
+	msg         Message // the one under way, shown to observers
+	publication publication
+	routes      routeCache
+	aliases     []string // topic aliases of the client, by number
+	expiry      uint32   // Session Expiry Interval as it stands, DISCONNECT may change it
+	discarded   bool     // the will is not to be published
+	sawBye      bool
+
+	recv      received
+	seen      atomic.Int64 // Unix nanoseconds of the last packet
+	connected func() bool  // ends the CONNECT deadline
+	unacked   atomic.Int32 // QoS 1 and 2 messages of the client without a final acknowledgement
+
+	mu      sync.Mutex
+	out     outbound
+	acks    []ackPending // acknowledgements that wait for the journal, in order
+	waiting bool         // the journal will call
+	behind  bool         // the session's queue has more for this connection
+	alias   aliasTable   // topic aliases towards the client
+	sent    sentCounts
+	ended   ending
+	alive   *time.Timer // keep alive
+}
+
+// received counts what came in; written by the reader once per batch.
+type received struct {
+	packets, bytes, publishes, payload atomic.Uint64
+}
+
+// sentCounts counts what went out; conn.mu guards it.
+type sentCounts struct {
+	packets, bytes, publishes, payload uint64
+}
+
+// ending is why the connection ended; the first reason stays.
+type ending struct {
+	set    bool
+	code   packet.ReasonCode
+	reason string
+}
+
+var (
+	errClosed     = errors.New("connection closed")
+	errDisconnect = errors.New("client sent DISCONNECT")
+)
+
+// netConner is a connection that wraps a socket and has already read the start
+// of its stream (a listener that looks at the first bytes).
+type netConner interface {
+	NetConn() net.Conn
+	Prefix() []byte
+}
+
+func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *conn {
+	c := &conn{b: b, nc: nc, info: info}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	if n, ok := nc.(netConner); ok {
+		c.carry = n.Prefix()
+		c.raw = newRawSocket(n.NetConn())
+	} else {
+		c.raw = newRawSocket(nc)
+	}
+	if a := nc.RemoteAddr(); a != nil {
+		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
+			c.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		}
+	}
+	c.now = time.Now()
+	c.seen.Store(c.now.UnixNano())
+	return c
+}
+
+// serve reads until the connection ends, and cleans up.
+func (c *conn) serve() {
+	defer c.cancel()
+	// The deadline is for the whole CONNECT, not for each of its bytes (case R2).
+	deadline := time.AfterFunc(c.b.cfg.ConnectTimeout, func() { c.nc.Close() })
+	c.connected = deadline.Stop
+	err := c.readLoop()
+	deadline.Stop()
+	c.mu.Lock()
+	if c.alive != nil {
+		c.alive.Stop()
+	}
+	c.mu.Unlock()
+	c.teardown(err)
+}
+
+func (c *conn) readLoop() error {
+	if len(c.carry) > 0 {
+		// A listener has looked at the first bytes: perhaps they are the whole CONNECT.
+		first := c.carry
+		c.carry = nil
+		if err := c.consume(first); err != nil {
+			return err
+		}
+	}
+	small := make([]byte, 0)
+	if c.raw == nil {
+		small = make([]byte, 4<<10)
+	}
+	full := false // the last read filled the small buffer
+	for {
+		rb, err := c.read(small, full)
+		if err != nil {
+			return err
+		}
+		full = !rb.pooled && rb.n == len(small)
+		c.now = time.Now()
+		c.seen.Store(c.now.UnixNano())
+		carry := c.carry
+		c.carry = nil
+		c.recv.bytes.Add(uint64(rb.n - len(carry)))
+		err = c.consume(rb.b[:rb.n])
+		rb.release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// read returns what was carried over with at least one byte more behind it.
+func (c *conn) read(small []byte, full bool) (*readBuffer, error) {
+	if c.raw != nil {
+		return c.raw.read(c.carry)
+	}
+	var rb *readBuffer
+	if len(c.carry) == 0 && !full {
+		rb = &readBuffer{b: small}
+	} else {
+		rb = takeReadBuffer(c.carry)
+	}
+	n, err := c.nc.Read(rb.space())
+	if n == 0 {
+		rb.release()
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return nil, err
+	}
+	rb.n += n
+	return rb, nil
+}
+
+// consume handles every whole packet of data, flushes what they caused, and
+// carries the rest over.
+func (c *conn) consume(data []byte) error {
+	packets, err := c.handleAll(data)
+	c.recv.packets.Add(packets)
+	c.bt.flush()
+	return err
+}
+
+func (c *conn) handleAll(data []byte) (packets uint64, err error) {
+	for len(data) > 0 {
+		limit := c.b.cfg.MaxPacketSize
+		if c.sess == nil {
+			limit = min(limit, preConnectLimit)
+			if packet.Type(data[0]>>4) != packet.TypeConnect {
+				// [MQTT-3.1.0-1] case P1: nothing is buffered for what can't be right.
+				return packets, &packet.Error{Code: packet.ProtocolError, Msg: "first packet is not CONNECT"}
+			}
+		}
+		f, n, _, err := packet.Split(data, limit)
+		if err != nil {
+			return packets, err
+		}
+		if n == 0 {
+			if cap(c.carry) < len(data) {
+				c.carry = make([]byte, 0, len(data))
+			}
+			c.carry = append(c.carry[:0], data...)
+			return packets, nil
+		}
+		data = data[n:]
+		packets++
+		if err := c.handle(f); err != nil {
+			return packets, err
+		}
+	}
+	return packets, nil
+}
+
+// preConnectLimit is the largest packet before a client is known (case P2).
+const preConnectLimit = 64 << 10
+
+// handle acts on one packet. An error ends the connection.
+func (c *conn) handle(f packet.Frame) error {
+	if c.sess == nil {
+		return c.handleConnect(f)
+	}
+	switch t := f.Type(); t {
+	case packet.TypePublish:
+		return c.handlePublish(f)
+	case packet.TypePuback, packet.TypePubrec, packet.TypePubrel, packet.TypePubcomp:
+		return c.handleAck(f)
+	case packet.TypeSubscribe:
+		return c.handleSubscribe(f)
+	case packet.TypeUnsubscribe:
+		return c.handleUnsubscribe(f)
+	case packet.TypePingreq:
+		var p packet.Pingreq
+		if err := p.Decode(c.version, f); err != nil {
+			return err
+		}
+		c.send(&c.bt, packet.AppendPingresp) // [MQTT-3.12.4-1]
+		return nil
+	case packet.TypeDisconnect:
+		return c.handleDisconnect(f)
+	case packet.TypeConnect:
+		return protocolError("second CONNECT") // [MQTT-3.1.0-2] case P14
+	default:
+		return protocolError(t.String() + " from a client") // case P13
+	}
+}
+
+func protocolError(msg string) error {
+	return &packet.Error{Code: packet.ProtocolError, Msg: msg}
+}
+
+func (c *conn) handleDisconnect(f packet.Frame) error {
+	var p packet.Disconnect
+	if err := p.Decode(c.version, f); err != nil {
+		return err
+	}
+	if p.Properties.Has(packet.PropSessionExpiry) {
+		if c.expiry == 0 && p.Properties.SessionExpiry != 0 {
+			return protocolError("Session Expiry Interval set by DISCONNECT after 0 in CONNECT") // [MQTT-3.14.2-2]
+		}
+		c.expiry = c.b.capExpiry(p.Properties.SessionExpiry)
+	}
+	c.discarded = p.Code != packet.DisconnectWithWill // [MQTT-3.1.2-10] [MQTT-3.14.4-3]
+	c.sawBye = true
+	c.endWith(p.Code, "client disconnected")
+	return errDisconnect
+}
+
+// endWith notes why the connection ends; the first reason stays.
+func (c *conn) endWith(code packet.ReasonCode, reason string) {
+	c.mu.Lock()
+	if !c.ended.set {
+		c.ended = ending{true, code, reason}
+	}
+	c.mu.Unlock()
+}
+
+// disconnect ends the connection from the server's side, with a DISCONNECT for
+// MQTT 5 clients [MQTT-3.14.0-1]. Any goroutine may call it.
+func (c *conn) disconnect(code packet.ReasonCode, reason string) {
+	c.endWith(code, reason)
+	if c.version == packet.V50 {
+		c.closeAfter(func(dst []byte) []byte {
+			p := packet.Disconnect{Code: code}
+			return p.Append(dst, c.version)
+		})
+	} else {
+		c.closeAfter(nil)
+	}
+}
+
+// teardown ends the connection after the reader has stopped with err.
+func (c *conn) teardown(err error) {
+	switch pe, isPacket := errors.AsType[*packet.Error](err); {
+	case errors.Is(err, errDisconnect):
+	case isPacket:
+		c.endWith(pe.Code, pe.Msg)
+		c.b.log.Debug("protocol error", "client_id", c.clientID(), "remote", c.remote, "reason", pe.Msg)
+		if c.sess != nil {
+			c.disconnect(pe.Code, pe.Msg)
+		}
+	case errors.Is(err, errClosed):
+	default:
+		c.endWith(packet.UnspecifiedError, endReason(err))
+	}
+	c.closeAfter(nil)
+	if c.sess != nil {
+		c.sess.detach(c)
+	}
+	c.b.forget(c)
+	c.mu.Lock()
+	c.acks = nil
+	c.mu.Unlock()
+}
+
+func (c *conn) clientID() string {
+	if c.id == nil {
+		return ""
+	}
+	return c.id.ClientID
+}
+
+func endReason(err error) string {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		return "connection closed without DISCONNECT"
+	}
+	return "connection lost: " + err.Error()
+}
+
+// watchKeepAlive closes the connection when nothing came for one and a half
+// times the Keep Alive [MQTT-3.1.2-22].
+func (c *conn) watchKeepAlive() {
+	if c.keepAlive == 0 {
+		return
+	}
+	c.mu.Lock()
+	c.alive = time.AfterFunc(c.patience(), c.checkAlive)
+	c.mu.Unlock()
+}
+
+func (c *conn) patience() time.Duration { return c.keepAlive + c.keepAlive/2 }
+
+func (c *conn) checkAlive() {
+	quiet := time.Duration(time.Now().UnixNano() - c.seen.Load())
+	if quiet >= c.patience() {
+		c.disconnect(packet.KeepAliveTimeout, "keep alive timeout")
+		return
+	}
+	c.mu.Lock()
+	c.alive.Reset(c.patience() - quiet)
+	c.mu.Unlock()
+}

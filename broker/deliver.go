@@ -1,0 +1,177 @@
+package broker
+
+import (
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// publication is one message on its way through the broker.
+type publication struct {
+	msg   *Message
+	route *route
+	from  *Session // the publisher's, nil for the broker itself
+	enc   encodings
+	kept  *Message // msg with bytes of its own, once somebody needs it
+}
+
+// encodings holds a QoS 0 PUBLISH as it goes out, once for each version: encoded
+// once, whatever the number of receivers. RETAIN is set per receiver.
+type encodings struct {
+	frame   []byte // as it came in, where receivers of version get the very same bytes
+	version packet.Version
+	v3, v5  []byte // scratch, reused
+	has3    bool
+	has5    bool
+}
+
+func (e *encodings) reset() { e.frame, e.has3, e.has5 = nil, false, false }
+
+// of returns the QoS 0 form for a version.
+func (e *encodings) of(v packet.Version, m *Message, now time.Time) []byte {
+	if v != packet.V50 {
+		v = packet.V311 // on the wire 3.1 and 3.1.1 do not differ
+	}
+	if e.frame != nil && e.version == v {
+		return e.frame
+	}
+	buf, has := &e.v3, &e.has3
+	if v == packet.V50 {
+		buf, has = &e.v5, &e.has5
+	}
+	if !*has {
+		var p packet.Publish
+		fillPublish(&p, &delivery{msg: m}, 0, now)
+		*buf = packet.AppendPublish((*buf)[:0], v, &p)
+		*has = true
+	}
+	return *buf
+}
+
+// keep returns the message with bytes of its own and, where there is a store, a
+// number for it.
+func (p *publication) keep(b *Broker) *Message {
+	if p.kept == nil {
+		p.kept = p.msg.Keep()
+		if b.journal.store != nil && p.kept.id == 0 {
+			p.kept.id = b.nextMessage.Add(1)
+		}
+	}
+	return p.kept
+}
+
+// deliver hands a message to everybody who is to get it: retained store first,
+// then the matching sessions. It returns how many got it and the ticket that
+// says that all of it is stored. It must run with the gate held when the message
+// has QoS above 0 or RETAIN, so that what belongs together is stored together.
+func (b *Broker) deliver(bt *batch, p *publication, now time.Time) (matched int, ticket uint64) {
+	m := p.msg
+	if m.Retain {
+		stripe := b.retained.stripe(m.Topic)
+		stripe.Lock()
+		defer stripe.Unlock()
+		ticket = b.retained.set(b, p)
+	}
+	r := p.route
+	if m.Retain && r.subs != b.subs.gen.Load() {
+		// A SUBSCRIBE came between the look-up and the store: it may have read the
+		// older value, so it must get this one (doc.go, first rule).
+		r = b.newRoute(m.Topic, m.Publisher, p.from)
+	}
+	for i := range r.targets {
+		ok, t := b.deliverTo(bt, p, &r.targets[i], now)
+		ticket = max(ticket, t)
+		if ok {
+			matched++
+		}
+	}
+	for i := range r.shares {
+		ok, t := b.deliverTo(bt, p, r.shares[i].pick(), now)
+		ticket = max(ticket, t)
+		if ok {
+			matched++
+		}
+	}
+	return matched, ticket
+}
+
+func (b *Broker) deliverTo(bt *batch, p *publication, t *target, now time.Time) (ok bool, ticket uint64) {
+	m := p.msg
+	qos := min(m.QoS, t.qos) // [MQTT-3.8.4-8]
+	retain := t.rap && m.Retain
+	switch {
+	case t.local != nil:
+		t.local.receive(m)
+		return true, 0
+	case qos > 0:
+		return true, t.session.enqueue(bt, p.keep(b), t, qos, retain)
+	}
+	c := t.session.conn.Load()
+	if c == nil {
+		return false, 0 // QoS 0 is not kept for those who are away
+	}
+	switch c.deliverQoS0(bt, p, t, retain, now) {
+	case sentDirectly:
+	case mustQueue:
+		if m.QoS == 0 && !m.Retain { // else the gate is held already
+			b.journal.open()
+			defer b.journal.close()
+		}
+		t.session.enqueue(bt, p.keep(b), t, 0, retain)
+	case bufferFull:
+		t.session.mu.Lock()
+		t.session.drop("slow reader")
+		t.session.mu.Unlock()
+	}
+	return true, 0
+}
+
+type qos0Result byte
+
+const (
+	sentDirectly qos0Result = iota
+	mustQueue               // something older waits
+	bufferFull
+)
+
+// deliverQoS0 appends the message to the connection's outbound buffer.
+func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool, now time.Time) qos0Result {
+	own := c.version == packet.V50 && (len(t.subIDs) > 0 || c.alias.max > 0)
+	if c.maxPacket > 0 && !c.fits(&delivery{msg: p.msg, subIDs: t.subIDs}, now) {
+		return bufferFull
+	}
+	var b []byte
+	if !own {
+		b = p.enc.of(c.version, p.msg, now)
+	}
+	c.mu.Lock()
+	switch {
+	case c.behind:
+		c.mu.Unlock()
+		return mustQueue
+	case c.out.dead:
+		c.mu.Unlock()
+		return sentDirectly // it will be noticed
+	case c.room() < len(p.msg.Payload):
+		c.mu.Unlock()
+		return bufferFull
+	}
+	if own {
+		c.mu.Unlock()
+		c.appendMessage(bt, &delivery{msg: p.msg, subIDs: t.subIDs, retain: retain}, 0, false, now)
+		return sentDirectly
+	}
+	c.out.reserve()
+	at := len(c.out.buf)
+	c.out.buf = append(c.out.buf, b...)
+	c.out.buf[at] = byte(packet.TypePublish) << 4 // DUP and QoS 0
+	if retain {
+		c.out.buf[at] |= 1
+	}
+	c.sent.packets++
+	c.sent.publishes++
+	c.sent.payload += uint64(len(p.msg.Payload))
+	c.touch(bt)
+	c.mu.Unlock()
+	return sentDirectly
+}

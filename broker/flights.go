@@ -1,0 +1,98 @@
+package broker
+
+// flight is a QoS 1 or 2 message under way to a client.
+type flight struct {
+	delivery
+	id     uint16
+	state  DeliveryState // StateSent or StateReleased
+	unsent bool          // PUBLISH or PUBREL is still to be sent on this connection
+	dup    bool          // it was sent on an earlier connection
+	next   *flight
+	prev   *flight
+}
+
+// flights are a session's messages under way, by Packet Identifier and in the
+// order in which they were first sent. Session.mu guards them.
+type flights struct {
+	byID   map[uint16]*flight
+	first  *flight
+	last   *flight
+	unsent *flight // first that is still to be sent; all behind it are too
+	spare  *flight // recycled, chained by next
+	lastID uint16
+}
+
+func (l *flights) len() int { return len(l.byID) }
+
+// add puts a delivery under way, as not sent yet, with an unused Packet
+// Identifier when id is 0 [MQTT-2.2.1-4].
+func (l *flights) add(d delivery, id uint16) *flight {
+	if l.byID == nil {
+		l.byID = make(map[uint16]*flight)
+	}
+	for id == 0 {
+		l.lastID++
+		if _, used := l.byID[l.lastID]; !used {
+			id = l.lastID
+		}
+	}
+	f := l.spare
+	if f != nil {
+		l.spare = f.next
+		*f = flight{}
+	} else {
+		f = new(flight)
+	}
+	f.delivery, f.id, f.state, f.unsent = d, id, StateSent, true
+	f.prev = l.last
+	if l.last != nil {
+		l.last.next = f
+	} else {
+		l.first = f
+	}
+	l.last = f
+	if l.unsent == nil {
+		l.unsent = f
+	}
+	l.byID[id] = f
+	return f
+}
+
+// remove ends a flight; f is recycled and must not be used afterwards.
+func (l *flights) remove(f *flight) {
+	delete(l.byID, f.id)
+	if l.unsent == f {
+		l.unsent = f.next
+	}
+	if f.prev != nil {
+		f.prev.next = f.next
+	} else {
+		l.first = f.next
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	} else {
+		l.last = f.prev
+	}
+	*f = flight{next: l.spare}
+	l.spare = f
+}
+
+// sentOne notes that the first unsent flight has been sent.
+func (l *flights) sentOne() {
+	l.unsent.unsent = false
+	l.unsent = l.unsent.next
+}
+
+// resend marks everything as still to be sent, for a new connection: what was
+// sent before carries DUP [MQTT-4.4.0-1].
+func (l *flights) resend() {
+	for f := l.first; f != nil; f = f.next {
+		if !f.unsent {
+			f.dup = true
+		}
+		f.unsent = true
+	}
+	l.unsent = l.first
+	l.spare = nil
+}

@@ -1,0 +1,216 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// maxClientID is the longest Client Identifier in bytes that is accepted (case A11).
+const maxClientID = 256
+
+// handleConnect does everything between the first packet and CONNACK.
+func (c *conn) handleConnect(f packet.Frame) error {
+	var p packet.Connect
+	if err := p.Decode(0, f); err != nil {
+		c.refuseBroken(&p, err)
+		return errClosed
+	}
+	c.version = p.Version
+	c.problems = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
+	// Hashing may wait its turn; that time is not the client's fault.
+	c.connected()
+
+	assigned := false
+	if p.ClientID == "" {
+		// [MQTT-3.1.3-8] in 3.1.1: only with Clean Session. 3.1 knows no empty identifier.
+		if p.Version == packet.V31 || p.Version == packet.V311 && !p.CleanStart {
+			return c.refuse(&p, Refuse(BadClientID, errors.New("empty client identifier")))
+		}
+		p.ClientID = "auto-" + rand.Text() // [MQTT-3.1.3-6]
+		assigned = true
+	}
+	if len(p.ClientID) > maxClientID {
+		return c.refuse(&p, Refuse(BadClientID, errors.New("longer than 256 bytes")))
+	}
+	if most := c.b.cfg.MaxKeepAlive; most > 0 && p.Version != packet.V50 && (p.KeepAlive == 0 || p.KeepAlive > most) {
+		return c.refuse(&p, Refuse(BadClientID, errors.New("keep alive above the limit")))
+	}
+	if p.Properties.Has(packet.PropAuthMethod) {
+		return c.refuse(&p, &Refusal{Reason: BadProtocol, Code: packet.BadAuthenticationMethod,
+			Err: errors.New("authentication method not offered")})
+	}
+
+	id, err := c.authenticate(&p)
+	if err != nil {
+		return c.refuse(&p, err)
+	}
+	c.id = id
+	will, refusal := c.checkWill(&p)
+	if refusal != nil {
+		return c.refuse(&p, refusal)
+	}
+	c.takeLimits(&p)
+	sess, present, refusal := c.b.sessions.attach(c, &p, will)
+	if refusal != nil {
+		return c.refuse(&p, refusal)
+	}
+	c.accept(&p, sess, present, assigned)
+	return nil
+}
+
+// authenticate asks the Authenticator; the password is overwritten afterwards.
+func (c *conn) authenticate(p *packet.Connect) (*Identity, error) {
+	cred := &Credentials{
+		ClientID: p.ClientID, HasUser: p.HasUserName, User: p.UserName,
+		HasPassword: p.HasPassword, Password: p.Password,
+		Listener: c.info, Remote: c.remote, TLSName: c.tlsName(), Version: p.Version,
+	}
+	defer clear(p.Password)
+	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
+	defer cancel()
+	id, err := c.b.deps.Authenticator.Authenticate(ctx, cred)
+	if err == nil {
+		return id, nil
+	}
+	if _, ok := errors.AsType[*Refusal](err); !ok {
+		err = Refuse(BackendUnavailable, err)
+	}
+	return nil, err
+}
+
+// authTimeout bounds the wait for a verdict; whoever is not through by then is
+// told to come back, not that the password is wrong.
+const authTimeout = 60 * time.Second
+
+// checkWill asks whether the client may publish its Will [case A7].
+func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
+	if p.Will == nil {
+		return nil, nil
+	}
+	d := c.b.deps.Authorizer.Authorize(c.id, Publish, p.Will.Topic)
+	if !d.Allow {
+		c.b.denied(c.id, Publish, p.Will.Topic, d.Rule)
+		return nil, &Refusal{Reason: WillNotAllowed, Code: packet.NotAuthorized}
+	}
+	m := &Message{
+		Topic: p.Will.Topic, Payload: p.Will.Payload, Properties: p.Will.Forward,
+		QoS: min(p.Will.QoS, d.MaxQoS), Retain: p.Will.Retain && !d.NoRetain,
+		Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User, kept: true,
+	}
+	w := &Will{Message: m, Delay: time.Duration(p.Will.Properties.WillDelay) * time.Second}
+	if p.Will.Properties.Has(packet.PropMessageExpiry) {
+		w.Expiry = p.Will.Properties.MessageExpiry
+	}
+	return w, nil
+}
+
+// takeLimits notes what the client asked for.
+func (c *conn) takeLimits(p *packet.Connect) {
+	ka := p.KeepAlive
+	if most := c.b.cfg.MaxKeepAlive; most > 0 && (ka == 0 || ka > most) {
+		ka = most
+	}
+	c.keepAlive = time.Duration(ka) * time.Second
+	c.maxPacket = p.Properties.MaximumPacketSize
+	c.alias.max = p.Properties.TopicAliasMaximum
+	switch {
+	case p.Version == packet.V50:
+		c.expiry = c.b.capExpiry(p.Properties.SessionExpiry) // absent: 0 [MQTT-3.1.2-23]
+	case !p.CleanStart:
+		c.expiry = c.b.capExpiry(NeverExpires)
+	}
+}
+
+// inflightLimit is how many QoS 1 and 2 messages may be under way to the client.
+func (c *conn) inflightLimit(p *packet.Connect) int {
+	n := c.b.cfg.MaxInflight
+	if p.Properties.Has(packet.PropReceiveMaximum) {
+		n = min(n, p.Properties.ReceiveMaximum) // [MQTT-3.3.4-9]
+	}
+	return int(n)
+}
+
+// accept answers CONNECT, then sends what the session has for the client.
+func (c *conn) accept(p *packet.Connect, sess *Session, present, assigned bool) {
+	ack := packet.Connack{SessionPresent: present}
+	if c.version == packet.V50 {
+		pr := &ack.Properties
+		if assigned {
+			pr.SetAssignedClientID(p.ClientID) // [MQTT-3.2.2-16]
+		}
+		if asked := p.Properties.SessionExpiry; asked != c.expiry {
+			pr.SetSessionExpiry(c.expiry)
+		}
+		pr.SetReceiveMaximum(c.b.cfg.ReceiveMaximum)
+		pr.SetMaximumPacketSize(c.b.cfg.MaxPacketSize)
+		pr.SetTopicAliasMaximum(c.b.cfg.TopicAliasMaximum)
+		if int(c.keepAlive/time.Second) != int(p.KeepAlive) {
+			pr.SetServerKeepAlive(uint16(c.keepAlive / time.Second)) // [MQTT-3.1.2-21]
+		}
+	}
+	c.aliases = nil
+	c.sess = sess
+	c.send(&c.bt, func(dst []byte) []byte { return ack.Append(dst, c.version) })
+	c.b.stats.accepted.Add(1)
+	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive})
+	c.b.log.Info("client connected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.remote,
+		"listener", c.info.Name, "protocol", c.version.String(), "session_present", present)
+	c.watchKeepAlive()
+	sess.pump(&c.bt, c)
+}
+
+// refuse answers CONNECT with the reason's code and ends the connection
+// [MQTT-3.1.4-2]. What exactly was wrong stands in the log and in the event,
+// not on the wire.
+func (c *conn) refuse(p *packet.Connect, err error) error {
+	r, _ := errors.AsType[*Refusal](err)
+	c.b.refused(c, p.ClientID, p.UserName, r)
+	c.answer(p.Version, r.Code)
+	return errClosed
+}
+
+// refuseBroken answers a CONNECT that could not be read, where the client may
+// understand an answer.
+func (c *conn) refuseBroken(p *packet.Connect, err error) {
+	pe, ok := errors.AsType[*packet.Error](err)
+	if !ok {
+		return
+	}
+	c.b.refused(c, p.ClientID, "", &Refusal{Reason: BadProtocol, Code: pe.Code, Err: err})
+	switch {
+	case pe.Code == packet.UnsupportedProtocolVersion && p.ProtocolName != "":
+		v := packet.V311 // [MQTT-3.1.2-2]: return code 1
+		if p.Version > packet.V50 {
+			v = packet.V50
+		}
+		c.answer(v, pe.Code)
+	case p.Version == packet.V50:
+		c.answer(packet.V50, pe.Code)
+	default:
+		c.closeAfter(nil) // 3.x: no return code fits, close [MQTT-3.1.4-1]
+	}
+}
+
+func (c *conn) answer(v packet.Version, code packet.ReasonCode) {
+	c.endWith(code, "refused")
+	c.closeAfter(func(dst []byte) []byte {
+		ack := packet.Connack{Code: code}
+		if v != packet.V50 {
+			ack.ReturnCode = code.Connack311()
+		}
+		return ack.Append(dst, v)
+	})
+}
+
+// tlsName is the name in the client's verified certificate.
+func (c *conn) tlsName() string {
+	t, ok := c.nc.(interface{ PeerName() string })
+	if !ok {
+		return ""
+	}
+	return t.PeerName()
+}

@@ -1,0 +1,220 @@
+package broker
+
+import (
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// handlePublish takes a PUBLISH all the way to its receivers.
+func (c *conn) handlePublish(f packet.Frame) error {
+	p := &c.pub
+	if err := p.Decode(c.version, f); err != nil {
+		return err
+	}
+	c.recv.publishes.Add(1)
+	c.recv.payload.Add(uint64(len(p.Payload)))
+	if len(p.SubscriptionIDs) > 0 {
+		return protocolError("Subscription Identifier in a PUBLISH from a client") // [MQTT-3.3.4-6]
+	}
+	if p.HasAlias {
+		if err := c.resolveAlias(p); err != nil {
+			return err
+		}
+	}
+	if p.QoS > 0 && c.version == packet.V50 && int(c.unacked.Load()) >= 2*int(c.b.cfg.ReceiveMaximum) {
+		// Twice what was announced is tolerated: clients in the field overrun (case P19).
+		return &packet.Error{Code: packet.ReceiveMaximumExceeded, Msg: "more messages under way than Receive Maximum allows"} // [MQTT-3.3.4-9]
+	}
+	r, err := c.routes.lookup(c.b, p.Topic, c.id, c.sess) // case A: after the alias
+	if err != nil {
+		return err
+	}
+	if !allows(&r.decision, p) {
+		return c.deny(p, r)
+	}
+	return c.publish(f, p, r)
+}
+
+// allows applies the decision's conditions to a message.
+func allows(d *Decision, p *packet.Publish) bool {
+	return d.Allow && p.QoS <= d.MaxQoS && !(p.Retain && d.NoRetain)
+}
+
+// deny answers a message that may not be published. MQTT 3 can't say so; it is
+// acknowledged and goes nowhere, since closing would only make the device come
+// back and try again [MQTT-3.3.5-2].
+func (c *conn) deny(p *packet.Publish, r *route) error {
+	rule := r.decision.Rule
+	if r.decision.Allow {
+		rule.Text += ", not with this QoS or RETAIN"
+	}
+	c.b.denied(c.id, Publish, r.name, rule)
+	code := packet.NotAuthorized
+	if c.version != packet.V50 {
+		code = packet.Success
+	}
+	switch p.QoS {
+	case 1:
+		c.ackAfter(&c.bt, ackPending{typ: packet.TypePuback, id: p.PacketID, code: code})
+	case 2:
+		c.ackAfter(&c.bt, ackPending{typ: packet.TypePubrec, id: p.PacketID, code: code})
+	}
+	return nil
+}
+
+func (c *conn) resolveAlias(p *packet.Publish) error {
+	n := int(p.TopicAlias)
+	if n == 0 || n > int(c.b.cfg.TopicAliasMaximum) { // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+		return &packet.Error{Code: packet.TopicAliasInvalid, Msg: "Topic Alias is 0 or above the maximum"}
+	}
+	if c.aliases == nil {
+		c.aliases = make([]string, int(c.b.cfg.TopicAliasMaximum)+1)
+	}
+	if len(p.Topic) > 0 {
+		if c.aliases[n] != string(p.Topic) {
+			c.aliases[n] = string(p.Topic)
+		}
+		return nil
+	}
+	if c.aliases[n] == "" {
+		return protocolError("Topic Alias that was never set") // case P6
+	}
+	p.Topic = bytesOf(c.aliases[n])
+	return nil
+}
+
+// publish delivers an allowed message and acknowledges it once what that promises is stored.
+func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
+	b := c.b
+	pub := &c.publication
+	pub.msg = &c.msg
+	c.msg = Message{
+		Topic: r.name, Payload: p.Payload, Properties: p.Properties, QoS: p.QoS, Retain: p.Retain,
+		Received: c.now, Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User, Slot: r.slot,
+	}
+	if p.HasExpiry {
+		c.msg.Expires = c.now.Add(time.Duration(p.MessageExpiry) * time.Second)
+	}
+	pub.route, pub.from, pub.kept = r, c.sess, nil
+	pub.enc.reset()
+	if p.QoS == 0 && !p.HasAlias && !p.HasExpiry {
+		pub.enc.frame, pub.enc.version = f.Raw, wireVersion(c.version)
+	}
+
+	if p.QoS == 0 && !p.Retain {
+		b.deliver(&c.bt, pub, c.now)
+		b.observe(&c.msg)
+		return nil
+	}
+	b.journal.open()
+	var ticket uint64
+	if p.QoS == 2 {
+		t, fresh := c.sess.addReceived(c, p.PacketID)
+		if !fresh { // again: acknowledge, don't deliver [MQTT-4.3.3-10]
+			b.journal.close()
+			c.ackAfter(&c.bt, ackPending{ticket: b.journal.lastTicket(), typ: packet.TypePubrec, id: p.PacketID})
+			return nil
+		}
+		ticket = t
+	}
+	matched, t := b.deliver(&c.bt, pub, c.now)
+	b.journal.close()
+	ticket = max(ticket, t)
+	b.observe(&c.msg)
+	if p.QoS == 0 {
+		return nil
+	}
+	c.unacked.Add(1)
+	a := ackPending{ticket: ticket, typ: packet.TypePubrec, id: p.PacketID}
+	if p.QoS == 1 {
+		a.typ, a.final = packet.TypePuback, true
+	}
+	if matched == 0 && c.version == packet.V50 {
+		a.code = packet.NoMatchingSubscribers
+	}
+	c.ackAfter(&c.bt, a)
+	return nil
+}
+
+func wireVersion(v packet.Version) packet.Version {
+	if v == packet.V50 {
+		return v
+	}
+	return packet.V311
+}
+
+// handleAck acts on PUBACK, PUBREC, PUBREL and PUBCOMP.
+func (c *conn) handleAck(f packet.Frame) error {
+	id, code, err := packet.DecodeAck(c.version, f)
+	if err != nil {
+		return err
+	}
+	b := c.b
+	if f.Type() == packet.TypePubrel {
+		b.journal.open()
+		ticket, known := c.sess.release(c, id)
+		b.journal.close()
+		a := ackPending{ticket: ticket, typ: packet.TypePubcomp, id: id, final: known}
+		if !known && c.version == packet.V50 {
+			a.code = packet.PacketIDNotFound // case P18
+		}
+		c.ackAfter(&c.bt, a)
+		return nil
+	}
+	b.journal.open()
+	c.sess.acked(&c.bt, c, f.Type(), id, code)
+	b.journal.close()
+	return nil
+}
+
+// acked moves a message under way on by one step. Acknowledgements of what is
+// not under way are counted and otherwise ignored (case P18). The gate is held.
+func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packet.ReasonCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn.Load() != c {
+		return
+	}
+	f := s.flights.byID[id]
+	qos := byte(2)
+	if t == packet.TypePuback {
+		qos = 1
+	}
+	if f == nil || f.qos != qos {
+		s.b.stats.strayAcks.Add(1)
+		if t == packet.TypePubrec {
+			unknown := packet.Success
+			if c.version == packet.V50 {
+				unknown = packet.PacketIDNotFound
+			}
+			c.sendAck(bt, packet.TypePubrel, id, unknown)
+		}
+		return
+	}
+	switch {
+	case t == packet.TypePubrec && code < 0x80:
+		s.released(bt, c, f)
+		return
+	case t == packet.TypePubcomp && f.state != StateReleased:
+		s.b.stats.strayAcks.Add(1)
+		return
+	}
+	s.done(&f.delivery)
+	s.flights.remove(f)
+	s.pumpLocked(bt, c)
+}
+
+// released answers PUBREC with PUBREL, once it is stored that the client has the
+// message. s.mu and the gate are held.
+func (s *Session) released(bt *batch, c *conn, f *flight) {
+	first := f.state == StateSent
+	f.state = StateReleased
+	if s.flights.unsent == f {
+		s.flights.sentOne()
+	}
+	if first && f.stored {
+		f.ticket = s.b.journal.append(Sent{s.clientID, f.seq, f.id, StateReleased})
+	}
+	c.ackAfter(bt, ackPending{ticket: f.ticket, typ: packet.TypePubrel, id: f.id})
+}

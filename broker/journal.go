@@ -1,0 +1,225 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// lazyCommit is how long changes wait that nobody waits for.
+	lazyCommit = time.Second
+	// retryFirst and retryMost bound the pause after a failed commit.
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 10 * time.Second
+	// hurryAt commits changes that nobody waits for when there are this many.
+	hurryAt = 5000
+)
+
+// journal collects changes in the order in which they happened and stores them
+// in groups, from one goroutine. A ticket is the number of a change: once
+// committed has reached it, the change is stored.
+//
+// A journal without a Store gives ticket 0 to everything: nothing to wait for.
+type journal struct {
+	store Store
+	log   *slog.Logger
+	fail  func(error) // told of a failure, and with nil of its end
+
+	// gate is held for reading while one thing's changes are appended, and for
+	// writing while the batch is cut: a group never falls into two transactions.
+	gate sync.RWMutex
+
+	mu        sync.Mutex // leaf
+	pending   []Change
+	last      uint64
+	waiters   []waiter
+	err       error
+	committed atomic.Uint64
+
+	lazy chan struct{} // changes are pending
+	wake chan struct{} // somebody waits
+	stop chan struct{}
+	done chan struct{}
+}
+
+// waiter is told, without locks held, that tickets have been committed.
+type waiter interface{ committed() }
+
+func newJournal(store Store, log *slog.Logger, fail func(error)) *journal {
+	j := &journal{
+		store: store, log: log, fail: fail,
+		lazy: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	if store != nil {
+		go j.run()
+	} else {
+		close(j.done)
+	}
+	return j
+}
+
+// open begins a group of changes that belong together; the returned func ends it.
+func (j *journal) open() { j.gate.RLock() }
+
+func (j *journal) close() { j.gate.RUnlock() }
+
+// append adds a change to the group and returns its ticket. The caller holds
+// gate for reading.
+func (j *journal) append(c Change) uint64 {
+	if j.store == nil {
+		return 0
+	}
+	j.mu.Lock()
+	j.pending = append(j.pending, c)
+	n := len(j.pending)
+	j.last++
+	seq := j.last
+	j.mu.Unlock()
+	if n == 1 {
+		signal(j.lazy)
+	} else if n == hurryAt {
+		signal(j.wake)
+	}
+	return seq
+}
+
+// stored reports whether a ticket has been committed.
+func (j *journal) stored(ticket uint64) bool { return ticket <= j.committed.Load() }
+
+// notify has w told at the next commit. It may be told without need.
+func (j *journal) notify(w waiter) {
+	j.mu.Lock()
+	j.waiters = append(j.waiters, w)
+	j.mu.Unlock()
+	signal(j.wake)
+}
+
+// wait blocks until the ticket is committed.
+func (j *journal) wait(ctx context.Context, ticket uint64) error {
+	for !j.stored(ticket) {
+		w := make(chanWaiter)
+		j.notify(w)
+		if j.stored(ticket) {
+			return nil
+		}
+		select {
+		case <-w:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-j.done:
+			return j.failure()
+		}
+	}
+	return nil
+}
+
+type chanWaiter chan struct{}
+
+func (c chanWaiter) committed() { close(c) }
+
+// lastTicket is the ticket of everything that was appended up to now.
+func (j *journal) lastTicket() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.last
+}
+
+func (j *journal) failure() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+func (j *journal) backlog() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.pending)
+}
+
+// shutdown stores what is pending and ends the goroutine. Nothing may be
+// appended afterwards.
+func (j *journal) shutdown() {
+	if j.store == nil {
+		return
+	}
+	close(j.stop)
+	<-j.done
+}
+
+// run ends after shutdown, once everything is stored or the store failed again.
+func (j *journal) run() {
+	defer close(j.done)
+	lazy := time.NewTimer(lazyCommit)
+	lazy.Stop()
+	defer lazy.Stop()
+	for {
+		select {
+		case <-j.lazy:
+			lazy.Reset(lazyCommit)
+			continue
+		case <-j.wake:
+		case <-lazy.C:
+		case <-j.stop:
+			j.commit(false)
+			return
+		}
+		lazy.Stop()
+		if !j.commit(true) {
+			return
+		}
+	}
+}
+
+// commit stores one batch. With retry it goes on until the store takes it or the
+// journal is shut down; it reports whether the journal goes on.
+func (j *journal) commit(retry bool) bool {
+	j.gate.Lock()
+	j.mu.Lock()
+	batch, last := j.pending, j.last
+	j.pending = nil
+	waiters := j.waiters
+	j.waiters = nil
+	j.mu.Unlock()
+	j.gate.Unlock()
+
+	for pause := retryFirst; len(batch) > 0; pause = min(2*pause, retryMost) {
+		err := j.store.Apply(context.Background(), batch)
+		if j.setFailure(err); err == nil {
+			break
+		}
+		if !retry {
+			return false
+		}
+		select {
+		case <-time.After(pause):
+		case <-j.stop:
+			retry = false
+		}
+	}
+	j.committed.Store(last)
+	for _, w := range waiters {
+		w.committed()
+	}
+	return true
+}
+
+func (j *journal) setFailure(err error) {
+	j.mu.Lock()
+	before := j.err
+	j.err = err
+	j.mu.Unlock()
+	if (err == nil) != (before == nil) {
+		j.fail(err)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

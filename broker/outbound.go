@@ -1,0 +1,331 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+var errSlow = errors.New("socket takes nothing for too long")
+
+// outbound is what waits to be written to one Network Connection. conn.mu guards it.
+type outbound struct {
+	buf     []byte     // what waits
+	small   *outBuffer // where buf came from when it is still a small one
+	spare   []byte     // the buffer before, drained, for the next turn
+	dirty   bool       // somebody's batch will flush it
+	writing bool       // somebody is writing; new bytes are seen when they look again
+	stuck   bool       // the socket was full: a goroutine waits for it
+	closing bool       // close once drained
+	dead    bool       // nothing is accepted any more
+	warm    bool       // the broker's sweep knows that buffers are held
+	used    bool       // since the last sweep
+}
+
+// reserve makes buf ready to be appended to.
+func (o *outbound) reserve() {
+	if o.buf == nil {
+		if o.spare != nil {
+			o.buf, o.spare = o.spare, nil
+		} else {
+			o.small = outPool.Get().(*outBuffer)
+			o.buf = o.small.b
+		}
+	}
+}
+
+// take hands out what waits, for writing.
+func (o *outbound) take() (b []byte, small *outBuffer) {
+	b, small = o.buf, o.small
+	o.buf, o.small = nil, nil
+	return b, small
+}
+
+// drained takes a written buffer back. Small ones go to the pool at once, so
+// that a quiet connection holds none; large ones stay for as long as the
+// connection is active.
+func (o *outbound) drained(b []byte, small *outBuffer) {
+	if small != nil {
+		grown := cap(b) != cap(small.b)
+		outPool.Put(small)
+		if !grown {
+			return
+		}
+	}
+	if o.spare == nil && cap(b) <= keepBuffer {
+		o.spare = b[:0]
+		o.used = true
+	}
+}
+
+// batch collects the connections that one turn of a reader has given something to.
+type batch struct{ list []*conn }
+
+var batchPool = sync.Pool{New: func() any { return new(batch) }}
+
+// flush writes to each of them once.
+func (bt *batch) flush() {
+	for i, c := range bt.list {
+		bt.list[i] = nil
+		c.flush()
+	}
+	bt.list = bt.list[:0]
+}
+
+// with runs f with a batch of its own, for those that are not a connection's reader.
+func withBatch(f func(bt *batch)) {
+	bt := batchPool.Get().(*batch)
+	f(bt)
+	bt.flush()
+	batchPool.Put(bt)
+}
+
+// touch notes that c has something to flush. c.mu is held.
+func (c *conn) touch(bt *batch) {
+	if !c.out.dirty {
+		c.out.dirty = true
+		bt.list = append(bt.list, c)
+	}
+}
+
+// room is how many bytes may still wait for the socket before QoS 0 messages
+// are dropped. c.mu is held.
+func (c *conn) room() int { return c.b.cfg.MaxOutboundBytes - len(c.out.buf) }
+
+// send appends a control packet made by f.
+func (c *conn) send(bt *batch, f func(dst []byte) []byte) {
+	c.mu.Lock()
+	if !c.out.dead {
+		c.out.reserve()
+		c.out.buf = f(c.out.buf)
+		c.sent.packets++
+		c.touch(bt)
+	}
+	c.mu.Unlock()
+}
+
+// sendAck appends an acknowledgement in its shortest form.
+func (c *conn) sendAck(bt *batch, t packet.Type, id uint16, code packet.ReasonCode) {
+	c.mu.Lock()
+	c.appendAck(t, id, code)
+	c.touch(bt)
+	c.mu.Unlock()
+}
+
+// appendAck is sendAck with c.mu held.
+func (c *conn) appendAck(t packet.Type, id uint16, code packet.ReasonCode) {
+	if c.out.dead {
+		return
+	}
+	c.out.reserve()
+	c.out.buf = packet.AppendAck(c.out.buf, c.version, t, id, code)
+	c.sent.packets++
+}
+
+// flush writes what waits. Plain sockets take it from here, without blocking; the
+// rest of a full one, and every other transport, gets a goroutine until it is drained.
+func (c *conn) flush() {
+	c.mu.Lock()
+	c.out.dirty = false
+	if c.out.writing || len(c.out.buf) == 0 && !c.out.closing {
+		c.mu.Unlock()
+		return
+	}
+	c.out.writing = true
+	c.mu.Unlock()
+	if c.raw == nil {
+		c.b.wg.Go(c.writeSlowly)
+		return
+	}
+	for {
+		c.mu.Lock()
+		b, small := c.out.take()
+		c.mu.Unlock()
+		n, err := 0, error(nil)
+		if len(b) > 0 {
+			n, err = c.raw.write(b)
+		}
+		if err != nil {
+			c.writeFailed(err)
+			return
+		}
+		if n < len(b) {
+			c.mu.Lock()
+			c.out.stuck = true
+			c.mu.Unlock()
+			c.b.wg.Go(func() { c.writeRest(b[n:], b, small) })
+			return
+		}
+		if c.wrote(b, small) {
+			return
+		}
+	}
+}
+
+// wrote notes that b was written and reports whether that was all. With more in
+// the session's queue, it fetches some.
+func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
+	c.mu.Lock()
+	c.sent.bytes += uint64(len(b))
+	if b != nil {
+		c.out.drained(b, small)
+	}
+	if len(c.out.buf) == 0 && c.behind {
+		c.mu.Unlock()
+		c.sess.pumpFor(c)
+		c.mu.Lock()
+	}
+	if len(c.out.buf) > 0 {
+		c.mu.Unlock()
+		return false
+	}
+	c.out.writing, c.out.stuck = false, false
+	closing := c.out.closing
+	register := !closing && c.out.spare != nil && !c.out.warm
+	if register {
+		c.out.warm = true
+	}
+	c.mu.Unlock()
+	if register {
+		c.b.warm.add(c)
+	}
+	if closing {
+		c.nc.Close()
+	}
+	return true
+}
+
+// writeSlowly is the writer of a transport that can't be written without blocking.
+func (c *conn) writeSlowly() { c.writeRest(nil, nil, nil) }
+
+// writeRest writes rest (the end of b) and whatever comes after it, and ends when
+// nothing is left or the socket is dead.
+func (c *conn) writeRest(rest, b []byte, small *outBuffer) {
+	for {
+		if len(rest) > 0 {
+			if err := c.writeAll(rest); err != nil {
+				c.writeFailed(err)
+				return
+			}
+		}
+		if c.wrote(b, small) {
+			return
+		}
+		c.mu.Lock()
+		b, small = c.out.take()
+		c.mu.Unlock()
+		rest = b
+	}
+}
+
+// writeAll writes b; each piece of 64 KiB has the WriteTimeout to get through.
+func (c *conn) writeAll(b []byte) error {
+	for len(b) > 0 {
+		piece := b[:min(len(b), readSize)]
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.b.cfg.WriteTimeout)); err != nil {
+			return err
+		}
+		if _, err := c.nc.Write(piece); err != nil {
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+				return errSlow
+			}
+			return err
+		}
+		b = b[len(piece):]
+	}
+	// A deadline that has passed would fail the next direct write.
+	return c.nc.SetWriteDeadline(time.Time{})
+}
+
+// writeFailed gives the connection up; its reader notices and cleans up.
+func (c *conn) writeFailed(err error) {
+	if errors.Is(err, errSlow) {
+		c.endWith(packet.UnspecifiedError, "slow reader: "+err.Error())
+	}
+	c.mu.Lock()
+	c.out = outbound{dead: true, writing: true}
+	c.mu.Unlock()
+	c.nc.Close()
+}
+
+// closeAfter sends f's packet, if any, and closes the connection once everything
+// has been written, at the latest after linger.
+func (c *conn) closeAfter(f func(dst []byte) []byte) {
+	const linger = 2 * time.Second
+	c.mu.Lock()
+	if c.out.closing || c.out.dead {
+		c.mu.Unlock()
+		return
+	}
+	c.out.closing = true
+	if f != nil {
+		c.out.reserve()
+		c.out.buf = f(c.out.buf)
+		c.sent.packets++
+	}
+	c.mu.Unlock()
+	// The socket may never take it; then it goes without.
+	time.AfterFunc(linger, func() { c.nc.Close() })
+	c.flush()
+}
+
+// warmList frees the large buffers of connections that went quiet.
+type warmList struct {
+	mu    sync.Mutex
+	list  []*conn
+	timer *time.Timer
+}
+
+// sweepEvery is how long a connection may be quiet before it gives its buffers up.
+const sweepEvery = time.Second
+
+func (w *warmList) add(c *conn) {
+	w.mu.Lock()
+	w.list = append(w.list, c)
+	if len(w.list) == 1 {
+		if w.timer == nil {
+			w.timer = time.AfterFunc(sweepEvery, w.sweep)
+		} else {
+			w.timer.Reset(sweepEvery)
+		}
+	}
+	w.mu.Unlock()
+}
+
+func (w *warmList) sweep() {
+	w.mu.Lock()
+	list := w.list
+	w.list = nil
+	w.mu.Unlock()
+	keep := list[:0]
+	for _, c := range list {
+		c.mu.Lock()
+		if c.out.used {
+			c.out.used = false
+			keep = append(keep, c)
+		} else {
+			c.out.spare = nil
+			c.out.warm = false
+		}
+		c.mu.Unlock()
+	}
+	clear(list[len(keep):])
+	w.mu.Lock()
+	w.list = append(keep, w.list...)
+	if len(w.list) > 0 {
+		w.timer.Reset(sweepEvery)
+	}
+	w.mu.Unlock()
+}
+
+// stop ends the sweeps.
+func (w *warmList) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}

@@ -1,0 +1,311 @@
+package broker
+
+import (
+	"time"
+	"unsafe"
+
+	"hearthmq/broker/packet"
+)
+
+// pumpSoft is how many bytes wait for a socket before the session's queue is
+// left alone until they are written.
+const pumpSoft = 128 << 10
+
+// enqueue gives the session a message. It returns the ticket that says it is
+// stored, 0 when it need not be. The gate is held.
+//
+// What is not sent at once waits in the queue. Beyond MaxQueuedMessages or
+// MaxQueuedBytes the QueuePolicy decides what is dropped. QoS 0 messages wait
+// only for a client that is connected.
+func (s *Session) enqueue(bt *batch, m *Message, t *target, qos byte, retain bool) (ticket uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.conn.Load()
+	if s.gone || qos == 0 && c == nil {
+		return 0
+	}
+	if !s.makeRoom(bt, m.Size(), c) {
+		return 0
+	}
+	d := delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: retain, rules: t.rules}
+	s.seq++
+	d.seq = s.seq
+	if qos > 0 && s.persistent {
+		if m.id == 0 {
+			panic("broker: message without id in a stored queue")
+		}
+		ticket = s.b.journal.append(Queued{ClientID: s.clientID, MessageID: m.id, Delivery: StoredDelivery{
+			Seq: d.seq, Message: m, QoS: qos, Retain: retain, SubIDs: t.subIDs}})
+		d.stored = ticket != 0
+		if qos == 2 {
+			d.ticket = ticket
+		}
+	}
+	s.push(d)
+	if c != nil {
+		s.pumpLocked(bt, c)
+	}
+	return ticket
+}
+
+func (s *Session) push(d delivery) {
+	s.queue.push(d)
+	s.queued += d.msg.Size()
+	s.b.stats.queued.Add(1)
+	s.b.stats.queuedBytes.Add(int64(d.msg.Size()))
+}
+
+func (s *Session) pop() delivery {
+	d := s.queue.pop()
+	s.queued -= d.msg.Size()
+	s.b.stats.queued.Add(-1)
+	s.b.stats.queuedBytes.Add(-int64(d.msg.Size()))
+	return d
+}
+
+// makeRoom applies the QueuePolicy; false: the new message is the one to drop.
+// s.mu is held.
+func (s *Session) makeRoom(bt *batch, size int, c *conn) bool {
+	cfg := &s.b.cfg
+	full := func() bool {
+		return s.queue.len() >= cfg.MaxQueuedMessages || s.queued+size > cfg.MaxQueuedBytes && s.queue.len() > 0
+	}
+	if !full() {
+		return true
+	}
+	switch cfg.QueueFull {
+	case DropOldest:
+		for full() && s.queue.len() > 0 {
+			d := s.pop()
+			s.done(&d)
+			s.drop("queue full")
+		}
+		return true
+	case DisconnectSlow:
+		if c != nil {
+			// Elsewhere: closing takes locks that are held here.
+			s.b.wg.Go(func() { c.disconnect(packet.QuotaExceeded, "queue full") })
+		}
+	}
+	s.drop("queue full")
+	return false
+}
+
+// done forgets a stored delivery. s.mu and the gate are held.
+func (s *Session) done(d *delivery) {
+	if d.stored {
+		s.b.journal.append(Done{s.clientID, d.seq})
+	}
+}
+
+// enqueueRetained gives a new subscription a retained message. It waits in a
+// queue of its own, without bound since the message is held anyway, and goes
+// before all that is published later. c's reader calls it with the topic's stripe held.
+func (s *Session) enqueueRetained(c *conn, m *Message, t *target, qos byte) {
+	s.mu.Lock()
+	if s.conn.Load() == c && !s.gone {
+		s.replay.push(delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: true, rules: t.rules})
+		c.mu.Lock()
+		c.behind = true
+		c.mu.Unlock()
+	}
+	s.mu.Unlock()
+}
+
+// pumpFor is pump for the writer of c.
+func (s *Session) pumpFor(c *conn) {
+	withBatch(func(bt *batch) { s.pump(bt, c) })
+}
+
+// pump sends what the session holds for c, as far as Receive Maximum, journal
+// and socket allow.
+func (s *Session) pump(bt *batch, c *conn) {
+	s.b.journal.open()
+	s.mu.Lock()
+	s.pumpLocked(bt, c)
+	s.mu.Unlock()
+	s.b.journal.close()
+}
+
+// pumpLocked is pump with the gate and s.mu held.
+func (s *Session) pumpLocked(bt *batch, c *conn) {
+	if s.conn.Load() != c {
+		return // taken over
+	}
+	now := time.Now()
+	for f := s.flights.unsent; f != nil; f = s.flights.unsent {
+		if !s.b.journal.stored(f.ticket) {
+			c.awaitCommit()
+			return
+		}
+		s.sendFlight(bt, c, f, now)
+	}
+	for {
+		q := &s.replay
+		if q.len() == 0 {
+			q = &s.queue
+		}
+		behind := s.replay.len() > 0
+		if q.len() == 0 {
+			c.setBehind(false)
+			return
+		}
+		if c.full() {
+			c.setBehind(true)
+			return
+		}
+		d := q.front()
+		switch {
+		case d.msg.Expired(now), !s.stillAllowed(d), !c.fits(d, now):
+			s.discard(q)
+			continue
+		case d.qos > 0 && s.flights.len() >= s.window:
+			c.setBehind(behind)
+			return
+		case !s.b.journal.stored(d.ticket):
+			c.awaitCommit()
+			c.setBehind(behind)
+			return
+		}
+		next := s.takeFrom(q)
+		if next.qos == 0 {
+			c.appendMessage(bt, &next, 0, false, now)
+			continue
+		}
+		f := s.flights.add(next, 0)
+		if next.qos == 2 && next.stored {
+			// The identifier must be known after a crash, or the message comes twice.
+			f.ticket = s.b.journal.append(Sent{s.clientID, next.seq, f.id, StateSent})
+			if !s.b.journal.stored(f.ticket) {
+				c.awaitCommit()
+				c.setBehind(behind)
+				return
+			}
+		}
+		s.sendFlight(bt, c, f, now)
+	}
+}
+
+// sendFlight sends PUBLISH or PUBREL of the first unsent flight. s.mu is held.
+func (s *Session) sendFlight(bt *batch, c *conn, f *flight, now time.Time) {
+	if f.state == StateReleased {
+		c.sendAck(bt, packet.TypePubrel, f.id, packet.Success)
+		s.flights.sentOne()
+		return
+	}
+	if f.dup && !s.stillAllowed(&f.delivery) {
+		// The right was revoked while the client was away (case A6).
+		s.done(&f.delivery)
+		s.flights.remove(f)
+		s.drop("right revoked")
+		return
+	}
+	c.appendMessage(bt, &f.delivery, f.id, f.dup, now)
+	s.flights.sentOne()
+}
+
+// takeFrom takes the oldest element of one of the two queues.
+func (s *Session) takeFrom(q *deque[delivery]) delivery {
+	if q == &s.queue {
+		return s.pop()
+	}
+	return q.pop()
+}
+
+// discard drops the oldest element of a queue: expired, not allowed any more, or
+// larger than the client takes.
+func (s *Session) discard(q *deque[delivery]) {
+	d := s.takeFrom(q)
+	s.done(&d)
+	s.drop("expired, no longer allowed, or larger than the client accepts")
+}
+
+// stillAllowed asks again when the rules have changed since the message was queued.
+func (s *Session) stillAllowed(d *delivery) bool {
+	gen := s.b.deps.Authorizer.Generation()
+	if d.rules == gen {
+		return true
+	}
+	d.rules = gen
+	return s.b.deps.Authorizer.Authorize(s.identity.Load(), Receive, d.msg.Topic).Allow
+}
+
+// dropQueuedQoS0 forgets messages that are not kept for a client that is away.
+// s.mu is held.
+func (s *Session) dropQueuedQoS0() {
+	for n := s.queue.len(); n > 0; n-- {
+		if d := s.pop(); d.qos > 0 {
+			s.push(d)
+		}
+	}
+	for n := s.replay.len(); n > 0; n-- {
+		if d := s.replay.pop(); d.qos > 0 {
+			s.replay.push(d)
+		}
+	}
+}
+
+func (c *conn) setBehind(v bool) {
+	c.mu.Lock()
+	c.behind = v
+	c.mu.Unlock()
+}
+
+// full reports whether enough waits for the socket already.
+func (c *conn) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.out.buf) >= pumpSoft
+}
+
+// fits reports whether the client takes a packet of that size [MQTT-3.1.2-24].
+func (c *conn) fits(d *delivery, now time.Time) bool {
+	if c.maxPacket == 0 {
+		return true
+	}
+	var p packet.Publish
+	fillPublish(&p, d, 1, now)
+	return packet.PublishSize(c.version, &p) <= int(c.maxPacket)
+}
+
+// appendMessage encodes a message straight into the outbound buffer.
+func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, now time.Time) {
+	var p packet.Publish
+	fillPublish(&p, d, id, now)
+	p.Dup = dup
+	c.mu.Lock()
+	if c.out.dead {
+		c.mu.Unlock()
+		return
+	}
+	c.out.reserve()
+	if c.alias.max > 0 {
+		if alias, known := c.alias.of(d.msg.Topic); alias != 0 {
+			p.HasAlias, p.TopicAlias = true, alias
+			if known {
+				p.Topic = nil
+			}
+		}
+	}
+	c.out.buf = packet.AppendPublish(c.out.buf, c.version, &p)
+	c.sent.packets++
+	c.sent.publishes++
+	c.sent.payload += uint64(len(p.Payload))
+	c.touch(bt)
+	c.mu.Unlock()
+}
+
+func fillPublish(p *packet.Publish, d *delivery, id uint16, now time.Time) {
+	m := d.msg
+	p.QoS, p.Retain, p.PacketID = d.qos, d.retain, id
+	p.Topic, p.Payload, p.Properties = bytesOf(m.Topic), m.Payload, m.Properties
+	p.SubscriptionIDs = d.subIDs
+	if !m.Expires.IsZero() {
+		// What is left, rounded up: never early [MQTT-3.3.2-6].
+		p.HasExpiry = true
+		p.MessageExpiry = uint32((max(m.Expires.Sub(now), 0) + time.Second - 1) / time.Second)
+	}
+}
+
+// bytesOf is a string's bytes without a copy; nobody may write to them.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

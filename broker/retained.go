@@ -1,0 +1,189 @@
+package broker
+
+import (
+	"bytes"
+	"hash/maphash"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"hearthmq/broker/topic"
+)
+
+// retainedStripes is how many locks keep the messages of one topic in order.
+const retainedStripes = 64
+
+// retainedSlot is the place of one topic's retained message. Publishers' routes
+// remember it, so that the next message of the topic needs no look-up. Its
+// topic's stripe guards changes; readers take what is there.
+type retainedSlot struct {
+	msg  atomic.Pointer[Message] // nil: dead, not in the trie any more
+	name string
+}
+
+// retained is the retained message of every topic.
+type retained struct {
+	seed    maphash.Seed
+	stripes [retainedStripes]sync.Mutex
+
+	mu   sync.RWMutex
+	trie topic.Trie[*retainedSlot]
+
+	count atomic.Int64
+	bytes atomic.Int64
+}
+
+// stripe is the lock under which messages of a topic are stored and delivered.
+func (r *retained) stripe(name string) *sync.Mutex {
+	return &r.stripes[maphash.String(r.seed, name)%retainedStripes]
+}
+
+// set stores p's message as the retained one, or removes it when the payload is
+// empty [MQTT-3.3.1-6] [MQTT-3.3.1-7]. The topic's stripe and the gate are held.
+// Beyond the limits a new topic is not retained; its message is delivered all the same.
+func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
+	m := p.msg
+	if len(m.Payload) == 0 {
+		return r.clear(b, m.Topic)
+	}
+	slot := p.route.retained
+	if slot == nil || slot.msg.Load() == nil {
+		r.mu.RLock()
+		slot, _ = r.trie.Get(m.Topic)
+		r.mu.RUnlock()
+	}
+	var old *Message
+	if slot != nil {
+		old = slot.msg.Load()
+	}
+	if old == nil {
+		cfg := &b.cfg
+		if cfg.RetainedMaxMessages > 0 && r.count.Load() >= int64(cfg.RetainedMaxMessages) ||
+			cfg.RetainedMaxBytes > 0 && r.bytes.Load()+int64(m.Size()) > cfg.RetainedMaxBytes {
+			b.stats.retainedRefused.Add(1)
+			return 0
+		}
+	}
+	k := p.keep(b)
+	if old == nil {
+		slot = &retainedSlot{name: k.Topic}
+		slot.msg.Store(k)
+		r.mu.Lock()
+		r.trie.Set(k.Topic, slot)
+		r.mu.Unlock()
+		r.count.Add(1)
+		r.bytes.Add(int64(k.Size()))
+	} else {
+		slot.msg.Store(k)
+		r.bytes.Add(int64(k.Size() - old.Size()))
+	}
+	p.route.retained = slot
+	if old != nil && same(old, k) || volatile(m.Topic) {
+		return 0 // what is stored is what is to be stored
+	}
+	return b.journal.append(RetainedSet{k})
+}
+
+// same reports whether storing b in place of a would change nothing.
+func same(a, b *Message) bool {
+	return a.QoS == b.QoS && a.Expires.Equal(b.Expires) && a.PublisherID == b.PublisherID &&
+		bytes.Equal(a.Payload, b.Payload) && bytes.Equal(a.Properties, b.Properties)
+}
+
+// volatile topics are the broker's own figures; they are not stored.
+func volatile(name string) bool { return len(name) > 4 && name[:5] == "$SYS/" }
+
+func (r *retained) clear(b *Broker, name string) (ticket uint64) {
+	r.mu.Lock()
+	slot, ok := r.trie.Delete(name)
+	r.mu.Unlock()
+	if !ok {
+		return 0
+	}
+	old := slot.msg.Swap(nil)
+	r.count.Add(-1)
+	r.bytes.Add(-int64(old.Size()))
+	if volatile(name) {
+		return 0
+	}
+	return b.journal.append(RetainedCleared{name})
+}
+
+// slots returns the places that a filter matches, as they are now.
+func (r *retained) slots(filter string) []*retainedSlot {
+	var list []*retainedSlot
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !topic.HasWildcard(filter) {
+		if s, ok := r.trie.Get(filter); ok {
+			list = append(list, s)
+		}
+		return list
+	}
+	r.trie.Select(filter, func(_ string, s *retainedSlot) bool {
+		list = append(list, s)
+		return true
+	})
+	return list
+}
+
+// replay gives a new subscription the retained messages that it matches
+// [MQTT-3.3.1-6]. c's reader calls it with the gate held.
+func (b *Broker) replay(c *conn, n *subscription) {
+	id := c.sess.identity.Load()
+	t := n.target()
+	t.rules = b.deps.Authorizer.Generation()
+	for _, slot := range b.retained.slots(n.Filter) {
+		d := b.deps.Authorizer.Authorize(id, Receive, slot.name)
+		if !d.Allow {
+			continue
+		}
+		stripe := b.retained.stripe(slot.name)
+		stripe.Lock()
+		m := slot.msg.Load()
+		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) {
+			c.sess.enqueueRetained(c, m, &t, min(m.QoS, n.QoS, d.MaxQoS))
+		}
+		stripe.Unlock()
+	}
+}
+
+// Retained visits the retained messages that a filter matches, in no order. The
+// messages are shared: look, don't touch.
+func (b *Broker) Retained(filter string) iter.Seq[*Message] {
+	return func(yield func(*Message) bool) {
+		for _, s := range b.retained.slots(filter) {
+			if m := s.msg.Load(); m != nil && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// ClearRetained removes the retained message of a topic, as if the broker had
+// published an empty one: subscribers are told. It fails with ErrNotFound when
+// there is none.
+func (b *Broker) ClearRetained(name string) error {
+	b.retained.mu.RLock()
+	_, ok := b.retained.trie.Get(name)
+	b.retained.mu.RUnlock()
+	if !ok {
+		return ErrNotFound
+	}
+	return b.Publish(b.ctx, NewMessage(name, nil, 0, true))
+}
+
+// restoreRetained puts back what the store had.
+func (b *Broker) restoreRetained(list []*Message) {
+	for _, m := range list {
+		m.kept = true
+		if m.Expired(b.started) {
+			continue
+		}
+		slot := &retainedSlot{name: m.Topic}
+		slot.msg.Store(m)
+		b.retained.trie.Set(m.Topic, slot)
+		b.retained.count.Add(1)
+		b.retained.bytes.Add(int64(m.Size()))
+	}
+}

@@ -1,0 +1,235 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// sessions is the registry of all sessions by Client Identifier.
+type sessions struct {
+	b    *Broker
+	mu   sync.Mutex
+	byID map[string]*Session
+	most int
+}
+
+// attach gives c the session of its Client Identifier: the one that is there, or
+// a new one. An older connection of it is taken over [MQTT-3.1.4-3]. The error is
+// a *Refusal.
+func (r *sessions) attach(c *conn, p *packet.Connect, will *Will) (s *Session, present bool, err error) {
+	b := r.b
+	var oldConn *conn
+	var oldWill *Will
+	var oldID *Identity
+
+	b.journal.open()
+	r.mu.Lock()
+	if b.stopping.Load() {
+		r.mu.Unlock()
+		b.journal.close()
+		return nil, false, Refuse(ServerFull, errors.New("shutting down"))
+	}
+	s = r.byID[p.ClientID]
+	if s != nil && s.user != c.id.User {
+		// A session belongs to its user (case A10).
+		r.mu.Unlock()
+		b.journal.close()
+		return nil, false, Refuse(ClientIDInUse, nil)
+	}
+	if s != nil {
+		s.mu.Lock()
+		oldConn, oldID = s.conn.Load(), s.identity.Load()
+		// A session that ends with its connection can't be resumed, whoever closes it.
+		ends := p.CleanStart || oldConn != nil && oldConn.expiry == 0
+		if s.will != nil && (ends || oldConn != nil && s.will.Delay == 0) {
+			oldWill = s.will
+			if s.willOf != nil {
+				oldID = s.willOf
+			}
+			s.dropWill()
+		}
+		if ends {
+			s.conn.Store(nil)
+		}
+		s.mu.Unlock()
+		if ends {
+			r.remove(s)
+			s = nil
+		}
+	}
+	present = s != nil
+	if s == nil {
+		s = newSession(b, c.id, c.now)
+		r.byID[p.ClientID] = s
+		r.most = max(r.most, len(r.byID))
+	}
+	s.mu.Lock()
+	s.connect(c, p, will)
+	subscribed := len(s.subs) > 0
+	s.mu.Unlock()
+	r.mu.Unlock()
+	if subscribed {
+		b.subs.changed() // what may be delivered depends on the new identity
+	}
+	b.journal.close()
+
+	if oldConn != nil {
+		oldConn.disconnect(packet.SessionTakenOver, "taken over by a new connection")
+	}
+	if oldWill != nil {
+		b.publishWill(oldID, oldWill)
+	}
+	return s, present, nil
+}
+
+// remove deletes a session with everything that belongs to it. r.mu and the gate are held.
+func (r *sessions) remove(s *Session) {
+	if r.byID[s.clientID] == s {
+		delete(r.byID, s.clientID)
+	}
+	r.b.subs.removeAll(s)
+	s.mu.Lock()
+	s.gone = true
+	s.epoch++
+	stopTimer(&s.timer)
+	stopTimer(&s.willTimer)
+	if s.persistent {
+		r.b.journal.append(SessionDeleted{s.clientID})
+	}
+	for s.queue.len() > 0 {
+		s.pop()
+	}
+	s.replay = deque[delivery]{}
+	s.flights = flights{}
+	s.subs, s.received = nil, nil
+	s.mu.Unlock()
+}
+
+// expire ends a session whose time has come, unless it was used since.
+func (r *sessions) expire(s *Session, epoch uint64) {
+	b := r.b
+	b.journal.open()
+	r.mu.Lock()
+	s.mu.Lock()
+	due := s.epoch == epoch && !s.gone && s.conn.Load() == nil
+	will, id := s.will, s.willOf
+	if due && will != nil {
+		s.dropWill()
+	}
+	s.mu.Unlock()
+	if due {
+		r.remove(s)
+	}
+	r.mu.Unlock()
+	b.journal.close()
+	if !due {
+		return
+	}
+	if will != nil {
+		b.publishWill(id, will)
+	}
+	b.stats.expired.Add(1)
+	b.event(Expired{At: time.Now(), ClientID: s.clientID})
+}
+
+// all returns the sessions as they are, in no order.
+func (r *sessions) all() []*Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*Session, 0, len(r.byID))
+	for _, s := range r.byID {
+		list = append(list, s)
+	}
+	return list
+}
+
+func (r *sessions) get(clientID string) *Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[clientID]
+}
+
+// delete removes the session with this Client Identifier, its connection first.
+func (r *sessions) delete(clientID string, code packet.ReasonCode, why string) error {
+	b := r.b
+	b.journal.open()
+	r.mu.Lock()
+	s := r.byID[clientID]
+	var c *conn
+	var will *Will
+	var id *Identity
+	if s != nil {
+		s.mu.Lock()
+		c, will, id = s.conn.Load(), s.will, s.willOf
+		s.will = nil
+		s.conn.Store(nil)
+		s.mu.Unlock()
+		r.remove(s)
+	}
+	r.mu.Unlock()
+	b.journal.close()
+	if s == nil {
+		return ErrNotFound
+	}
+	if c != nil {
+		c.disconnect(code, why)
+	}
+	if will != nil {
+		b.publishWill(id, will)
+	}
+	return nil
+}
+
+// restore brings stored sessions back. Whoever was connected when the process
+// ended counts as disconnected since now.
+func (r *sessions) restore(list []StoredSession) {
+	now := time.Now()
+	for i := range list {
+		st := &list[i]
+		id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener}
+		s := newSession(r.b, id, st.Created)
+		s.persistent = true
+		s.listener, s.version, s.expiry = st.Listener, st.Version, st.Expiry
+		s.since = st.Disconnected
+		if s.since.IsZero() || s.since.After(now) {
+			s.since = now
+		}
+		s.window = int(r.b.cfg.MaxInflight)
+		for _, pid := range st.Received {
+			if s.received == nil {
+				s.received = make(map[uint16]struct{})
+			}
+			s.received[pid] = struct{}{}
+		}
+		for _, d := range st.Queue {
+			s.restoreDelivery(d)
+		}
+		r.byID[s.clientID] = s
+		for _, sub := range st.Subscriptions {
+			r.b.subs.add(s, sub, false)
+		}
+		s.mu.Lock()
+		if s.will, s.willOf = st.Will, id; s.will != nil {
+			s.armWill()
+		}
+		s.armExpiry()
+		s.mu.Unlock()
+	}
+	r.most = len(r.byID)
+}
+
+func (s *Session) restoreDelivery(st StoredDelivery) {
+	st.Message.kept = true
+	d := delivery{msg: st.Message, subIDs: st.SubIDs, seq: st.Seq, qos: st.QoS, retain: st.Retain, stored: true}
+	s.seq = max(s.seq, st.Seq)
+	if st.State == StateQueued {
+		s.push(d)
+		return
+	}
+	f := s.flights.add(d, st.PacketID)
+	f.state, f.dup = st.State, true
+	s.flights.lastID = max(s.flights.lastID, st.PacketID)
+}

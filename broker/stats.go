@@ -1,0 +1,63 @@
+package broker
+
+import "time"
+
+// Stats are the broker's figures. Counters count since the process started and
+// never go down.
+type Stats struct {
+	Started time.Time
+	Now     time.Time
+
+	Connections      int // Network Connections that stand, those before CONNECT included
+	Clients          int // sessions that are connected
+	Sessions         int // sessions, connected or not
+	MaxSessions      int // the most there ever were
+	Subscriptions    int
+	SharedSubs       int
+	Retained         int
+	RetainedBytes    int64
+	QueuedMessages   int // waiting in sessions' queues
+	QueuedBytes      int64
+	JournalPending   int   // changes not stored yet
+	StoreError       error // not nil while the store does not take changes
+	ExpiredSessions  uint64
+	SocketsAccepted  uint64
+	ConnectsAccepted uint64
+	ConnectsRefused  uint64
+	Denied           uint64
+
+	PacketsReceived, PacketsSent           uint64
+	BytesReceived, BytesSent               uint64
+	PublishReceived, PublishSent           uint64
+	PublishBytesReceived, PublishBytesSent uint64 // payload bytes
+	PublishDropped                         uint64
+}
+
+// SessionInfo is a snapshot of a session for people.
+type SessionInfo struct {
+	ClientID      string
+	User          string
+	Connected     bool
+	Identity      *Identity // nil for a session restored and not connected since
+	Version       byte      // Protocol Level: 3, 4, 5
+	KeepAlive     time.Duration
+	Since         time.Time // connected or disconnected since
+	Created       time.Time
+	Expiry        uint32 // Session Expiry Interval, seconds
+	Subscriptions int
+	Queued        int
+	QueuedBytes   int
+	Inflight      int
+	Dropped       uint64
+	Received      uint64 // PUBLISH packets from the client in this connection
+	Sent          uint64 // PUBLISH packets to it in this connection
+	HasWill       bool
+	WillTopic     string
+}
+
+// SubscriptionInfo is a subscription with what the access rules make of it.
+type SubscriptionInfo struct {
+	Subscription
+	Narrowed bool // part of what it matches is not delivered for lack of rights
+	Rule     RuleRef
+}

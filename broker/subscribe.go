@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"hearthmq/broker/packet"
+	"hearthmq/broker/topic"
+)
+
+// handleSubscribe takes subscriptions, answers once they are stored, and sends
+// the retained messages that they match.
+func (c *conn) handleSubscribe(f packet.Frame) error {
+	var p packet.Subscribe
+	if err := p.Decode(c.version, f); err != nil {
+		return err
+	}
+	b := c.b
+	b.journal.open()
+	defer b.journal.close()
+	ack := packet.Suback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))}
+	replays := make([]*subscription, 0, len(p.Subscriptions))
+	var ticket uint64
+	var subID uint32
+	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
+		subID = ids[0]
+	}
+	for i := range p.Subscriptions {
+		ask := &p.Subscriptions[i]
+		sub, code, err := c.newSubscription(ask, subID)
+		if err != nil {
+			return err
+		}
+		if code != packet.Success {
+			ack.Codes[i] = c.subscribeFailure(code)
+			continue
+		}
+		n, fresh, t := c.subscribe(sub, &ack.Codes[i])
+		ticket = max(ticket, t)
+		if n == nil || n.Share != "" { // [MQTT-3.3.1-9 of 5.0: none for shared ones]
+			continue
+		}
+		if n.RetainHandling == 0 || n.RetainHandling == 1 && fresh { // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+			replays = append(replays, n)
+		}
+	}
+	c.ackAfter(&c.bt, ackPending{ticket: ticket, raw: ack.Append(nil, c.version)}) // [MQTT-3.8.4-1] [MQTT-3.8.4-2]
+	for _, n := range replays {
+		b.replay(c, n)
+	}
+	if len(replays) > 0 {
+		c.sess.mu.Lock()
+		c.sess.pumpLocked(&c.bt, c)
+		c.sess.mu.Unlock()
+	}
+	return nil
+}
+
+// newSubscription checks what a client asks for. code is Success or why this one
+// fails; err ends the connection.
+func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscription, code packet.ReasonCode, err error) {
+	share, filter, shared, err := topic.ParseShare(ask.Filter)
+	if err == nil {
+		err = topic.ValidFilter(filter)
+	}
+	if err != nil {
+		if c.version != packet.V50 {
+			// [MQTT-4.7.1-2], [MQTT-4.7.1-3] of 3.1.1: a Topic Filter like that must not be sent.
+			return sub, 0, &packet.Error{Code: packet.MalformedPacket, Msg: "topic filter: " + err.Error()}
+		}
+		return sub, packet.TopicFilterInvalid, nil
+	}
+	if shared && ask.NoLocal {
+		return sub, 0, protocolError("No Local on a Shared Subscription") // [MQTT-3.8.3-4]
+	}
+	return Subscription{
+		Filter: filter, Share: share, QoS: ask.QoS, NoLocal: ask.NoLocal, ID: id,
+		RetainAsPublished: ask.RetainAsPublished, RetainHandling: ask.RetainHandling,
+	}, packet.Success, nil
+}
+
+// subscribe asks the rules and adds the subscription. code gets the granted QoS or
+// the refusal; n is nil when refused. The gate is held.
+func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscription, fresh bool, ticket uint64) {
+	b, s := c.b, c.sess
+	d := b.deps.Authorizer.Authorize(c.id, Subscribe, sub.Filter) // case A5: without $share
+	if !d.Allow {
+		b.denied(c.id, Subscribe, sub.FullFilter(), d.Rule)
+		*code = c.subscribeFailure(packet.NotAuthorized)
+		return nil, false, 0
+	}
+	sub.QoS = min(sub.QoS, d.MaxQoS)
+	full := sub.FullFilter()
+	s.mu.Lock()
+	_, has := s.subs[full]
+	tooMany := !has && len(s.subs) >= b.cfg.MaxSubscriptions
+	persistent := s.persistent
+	taken := s.conn.Load() != c
+	s.mu.Unlock()
+	if tooMany || taken {
+		*code = c.subscribeFailure(packet.QuotaExceeded)
+		return nil, false, 0
+	}
+	n, fresh = b.subs.add(s, sub, d.Narrowed)
+	if persistent {
+		ticket = b.journal.append(SubscriptionSaved{s.clientID, sub})
+	}
+	*code = packet.ReasonCode(sub.QoS) // [MQTT-3.8.4-6] [MQTT-3.8.4-7]
+	b.event(Subscribed{At: c.now, Identity: c.id, Subscription: sub, Narrowed: d.Narrowed})
+	return n, fresh, ticket
+}
+
+// subscribeFailure is a refusal as the client's version says it.
+func (c *conn) subscribeFailure(code packet.ReasonCode) packet.ReasonCode {
+	if c.version != packet.V50 {
+		return packet.UnspecifiedError // 0x80, the only one
+	}
+	return code
+}
+
+// handleUnsubscribe ends subscriptions [MQTT-3.10.4-4].
+func (c *conn) handleUnsubscribe(f packet.Frame) error {
+	var p packet.Unsubscribe
+	if err := p.Decode(c.version, f); err != nil {
+		return err
+	}
+	b, s := c.b, c.sess
+	b.journal.open()
+	defer b.journal.close()
+	ack := packet.Unsuback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Filters))}
+	var ticket uint64
+	for i, full := range p.Filters {
+		t, ok, code := c.unsubscribe(s, full)
+		ack.Codes[i] = code
+		ticket = max(ticket, t)
+		if ok {
+			b.event(Unsubscribed{At: c.now, Identity: c.id, Filter: full})
+		}
+	}
+	c.ackAfter(&c.bt, ackPending{ticket: ticket, raw: ack.Append(nil, c.version)})
+	return nil
+}
+
+func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, code packet.ReasonCode) {
+	_, filter, _, err := topic.ParseShare(full)
+	if err == nil {
+		err = topic.ValidFilter(filter)
+	}
+	if err != nil {
+		return 0, false, packet.TopicFilterInvalid
+	}
+	if !c.b.subs.remove(s, full) {
+		return 0, false, packet.NoSubscriptionExisted
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.persistent {
+		ticket = c.b.journal.append(SubscriptionDeleted{s.clientID, full})
+	}
+	return ticket, true, packet.Success
+}

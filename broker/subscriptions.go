@@ -1,0 +1,188 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"hearthmq/broker/topic"
+)
+
+// subscription is a Subscription in the trie.
+type subscription struct {
+	Subscription
+	session  *Session
+	local    *LocalClient // instead of session
+	narrowed bool
+	at       int // index in its subscribers' list
+}
+
+// subscribers are all subscriptions with one Topic Filter.
+type subscribers struct {
+	list   []*subscription
+	shares []*shareGroup
+}
+
+// shareGroup is a Shared Subscription: one Share Name and Topic Filter [MQTT-4.8.2-1].
+type shareGroup struct {
+	name    string
+	members []*subscription
+	turn    atomic.Uint32
+}
+
+// subscriptions holds every subscription. gen changes with each change of what a
+// message may reach; routing tables remember the one they were made for.
+type subscriptions struct {
+	mu     sync.RWMutex
+	trie   topic.Trie[*subscribers]
+	gen    atomic.Uint64
+	count  int
+	shared int
+}
+
+func (ss *subscriptions) changed() { ss.gen.Add(1) }
+
+// add puts a subscription of s into the trie, in place of one with the same full
+// filter; fresh tells that there was none [MQTT-3.8.4-3].
+func (ss *subscriptions) add(s *Session, sub Subscription, narrowed bool) (n *subscription, fresh bool) {
+	n = &subscription{Subscription: sub, session: s, narrowed: narrowed}
+	full := sub.FullFilter()
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s.mu.Lock()
+	if s.gone {
+		s.mu.Unlock()
+		return n, false
+	}
+	old := s.subs[full]
+	if s.subs == nil {
+		s.subs = make(map[string]*subscription)
+	}
+	s.subs[full] = n
+	s.mu.Unlock()
+	if old != nil {
+		ss.unlink(old)
+	}
+	ss.link(n)
+	ss.changed()
+	return n, old == nil
+}
+
+// link and unlink are called with mu held.
+func (ss *subscriptions) link(n *subscription) {
+	set, ok := ss.trie.Get(n.Filter)
+	if !ok {
+		set = new(subscribers)
+		ss.trie.Set(n.Filter, set)
+	}
+	ss.count++
+	list := &set.list
+	if n.Share != "" {
+		ss.shared++
+		g := set.group(n.Share)
+		if g == nil {
+			g = &shareGroup{name: n.Share}
+			set.shares = append(set.shares, g)
+		}
+		list = &g.members
+	}
+	n.at = len(*list)
+	*list = append(*list, n)
+}
+
+func (ss *subscriptions) unlink(n *subscription) {
+	set, ok := ss.trie.Get(n.Filter)
+	if !ok {
+		return
+	}
+	ss.count--
+	list := &set.list
+	var g *shareGroup
+	if n.Share != "" {
+		ss.shared--
+		if g = set.group(n.Share); g == nil {
+			return
+		}
+		list = &g.members
+	}
+	last := len(*list) - 1
+	(*list)[n.at] = (*list)[last]
+	(*list)[n.at].at = n.at
+	(*list)[last] = nil
+	*list = (*list)[:last]
+	if g != nil && last == 0 {
+		for i := range set.shares {
+			if set.shares[i] == g {
+				set.shares = append(set.shares[:i], set.shares[i+1:]...)
+				break
+			}
+		}
+	}
+	if len(set.list) == 0 && len(set.shares) == 0 {
+		ss.trie.Delete(n.Filter)
+	}
+}
+
+func (set *subscribers) group(name string) *shareGroup {
+	for _, g := range set.shares {
+		if g.name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// remove takes one subscription of s away and reports whether it was there.
+func (ss *subscriptions) remove(s *Session, full string) bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s.mu.Lock()
+	n := s.subs[full]
+	delete(s.subs, full)
+	s.mu.Unlock()
+	if n == nil {
+		return false
+	}
+	ss.unlink(n)
+	ss.changed()
+	return true
+}
+
+// removeAll takes all subscriptions of s away.
+func (ss *subscriptions) removeAll(s *Session) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	s.mu.Lock()
+	subs := s.subs
+	s.subs = nil
+	s.mu.Unlock()
+	for _, n := range subs {
+		ss.unlink(n)
+	}
+	if len(subs) > 0 {
+		ss.changed()
+	}
+}
+
+// addLocal and removeLocal are add and remove for a part of the broker itself.
+func (ss *subscriptions) addLocal(l *LocalClient, sub Subscription) *subscription {
+	n := &subscription{Subscription: sub, local: l}
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.link(n)
+	ss.changed()
+	return n
+}
+
+func (ss *subscriptions) removeLocal(n *subscription) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	ss.unlink(n)
+	ss.changed()
+}
+
+// counts returns how many subscriptions there are, and how many of them are shared.
+func (ss *subscriptions) counts() (all, shared int) {
+	ss.mu.RLock()
+	defer ss.mu.RUnlock()
+	return ss.count, ss.shared
+}
