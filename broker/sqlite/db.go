@@ -1,0 +1,205 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	sqlite "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// DB is an open database. All methods are safe for concurrent use; what Store
+// returns has rules of its own.
+type DB struct {
+	path   string
+	log    *slog.Logger
+	writer *sql.DB // one connection
+	reader *sql.DB // readers, and one that watches for changes
+
+	watch struct {
+		sync.Mutex
+		conn    *sql.Conn
+		version int64 // PRAGMA data_version of conn
+		access  int64 // what DataVersion answered for it
+	}
+}
+
+// readers is how many queries run at once.
+const readers = 4
+
+// Open opens the database at path and brings it to the present schema. A missing
+// database is made (mode 0600), as is its folder (mode 0700). An existing one is
+// copied to path.v<old>.bak before it is migrated. It is an error when the
+// database is newer than this HearthMQ, or the file is not HearthMQ's.
+func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := createFile(path); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	db := &DB{path: path, log: log}
+	if err := db.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context) error {
+	var err error
+	if db.writer, err = sql.Open("sqlite", dsn(db.path, "immediate")); err != nil {
+		return err
+	}
+	db.writer.SetMaxOpenConns(1)
+	// Asked of a plain connection, before WAL mode changes a file that may not be ours.
+	if err := checkOwner(ctx, db.path); err != nil {
+		return err
+	}
+	if err := db.migrate(ctx); err != nil {
+		return err
+	}
+	if db.reader, err = sql.Open("sqlite", dsn(db.path, "deferred", "query_only(1)")); err != nil {
+		return err
+	}
+	db.reader.SetMaxOpenConns(readers + 1)
+	db.reader.SetMaxIdleConns(readers + 1)
+	return db.reader.PingContext(ctx)
+}
+
+// Close closes the database. Calls under way are waited for.
+func (db *DB) Close() error {
+	var errs []error
+	db.watch.Lock()
+	if db.watch.conn != nil {
+		errs = append(errs, db.watch.conn.Close())
+		db.watch.conn = nil
+	}
+	db.watch.Unlock()
+	// The writer last: the last connection to go writes the WAL back, which a
+	// query_only one may not.
+	if db.reader != nil {
+		errs = append(errs, db.reader.Close())
+	}
+	if db.writer != nil {
+		errs = append(errs, db.writer.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Path is where the database is.
+func (db *DB) Path() string { return db.path }
+
+// dsn names the file as a URI (a path may hold '?', '#' or '%') with the PRAGMAs
+// that each connection starts with. The driver runs busy_timeout before the others.
+func dsn(path, txlock string, pragmas ...string) string {
+	q := url.Values{
+		"_txlock": {txlock},
+		"_pragma": append([]string{
+			"busy_timeout(5000)",
+			"journal_mode(WAL)",
+			"synchronous(FULL)",
+			"foreign_keys(1)",
+			"journal_size_limit(16777216)",
+			"trusted_schema(0)",
+		}, pragmas...),
+	}
+	return uri(path) + "?" + q.Encode()
+}
+
+func uri(path string) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath()
+}
+
+// createFile makes the folder and the file with the modes they shall have,
+// whatever the umask; SQLite itself would leave the database readable by all,
+// and gives its -wal and -shm files the mode of the database.
+func createFile(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	switch {
+	case err != nil:
+	case !st.Mode().IsRegular():
+		err = errors.New("not a regular file")
+	case st.Mode().Perm() != 0o600:
+		err = f.Chmod(0o600)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// applicationID marks a database as HearthMQ's in its header: "HMQT".
+const applicationID = 0x484D5154
+
+// checkOwner refuses a file that is something else than HearthMQ's database. An
+// empty database is nobody's yet: the process may have died before it was filled.
+func checkOwner(ctx context.Context, path string) (err error) {
+	plain, err := sql.Open("sqlite", uri(path)+"?_pragma=busy_timeout(5000)&_pragma=query_only(1)")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plain.Close()) }()
+	var id, tables int64
+	err = plain.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`).Scan(&id, &tables)
+	switch {
+	case errorCode(err)&0xff == sqlite3.SQLITE_NOTADB:
+		return errors.New("this file is not a SQLite database")
+	case err != nil:
+		return err
+	case id == applicationID, id == 0 && tables == 0:
+		return nil
+	}
+	return errors.New("this SQLite database belongs to another program")
+}
+
+// errorCode is SQLite's extended result code, 0 when err does not come from there.
+func errorCode(err error) int {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}
+
+// isUnique reports whether err says that a value is there already.
+func isUnique(err error) bool {
+	c := errorCode(err)
+	return c == sqlite3.SQLITE_CONSTRAINT_UNIQUE || c == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+}
+
+// update runs f in one transaction of the writer: all of it or nothing.
+func (db *DB) update(ctx context.Context, f func(tx *sql.Tx) error) error {
+	tx, err := db.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(err, rollback(tx))
+	}
+	return tx.Commit()
+}
+
+// rollback ends a transaction that failed. SQLite may have rolled it back by
+// itself (disk full, I/O error), and so does a context that ended.
+func rollback(tx *sql.Tx) error {
+	err := tx.Rollback()
+	if err == nil || errors.Is(err, sql.ErrTxDone) || strings.Contains(err.Error(), "no transaction is active") {
+		return nil
+	}
+	return err
+}

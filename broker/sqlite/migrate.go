@@ -1,0 +1,121 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+
+	"hearthmq/migrations"
+)
+
+// migrate brings the database to the newest schema: each step in a transaction
+// of its own together with the note that it was taken.
+func (db *DB) migrate(ctx context.Context) error {
+	return db.migrateWith(ctx, migrations.Files)
+}
+
+func (db *DB) migrateWith(ctx context.Context, steps fs.FS) error {
+	p, err := goose.NewProvider(goose.DialectSQLite3, db.writer, steps,
+		goose.WithDisableGlobalRegistry(true), goose.WithTableName(versionTable), goose.WithSlog(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	sources := p.ListSources()
+	newest := sources[len(sources)-1].Version
+	version, err := schemaVersion(ctx, db.writer)
+	if err != nil {
+		return fmt.Errorf("read schema version: %w", err)
+	}
+	switch {
+	case version == newest:
+		return nil
+	case version > newest:
+		return fmt.Errorf("a newer HearthMQ wrote it (schema %d, this one knows up to %d): install that version again, "+
+			"or put the copy %s.v%d.bak in its place, which lacks what happened since", version, newest, filepath.Base(db.path), newest)
+	case version > 0:
+		if err := db.backup(ctx, version); err != nil {
+			return fmt.Errorf("copy the database before migrating it: %w", err)
+		}
+	default:
+		if _, err := db.writer.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {
+			return fmt.Errorf("mark the database: %w", err)
+		}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate from schema %d to %d: %w", version, newest, err)
+	}
+	if err := checkForeignKeys(ctx, db.writer); err != nil {
+		return fmt.Errorf("after migrating from schema %d to %d: %w", version, newest, err)
+	}
+	if version > 0 {
+		db.log.Info("database migrated", "from", version, "to", newest)
+	}
+	return nil
+}
+
+// versionTable is goose's account of the steps taken.
+const versionTable = "migration"
+
+// schemaVersion is the number of the last step taken, 0 for an empty database.
+func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
+	var exists bool
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = ?`, versionTable).Scan(&exists); err != nil || !exists {
+		return 0, err
+	}
+	var v int64
+	err := db.QueryRowContext(ctx, `SELECT coalesce(max(version_id), 0) FROM `+versionTable).Scan(&v)
+	return v, err
+}
+
+// backup copies the database to path.v<version>.bak, over a copy that is there already.
+func (db *DB) backup(ctx context.Context, version int64) error {
+	bak := fmt.Sprintf("%s.v%d.bak", db.path, version)
+	tmp := bak + ".tmp"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// VACUUM INTO takes an empty file, which thereby has our mode, not SQLite's.
+	if err := createFile(tmp); err != nil {
+		return err
+	}
+	if _, err := db.writer.ExecContext(ctx, `VACUUM INTO ?`, tmp); err != nil {
+		return err
+	}
+	if err := syncFile(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, bak); err != nil {
+		return err
+	}
+	db.log.Info("database copied before the migration", "to", bak)
+	return syncFile(filepath.Dir(bak))
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// checkForeignKeys reports rows that point nowhere.
+func checkForeignKeys(ctx context.Context, db *sql.DB) error {
+	var table string
+	var rows int
+	err := db.QueryRowContext(ctx, `SELECT "table", count(*) FROM pragma_foreign_key_check GROUP BY 1`).Scan(&table, &rows)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("check references: %w", err)
+	}
+	return fmt.Errorf("%d rows of table %s point to rows that do not exist", rows, table)
+}
