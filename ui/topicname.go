@@ -1,0 +1,26 @@
+package ui
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// shown makes what can't be seen in a topic visible, and leaves no way to turn
+// the order of what is around it. format.js does the same in the browser.
+func shown(name string) string {
+	if name == "" {
+		return "(empty)"
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r < ' ':
+			return 0x2400 + r
+		case r == 0x7f:
+			return 0x2421
+		case unicode.Is(unicode.Cc, r), unicode.Is(unicode.Bidi_Control, r), r == 0x2028, r == 0x2029, r == 0xfeff:
+			return utf8.RuneError
+		}
+		return r
+	}, name)
+}
