@@ -1,10 +1,17 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 	"hearthmq/broker/feed"
 	"hearthmq/broker/packet"
 )
@@ -19,10 +26,36 @@ type Broker interface {
 	Disconnect(clientID string, code packet.ReasonCode) error
 }
 
+// Endpoint is a port that devices connect to.
+type Endpoint struct {
+	Label     string // "MQTT", "MQTT over WebSocket, encrypted"
+	Port      int
+	TLS       bool
+	WebSocket bool
+}
+
 // Config holds what a Server works with.
 type Config struct {
-	Broker Broker     // must not be nil
-	Feed   *feed.Feed // must not be nil
+	Broker    Broker            // must not be nil
+	Directory *access.Directory // must not be nil
+	Accounts  *access.Accounts  // must not be nil
+	Denials   *access.Denials   // must not be nil
+	Feed      *feed.Feed        // must not be nil
+	Sessions  scs.Store         // logins of the direct port; must not be nil when Direct is used
+
+	// Endpoints are the ports that are open, the plain MQTT one first.
+	Endpoints []Endpoint
+	// SetupToken returns the one-time token of the set-up link, at least 128
+	// random bits as text, or "" when there is none. nil: there is none.
+	SetupToken func() string
+	// AdminOnly lets only administrators of Home Assistant in by ingress (ui_admin_only).
+	AdminOnly bool
+	// IngressAdmin says whether the Home Assistant user with this ID is an
+	// administrator there. It may be called once per request, so it caches.
+	// nil: it can't be found out, which counts as no.
+	IngressAdmin func(ctx context.Context, haUserID string) (bool, error)
+	// Healthy is asked by /healthz; nil: always.
+	Healthy func(ctx context.Context) error
 
 	// Version is shown in the navigation, e.g. "HearthMQ 0.1.0".
 	Version string
@@ -31,17 +64,62 @@ type Config struct {
 
 // Server is the admin. Its methods are safe for concurrent use.
 type Server struct {
-	cfg Config
-	log *slog.Logger
+	cfg      Config
+	log      *slog.Logger
+	logins   *logins
+	throttle *throttle
+	claim    *claim
+	meter    *meter
 }
 
 // New returns the admin for cfg.
 func New(cfg Config) (*Server, error) {
-	if cfg.Broker == nil || cfg.Feed == nil {
-		return nil, errors.New("web: Broker and Feed must not be nil")
+	if cfg.Broker == nil || cfg.Directory == nil || cfg.Accounts == nil || cfg.Denials == nil || cfg.Feed == nil {
+		return nil, errors.New("web: Broker, Directory, Accounts, Denials and Feed must not be nil")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Server{cfg: cfg, log: cfg.Log}, nil
+	if cfg.SetupToken == nil {
+		cfg.SetupToken = func() string { return "" }
+	}
+	return &Server{
+		cfg:      cfg,
+		log:      cfg.Log,
+		logins:   newLogins(cfg.Sessions, cfg.Directory),
+		throttle: newThrottle(),
+		claim:    &claim{token: cfg.SetupToken},
+		meter:    &meter{},
+	}, nil
+}
+
+// Direct returns the admin with its own login, for a port that anybody can
+// reach. It trusts no header that a proxy might have set.
+func (s *Server) Direct() http.Handler {
+	r := chi.NewRouter()
+	r.Use(requestID, headers("'none'", true), s.accessLog, s.recoverer,
+		withoutProxyHeaders, middleware.ClientIPFromRemoteAddr, s.directIdentity,
+		bodyLimit, s.sameOrigin, s.unclaimed)
+	s.public(r)
+	s.loginRoutes(r)
+	r.Group(func(r chi.Router) {
+		r.Use(s.requireAdmin)
+		s.pages(r)
+	})
+	return r
+}
+
+// Ingress returns the admin as Home Assistant's Supervisor shows it: no login
+// of its own, and nobody but the Supervisor may connect.
+func (s *Server) Ingress() http.Handler {
+	r := chi.NewRouter()
+	r.Use(requestID, headers("'self'", false), s.accessLog, s.recoverer,
+		s.peerGuard, middleware.ClientIPFromXFF("172.30.32.0/23"), s.ingressIdentity,
+		bodyLimit, s.sameOrigin)
+	s.public(r)
+	r.Group(func(r chi.Router) {
+		r.Use(s.requireAdmin)
+		s.pages(r)
+	})
+	return r
 }

@@ -1,0 +1,118 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"regexp"
+
+	"hearthmq/ui"
+)
+
+// What Home Assistant's Supervisor adds to a request, and nobody else may.
+const (
+	headerIngressPath = "X-Ingress-Path"
+	headerUserID      = "X-Remote-User-Id"
+	headerUserName    = "X-Remote-User-Name"
+	headerDisplayName = "X-Remote-User-Display-Name"
+)
+
+// ingressPath is what an X-Ingress-Path looks like. Anything else is ignored (case W4).
+var ingressPath = regexp.MustCompile(`^/api/hassio_ingress/[A-Za-z0-9_-]{1,128}$`)
+
+// peerGuard refuses everybody but the Supervisor, whatever headers say (case W1).
+func (s *Server) peerGuard(next http.Handler) http.Handler {
+	supervisor := netip.AddrFrom4([4]byte{172, 30, 32, 2})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || peer.Addr().Unmap() != supervisor {
+			s.log.Warn("ingress refused a connection that is not Home Assistant's", "remote", r.RemoteAddr)
+			http.Error(w, "only Home Assistant may connect here", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ingressIdentity takes base path and identity from the Supervisor's headers.
+func (s *Server) ingressIdentity(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		if base := r.Header.Get(headerIngressPath); ingressPath.MatchString(base) {
+			ctx = ui.WithBase(ctx, base)
+		}
+		// A proxy in front of Home Assistant may have changed Host; the browser's
+		// Origin is compared with what the browser asked for.
+		if host := r.Header.Get("X-Forwarded-Host"); host != "" {
+			r.Host = host
+		}
+		p := principal{embedded: true, haUser: r.Header.Get(headerUserID)}
+		p.display = firstOf(r.Header.Get(headerDisplayName), r.Header.Get(headerUserName), "Home Assistant")
+		p.name = "homeassistant:" + firstOf(r.Header.Get(headerUserName), p.haUser, "unknown")
+		p.admin, p.refusal = s.ingressAdmin(ctx, p.haUser)
+		next.ServeHTTP(w, r.WithContext(withPrincipal(ctx, p)))
+	})
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// ingressAdmin decides whether a user of Home Assistant may use the admin. When
+// that can't be found out the answer is no (case W3).
+func (s *Server) ingressAdmin(ctx context.Context, haUser string) (bool, refusal) {
+	switch {
+	case !s.cfg.AdminOnly:
+		return true, refusedNone
+	case haUser == "":
+		return false, refusedUnknown
+	case s.cfg.IngressAdmin == nil:
+		return false, refusedNoAnswer
+	}
+	admin, err := s.cfg.IngressAdmin(ctx, haUser)
+	switch {
+	case err != nil:
+		s.log.Warn("could not ask Home Assistant who is an administrator", "err", err)
+		return false, refusedNoAnswer
+	case !admin:
+		return false, refusedNotAdmin
+	}
+	return true, refusedNone
+}
+
+// refusedPage explains why somebody that Home Assistant let through sees nothing.
+func (s *Server) refusedPage(w http.ResponseWriter, r *http.Request, p principal) {
+	e := ui.ErrorView{Icon: "access", Title: "For administrators"}
+	switch p.refusal {
+	case refusedNotAdmin:
+		e.Text = "Your Home Assistant user is not an administrator, so the MQTT broker is not yours to change. " +
+			"An administrator can allow it with the setting ui_admin_only: false."
+	case refusedUnknown:
+		e.Text = "Home Assistant did not say who you are. Log in to Home Assistant again and come back. " +
+			"With the setting ui_admin_only: false the question is not asked."
+	default:
+		e.Text = "Home Assistant could not be asked whether you are an administrator, so the answer is no for now. " +
+			"It may still be starting: try again in a minute. With the setting ui_admin_only: false the question is not asked."
+	}
+	s.errorPage(w, r, http.StatusForbidden, e)
+}
+
+// withoutProxyHeaders deletes, on the direct port, what only the Supervisor or a
+// proxy of its may say (case W2).
+func withoutProxyHeaders(next http.Handler) http.Handler {
+	names := []string{
+		headerIngressPath, headerUserID, headerUserName, headerDisplayName, "X-Hass-Source", "X-Hassio-Key",
+		"X-Supervisor-Token", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Forwarded",
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range names {
+			r.Header.Del(name)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
