@@ -1,0 +1,64 @@
+# HearthMQ. "make run" starts a broker with its data in ./data.
+
+GO      ?= go
+LDFLAGS := -s -w
+DIST    := dist
+MAXSIZE := 25000000 # bytes a binary may have
+
+.DEFAULT_GOAL := build
+.PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck bench clean
+
+run: ## start the broker from the sources
+	$(GO) run ./cmd/hearthmq serve
+
+build: ## ./hearthmq for this machine
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o hearthmq ./cmd/hearthmq
+
+dist: ## static binaries for Home Assistant's two kinds of machine
+	@for arch in amd64 arm64; do \
+		out=$(DIST)/hearthmq-linux-$$arch; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/hearthmq || exit 1; \
+		size=$$(wc -c < $$out); \
+		echo "$$out: $$size bytes"; \
+		if [ $$size -gt $(MAXSIZE) ]; then echo "$$out is larger than $(MAXSIZE) bytes"; exit 1; fi; \
+	done
+
+deps: ## install what the tests use: Chromium, Mosquitto's clients, Python's paho
+	scripts/test-deps.sh
+
+test: deps test-go ## all tests, with real clients and a real browser
+
+test-go:
+	$(GO) test -race -timeout 10m ./...
+
+check: fmt vet generated lint dist ## everything that must hold beside the tests
+
+fmt:
+	@out=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+generate: ## templ's views into Go
+	$(GO) tool templ generate
+
+generated: ## the views in the repository are what templ makes of the .templ files
+	@before=$$(git ls-files -co --exclude-standard '*_templ.go' | sort | xargs -r sha256sum); \
+	$(GO) tool templ generate -log-level warn; \
+	after=$$(git ls-files -co --exclude-standard '*_templ.go' | sort | xargs -r sha256sum); \
+	if [ "$$before" != "$$after" ]; then echo "Views were out of date: run make generate and commit *_templ.go"; exit 1; fi
+
+# golangci-lint takes minutes to build and is run where it is at hand;
+# staticcheck and the import test of cmd/hearthmq hold everywhere.
+lint: staticcheck
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed, staticcheck ran"; fi
+
+staticcheck:
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+bench: ## benchmarks of all packages
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf hearthmq $(DIST)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Installs what the tests use beside Go, where it is missing: Chromium for the
+# admin's tests, mosquitto_pub and mosquitto_sub and Python's paho as clients that
+# others wrote. Without a package manager it knows, it says what to install.
+set -euo pipefail
+
+missing=()
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+  missing+=(chromium chromium-sandbox fonts-dejavu-core)
+if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/null; then
+  missing+=(mosquitto-clients)
+fi
+if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then
+  missing+=(python3-paho-mqtt)
+fi
+
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "All that the tests need is installed."
+  exit 0
+fi
+echo "The tests need: ${missing[*]}"
+
+if ! command -v apt-get >/dev/null; then
+  echo "Install them with this system's package manager. Tests whose program is missing are skipped."
+  [ -n "${CI:-}" ] && exit 1
+  exit 0
+fi
+run=()
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "Neither root nor sudo: install them by hand. Tests whose program is missing are skipped."
+    [ -n "${CI:-}" ] && exit 1
+    exit 0
+  fi
+  run=(sudo)
+fi
+
+echo "Installing them with apt-get."
+export DEBIAN_FRONTEND=noninteractive
+"${run[@]}" apt-get update -q
+"${run[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
