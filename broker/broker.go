@@ -34,10 +34,10 @@ type Broker struct {
 	stats    counters
 
 	nextMessage atomic.Int64
-	stopping    atomic.Bool
 
-	connsMu sync.Mutex
-	conns   map[*conn]struct{}
+	connsMu  sync.Mutex
+	conns    map[*conn]struct{}
+	stopping bool // no new connections
 }
 
 // New makes a broker and brings back what the Store holds. Give it connections
@@ -86,7 +86,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, info ListenerInfo) 
 		switch {
 		case err == nil:
 			pause = 0
-			b.wg.Go(func() { b.ServeConn(b.ctx, nc, info) })
+			go b.ServeConn(b.ctx, nc, info) // Shutdown waits for it
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -105,19 +105,20 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, info ListenerInfo) 
 // ServeConn serves one Network Connection and returns when it has ended.
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) {
 	c := newConn(ctx, b, nc, info)
+	defer c.cancel()
 	b.stats.sockets.Add(1)
 	b.connsMu.Lock()
 	full := b.cfg.MaxConnections > 0 && len(b.conns) >= b.cfg.MaxConnections
-	if !full {
-		b.conns[c] = struct{}{}
-	}
-	b.connsMu.Unlock()
-	if full {
+	if full || b.stopping {
+		b.connsMu.Unlock()
 		b.refused(c, "", "", Refuse(ServerFull, nil))
 		nc.Close()
-		c.cancel()
 		return
 	}
+	b.conns[c] = struct{}{}
+	b.wg.Add(1) // under connsMu: not once Shutdown waits
+	b.connsMu.Unlock()
+	defer b.wg.Done()
 	c.serve()
 }
 
@@ -140,8 +141,8 @@ func (b *Broker) forget(c *conn) {
 // Shutdown ends all connections (MQTT 5 clients are told [MQTT-3.14.0-1]), waits
 // for them until ctx ends, and stores what is pending. Listeners must be closed before.
 func (b *Broker) Shutdown(ctx context.Context) error {
-	b.stopping.Store(true)
 	b.connsMu.Lock()
+	b.stopping = true
 	list := make([]*conn, 0, len(b.conns))
 	for c := range b.conns {
 		list = append(list, c)

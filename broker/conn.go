@@ -104,13 +104,13 @@ func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *co
 		}
 	}
 	c.now = time.Now()
+	c.bt.now = c.now
 	c.seen.Store(c.now.UnixNano())
 	return c
 }
 
 // serve reads until the connection ends, and cleans up.
 func (c *conn) serve() {
-	defer c.cancel()
 	// The deadline is for the whole CONNECT, not for each of its bytes (case R2).
 	deadline := time.AfterFunc(c.b.cfg.ConnectTimeout, func() { c.nc.Close() })
 	c.connected = deadline.Stop
@@ -145,6 +145,7 @@ func (c *conn) readLoop() error {
 		}
 		full = !rb.pooled && rb.n == len(small)
 		c.now = time.Now()
+		c.bt.now = c.now
 		c.seen.Store(c.now.UnixNano())
 		carry := c.carry
 		c.carry = nil
@@ -286,14 +287,17 @@ func (c *conn) endWith(code packet.ReasonCode, reason string) {
 // MQTT 5 clients [MQTT-3.14.0-1]. Any goroutine may call it.
 func (c *conn) disconnect(code packet.ReasonCode, reason string) {
 	c.endWith(code, reason)
-	if c.version == packet.V50 {
-		c.closeAfter(func(dst []byte) []byte {
-			p := packet.Disconnect{Code: code}
-			return p.Append(dst, c.version)
-		})
-	} else {
+	c.mu.Lock()
+	tell := c.version == packet.V50 && c.sess != nil
+	c.mu.Unlock()
+	if !tell {
 		c.closeAfter(nil)
+		return
 	}
+	c.closeAfter(func(dst []byte) []byte {
+		p := packet.Disconnect{Code: code}
+		return p.Append(dst, packet.V50)
+	})
 }
 
 // teardown ends the connection after the reader has stopped with err.

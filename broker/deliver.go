@@ -64,7 +64,7 @@ func (p *publication) keep(b *Broker) *Message {
 // then the matching sessions. It returns how many got it and the ticket that
 // says that all of it is stored. It must run with the gate held when the message
 // has QoS above 0 or RETAIN, so that what belongs together is stored together.
-func (b *Broker) deliver(bt *batch, p *publication, now time.Time) (matched int, ticket uint64) {
+func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64) {
 	m := p.msg
 	if m.Retain {
 		stripe := b.retained.stripe(m.Topic)
@@ -79,14 +79,14 @@ func (b *Broker) deliver(bt *batch, p *publication, now time.Time) (matched int,
 		r = b.newRoute(m.Topic, m.Publisher, p.from)
 	}
 	for i := range r.targets {
-		ok, t := b.deliverTo(bt, p, &r.targets[i], now)
+		ok, t := b.deliverTo(bt, p, &r.targets[i])
 		ticket = max(ticket, t)
 		if ok {
 			matched++
 		}
 	}
 	for i := range r.shares {
-		ok, t := b.deliverTo(bt, p, r.shares[i].pick(), now)
+		ok, t := b.deliverTo(bt, p, r.shares[i].pick())
 		ticket = max(ticket, t)
 		if ok {
 			matched++
@@ -95,7 +95,7 @@ func (b *Broker) deliver(bt *batch, p *publication, now time.Time) (matched int,
 	return matched, ticket
 }
 
-func (b *Broker) deliverTo(bt *batch, p *publication, t *target, now time.Time) (ok bool, ticket uint64) {
+func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticket uint64) {
 	m := p.msg
 	qos := min(m.QoS, t.qos) // [MQTT-3.8.4-8]
 	retain := t.rap && m.Retain
@@ -110,7 +110,7 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target, now time.Time) 
 	if c == nil {
 		return false, 0 // QoS 0 is not kept for those who are away
 	}
-	switch c.deliverQoS0(bt, p, t, retain, now) {
+	switch c.deliverQoS0(bt, p, t, retain) {
 	case sentDirectly:
 	case mustQueue:
 		if m.QoS == 0 && !m.Retain { // else the gate is held already
@@ -135,14 +135,14 @@ const (
 )
 
 // deliverQoS0 appends the message to the connection's outbound buffer.
-func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool, now time.Time) qos0Result {
+func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qos0Result {
 	own := c.version == packet.V50 && (len(t.subIDs) > 0 || c.alias.max > 0)
-	if c.maxPacket > 0 && !c.fits(&delivery{msg: p.msg, subIDs: t.subIDs}, now) {
+	if c.maxPacket > 0 && !c.fits(&delivery{msg: p.msg, subIDs: t.subIDs}, bt.now) {
 		return bufferFull
 	}
 	var b []byte
 	if !own {
-		b = p.enc.of(c.version, p.msg, now)
+		b = p.enc.of(c.version, p.msg, bt.now)
 	}
 	c.mu.Lock()
 	switch {
@@ -158,7 +158,7 @@ func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool, no
 	}
 	if own {
 		c.mu.Unlock()
-		c.appendMessage(bt, &delivery{msg: p.msg, subIDs: t.subIDs, retain: retain}, 0, false, now)
+		c.appendMessage(bt, &delivery{msg: p.msg, subIDs: t.subIDs, retain: retain}, 0, false, noLimit)
 		return sentDirectly
 	}
 	c.out.reserve()

@@ -58,6 +58,14 @@ func (l *flights) add(d delivery, id uint16) *flight {
 	return f
 }
 
+// reserve keeps a Packet Identifier from being given to others before it is added.
+func (l *flights) reserve(id uint16) {
+	if l.byID == nil {
+		l.byID = make(map[uint16]*flight)
+	}
+	l.byID[id] = nil
+}
+
 // remove ends a flight; f is recycled and must not be used afterwards.
 func (l *flights) remove(f *flight) {
 	delete(l.byID, f.id)

@@ -19,7 +19,9 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		c.refuseBroken(&p, err)
 		return errClosed
 	}
+	c.mu.Lock()
 	c.version = p.Version
+	c.mu.Unlock()
 	c.problems = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	// Hashing may wait its turn; that time is not the client's fault.
 	c.connected()
@@ -54,11 +56,16 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		return c.refuse(&p, refusal)
 	}
 	c.takeLimits(&p)
-	sess, present, refusal := c.b.sessions.attach(c, &p, will)
+	present, refusal := c.b.sessions.attach(c, &p, will, func(present bool) { c.accept(&p, present, assigned) })
 	if refusal != nil {
 		return c.refuse(&p, refusal)
 	}
-	c.accept(&p, sess, present, assigned)
+	c.b.stats.accepted.Add(1)
+	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive})
+	c.b.log.Info("client connected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.remote,
+		"listener", c.info.Name, "protocol", c.version.String(), "session_present", present)
+	c.watchKeepAlive()
+	c.sess.pump(&c.bt, c)
 	return nil
 }
 
@@ -134,33 +141,26 @@ func (c *conn) inflightLimit(p *packet.Connect) int {
 	return int(n)
 }
 
-// accept answers CONNECT, then sends what the session has for the client.
-func (c *conn) accept(p *packet.Connect, sess *Session, present, assigned bool) {
+// accept answers CONNECT. It runs before anybody can find the connection, so
+// that nothing comes before CONNACK [MQTT-3.2.0-1].
+func (c *conn) accept(p *packet.Connect, present, assigned bool) {
 	ack := packet.Connack{SessionPresent: present}
 	if c.version == packet.V50 {
 		pr := &ack.Properties
 		if assigned {
 			pr.SetAssignedClientID(p.ClientID) // [MQTT-3.2.2-16]
 		}
-		if asked := p.Properties.SessionExpiry; asked != c.expiry {
+		if p.Properties.SessionExpiry != c.expiry {
 			pr.SetSessionExpiry(c.expiry)
 		}
 		pr.SetReceiveMaximum(c.b.cfg.ReceiveMaximum)
 		pr.SetMaximumPacketSize(c.b.cfg.MaxPacketSize)
 		pr.SetTopicAliasMaximum(c.b.cfg.TopicAliasMaximum)
-		if int(c.keepAlive/time.Second) != int(p.KeepAlive) {
-			pr.SetServerKeepAlive(uint16(c.keepAlive / time.Second)) // [MQTT-3.1.2-21]
+		if ka := uint16(c.keepAlive / time.Second); ka != p.KeepAlive {
+			pr.SetServerKeepAlive(ka) // [MQTT-3.1.2-21]
 		}
 	}
-	c.aliases = nil
-	c.sess = sess
 	c.send(&c.bt, func(dst []byte) []byte { return ack.Append(dst, c.version) })
-	c.b.stats.accepted.Add(1)
-	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive})
-	c.b.log.Info("client connected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.remote,
-		"listener", c.info.Name, "protocol", c.version.String(), "session_present", present)
-	c.watchKeepAlive()
-	sess.pump(&c.bt, c)
 }
 
 // refuse answers CONNECT with the reason's code and ends the connection

@@ -103,7 +103,7 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	}
 
 	if p.QoS == 0 && !p.Retain {
-		b.deliver(&c.bt, pub, c.now)
+		b.deliver(&c.bt, pub)
 		b.observe(&c.msg)
 		return nil
 	}
@@ -118,7 +118,7 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		}
 		ticket = t
 	}
-	matched, t := b.deliver(&c.bt, pub, c.now)
+	matched, t := b.deliver(&c.bt, pub)
 	b.journal.close()
 	ticket = max(ticket, t)
 	b.observe(&c.msg)

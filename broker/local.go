@@ -112,7 +112,7 @@ func (b *Broker) inject(m *Message) (ticket uint64) {
 		if held {
 			b.journal.open()
 		}
-		_, ticket = b.deliver(bt, pub, m.Received)
+		_, ticket = b.deliver(bt, pub)
 		if held {
 			b.journal.close()
 		}

@@ -62,7 +62,10 @@ func (o *outbound) drained(b []byte, small *outBuffer) {
 }
 
 // batch collects the connections that one turn of a reader has given something to.
-type batch struct{ list []*conn }
+type batch struct {
+	list []*conn
+	now  time.Time
+}
 
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
 
@@ -78,6 +81,7 @@ func (bt *batch) flush() {
 // with runs f with a batch of its own, for those that are not a connection's reader.
 func withBatch(f func(bt *batch)) {
 	bt := batchPool.Get().(*batch)
+	bt.now = time.Now()
 	f(bt)
 	bt.flush()
 	batchPool.Put(bt)
@@ -184,6 +188,7 @@ func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 	}
 	c.out.writing, c.out.stuck = false, false
 	closing := c.out.closing
+	c.out.dead = closing
 	register := !closing && c.out.spare != nil && !c.out.warm
 	if register {
 		c.out.warm = true

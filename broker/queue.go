@@ -31,9 +31,6 @@ func (s *Session) enqueue(bt *batch, m *Message, t *target, qos byte, retain boo
 	s.seq++
 	d.seq = s.seq
 	if qos > 0 && s.persistent {
-		if m.id == 0 {
-			panic("broker: message without id in a stored queue")
-		}
 		ticket = s.b.journal.append(Queued{ClientID: s.clientID, MessageID: m.id, Delivery: StoredDelivery{
 			Seq: d.seq, Message: m, QoS: qos, Retain: retain, SubIDs: t.subIDs}})
 		d.stored = ticket != 0
@@ -41,11 +38,24 @@ func (s *Session) enqueue(bt *batch, m *Message, t *target, qos byte, retain boo
 			d.ticket = ticket
 		}
 	}
+	if c != nil && s.idle() {
+		// The usual case: nothing waits, it goes straight out.
+		switch s.trySend(bt, c, &d) {
+		case waits, waitsForRoom:
+		default:
+			return ticket
+		}
+	}
 	s.push(d)
 	if c != nil {
 		s.pumpLocked(bt, c)
 	}
 	return ticket
+}
+
+// idle reports whether nothing is queued before what comes next. s.mu is held.
+func (s *Session) idle() bool {
+	return s.queue.len() == 0 && s.replay.len() == 0 && s.flights.unsent == nil
 }
 
 func (s *Session) push(d delivery) {
@@ -105,9 +115,7 @@ func (s *Session) enqueueRetained(c *conn, m *Message, t *target, qos byte) {
 	s.mu.Lock()
 	if s.conn.Load() == c && !s.gone {
 		s.replay.push(delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: true, rules: t.rules})
-		c.mu.Lock()
-		c.behind = true
-		c.mu.Unlock()
+		s.setBehind(c, true)
 	}
 	s.mu.Unlock()
 }
@@ -132,62 +140,83 @@ func (s *Session) pumpLocked(bt *batch, c *conn) {
 	if s.conn.Load() != c {
 		return // taken over
 	}
-	now := time.Now()
 	for f := s.flights.unsent; f != nil; f = s.flights.unsent {
 		if !s.b.journal.stored(f.ticket) {
 			c.awaitCommit()
 			return
 		}
-		s.sendFlight(bt, c, f, now)
+		s.sendFlight(bt, c, f)
 	}
 	for {
 		q := &s.replay
 		if q.len() == 0 {
 			q = &s.queue
 		}
-		behind := s.replay.len() > 0
 		if q.len() == 0 {
-			c.setBehind(false)
+			s.setBehind(c, false)
 			return
 		}
-		if c.full() {
-			c.setBehind(true)
+		switch s.trySend(bt, c, q.front()) {
+		case waits:
+			s.setBehind(c, s.replay.len() > 0)
+			return
+		case waitsForRoom:
+			s.setBehind(c, true)
+			return
+		default:
+			s.takeFrom(q)
+		}
+		if s.flights.unsent != nil { // the journal calls; nothing may overtake it
+			s.setBehind(c, s.replay.len() > 0)
 			return
 		}
-		d := q.front()
-		switch {
-		case d.msg.Expired(now), !s.stillAllowed(d), !c.fits(d, now):
-			s.discard(q)
-			continue
-		case d.qos > 0 && s.flights.len() >= s.window:
-			c.setBehind(behind)
-			return
-		case !s.b.journal.stored(d.ticket):
-			c.awaitCommit()
-			c.setBehind(behind)
-			return
-		}
-		next := s.takeFrom(q)
-		if next.qos == 0 {
-			c.appendMessage(bt, &next, 0, false, now)
-			continue
-		}
-		f := s.flights.add(next, 0)
-		if next.qos == 2 && next.stored {
-			// The identifier must be known after a crash, or the message comes twice.
-			f.ticket = s.b.journal.append(Sent{s.clientID, next.seq, f.id, StateSent})
-			if !s.b.journal.stored(f.ticket) {
-				c.awaitCommit()
-				c.setBehind(behind)
-				return
-			}
-		}
-		s.sendFlight(bt, c, f, now)
 	}
 }
 
+// sendResult is what became of the next delivery.
+type sendResult byte
+
+const (
+	sent         sendResult = iota // it is on its way, or under way and waits for the journal
+	dropped                        // it will never be sent
+	waits                          // for an acknowledgement or the journal
+	waitsForRoom                   // for the socket
+)
+
+// trySend sends a delivery that nothing waits before, or drops it when it has
+// expired, is no longer allowed or too large. s.mu and the gate are held.
+func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
+	switch {
+	case d.msg.Expired(bt.now), !s.stillAllowed(d), !c.fits(d, bt.now):
+		s.done(d)
+		s.drop("expired, no longer allowed, or larger than the client accepts")
+		return dropped
+	case d.qos == 0:
+		if !c.appendMessage(bt, d, 0, false, pumpSoft) {
+			return waitsForRoom
+		}
+		return sent
+	case s.flights.len() >= s.window:
+		return waits
+	case !s.b.journal.stored(d.ticket):
+		c.awaitCommit()
+		return waits
+	case c.full():
+		return waitsForRoom
+	}
+	f := s.flights.add(*d, 0)
+	if d.qos == 2 && d.stored {
+		// The identifier must be known after a crash, or the message comes twice.
+		f.ticket = s.b.journal.append(Sent{s.clientID, d.seq, f.id, StateSent})
+		c.awaitCommit()
+		return sent
+	}
+	s.sendFlight(bt, c, f)
+	return sent
+}
+
 // sendFlight sends PUBLISH or PUBREL of the first unsent flight. s.mu is held.
-func (s *Session) sendFlight(bt *batch, c *conn, f *flight, now time.Time) {
+func (s *Session) sendFlight(bt *batch, c *conn, f *flight) {
 	if f.state == StateReleased {
 		c.sendAck(bt, packet.TypePubrel, f.id, packet.Success)
 		s.flights.sentOne()
@@ -200,7 +229,7 @@ func (s *Session) sendFlight(bt *batch, c *conn, f *flight, now time.Time) {
 		s.drop("right revoked")
 		return
 	}
-	c.appendMessage(bt, &f.delivery, f.id, f.dup, now)
+	c.appendMessage(bt, &f.delivery, f.id, f.dup, noLimit)
 	s.flights.sentOne()
 }
 
@@ -210,14 +239,6 @@ func (s *Session) takeFrom(q *deque[delivery]) delivery {
 		return s.pop()
 	}
 	return q.pop()
-}
-
-// discard drops the oldest element of a queue: expired, not allowed any more, or
-// larger than the client takes.
-func (s *Session) discard(q *deque[delivery]) {
-	d := s.takeFrom(q)
-	s.done(&d)
-	s.drop("expired, no longer allowed, or larger than the client accepts")
 }
 
 // stillAllowed asks again when the rules have changed since the message was queued.
@@ -245,7 +266,13 @@ func (s *Session) dropQueuedQoS0() {
 	}
 }
 
-func (c *conn) setBehind(v bool) {
+// setBehind tells the connection whether QoS 0 messages must wait their turn,
+// and its writer whether to ask for more. s.mu is held.
+func (s *Session) setBehind(c *conn, v bool) {
+	if s.behind == v {
+		return
+	}
+	s.behind = v
 	c.mu.Lock()
 	c.behind = v
 	c.mu.Unlock()
@@ -268,15 +295,22 @@ func (c *conn) fits(d *delivery, now time.Time) bool {
 	return packet.PublishSize(c.version, &p) <= int(c.maxPacket)
 }
 
-// appendMessage encodes a message straight into the outbound buffer.
-func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, now time.Time) {
+// noLimit lets appendMessage append whatever waits already.
+const noLimit = 1 << 62
+
+// appendMessage encodes a message straight into the outbound buffer. It does
+// nothing and returns false when limit bytes wait there already.
+func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit int) bool {
 	var p packet.Publish
-	fillPublish(&p, d, id, now)
+	fillPublish(&p, d, id, bt.now)
 	p.Dup = dup
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.out.buf) >= limit {
+		return false
+	}
 	if c.out.dead {
-		c.mu.Unlock()
-		return
+		return true
 	}
 	c.out.reserve()
 	if c.alias.max > 0 {
@@ -292,7 +326,7 @@ func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, now ti
 	c.sent.publishes++
 	c.sent.payload += uint64(len(p.Payload))
 	c.touch(bt)
-	c.mu.Unlock()
+	return true
 }
 
 func fillPublish(p *packet.Publish, d *delivery, id uint16, now time.Time) {

@@ -42,6 +42,7 @@ type Session struct {
 	flights  flights
 	window   int // how many flights may be under way
 	seq      int64
+	behind   bool   // the connection knows that something waits here
 	told     uint64 // drops that the Dropped event has reported
 	telling  bool
 }
@@ -83,6 +84,7 @@ func (s *Session) connect(c *conn, p *packet.Connect, will *Will) {
 	s.listener, s.version, s.since = c.info.Name, c.version, c.now
 	s.expiry = c.expiry
 	s.window = c.inflightLimit(p)
+	s.behind = false
 	s.flights.resend()
 	wasPersistent := s.persistent
 	s.persistent = c.expiry > 0

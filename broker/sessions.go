@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -17,9 +16,10 @@ type sessions struct {
 }
 
 // attach gives c the session of its Client Identifier: the one that is there, or
-// a new one. An older connection of it is taken over [MQTT-3.1.4-3]. The error is
+// a new one. An older connection of it is taken over [MQTT-3.1.4-3]. accept is
+// called before messages can reach c; it may take no lock but c.mu. The error is
 // a *Refusal.
-func (r *sessions) attach(c *conn, p *packet.Connect, will *Will) (s *Session, present bool, err error) {
+func (r *sessions) attach(c *conn, p *packet.Connect, will *Will, accept func(present bool)) (present bool, err error) {
 	b := r.b
 	var oldConn *conn
 	var oldWill *Will
@@ -27,17 +27,12 @@ func (r *sessions) attach(c *conn, p *packet.Connect, will *Will) (s *Session, p
 
 	b.journal.open()
 	r.mu.Lock()
-	if b.stopping.Load() {
-		r.mu.Unlock()
-		b.journal.close()
-		return nil, false, Refuse(ServerFull, errors.New("shutting down"))
-	}
-	s = r.byID[p.ClientID]
+	s := r.byID[p.ClientID]
 	if s != nil && s.user != c.id.User {
 		// A session belongs to its user (case A10).
 		r.mu.Unlock()
 		b.journal.close()
-		return nil, false, Refuse(ClientIDInUse, nil)
+		return false, Refuse(ClientIDInUse, nil)
 	}
 	if s != nil {
 		s.mu.Lock()
@@ -67,6 +62,10 @@ func (r *sessions) attach(c *conn, p *packet.Connect, will *Will) (s *Session, p
 		r.most = max(r.most, len(r.byID))
 	}
 	s.mu.Lock()
+	c.mu.Lock()
+	c.sess = s
+	c.mu.Unlock()
+	accept(present)
 	s.connect(c, p, will)
 	subscribed := len(s.subs) > 0
 	s.mu.Unlock()
@@ -82,7 +81,7 @@ func (r *sessions) attach(c *conn, p *packet.Connect, will *Will) (s *Session, p
 	if oldWill != nil {
 		b.publishWill(oldID, oldWill)
 	}
-	return s, present, nil
+	return present, nil
 }
 
 // remove deletes a session with everything that belongs to it. r.mu and the gate are held.
@@ -204,9 +203,7 @@ func (r *sessions) restore(list []StoredSession) {
 			}
 			s.received[pid] = struct{}{}
 		}
-		for _, d := range st.Queue {
-			s.restoreDelivery(d)
-		}
+		s.restoreQueue(st.Queue)
 		r.byID[s.clientID] = s
 		for _, sub := range st.Subscriptions {
 			r.b.subs.add(s, sub, false)
@@ -221,15 +218,27 @@ func (r *sessions) restore(list []StoredSession) {
 	r.most = len(r.byID)
 }
 
-func (s *Session) restoreDelivery(st StoredDelivery) {
-	st.Message.kept = true
-	d := delivery{msg: st.Message, subIDs: st.SubIDs, seq: st.Seq, qos: st.QoS, retain: st.Retain, stored: true}
-	s.seq = max(s.seq, st.Seq)
-	if st.State == StateQueued {
-		s.push(d)
-		return
+// restoreQueue brings the deliveries back in their order. That a QoS 1 message was
+// sent is not stored: what comes before a message that was sent is taken as sent, too.
+func (s *Session) restoreQueue(list []StoredDelivery) {
+	sent := 0
+	for i, st := range list {
+		if st.State != StateQueued {
+			sent = i + 1
+			s.flights.reserve(st.PacketID)
+		}
 	}
-	f := s.flights.add(d, st.PacketID)
-	f.state, f.dup = st.State, true
-	s.flights.lastID = max(s.flights.lastID, st.PacketID)
+	for i, st := range list {
+		st.Message.kept = true
+		d := delivery{msg: st.Message, subIDs: st.SubIDs, seq: st.Seq, qos: st.QoS, retain: st.Retain, stored: true}
+		s.seq = max(s.seq, st.Seq)
+		if i >= sent {
+			s.push(d)
+			continue
+		}
+		f := s.flights.add(d, st.PacketID)
+		if st.State != StateQueued {
+			f.state, f.dup = st.State, true
+		}
+	}
 }
