@@ -151,13 +151,11 @@ CREATE INDEX rule_by_role ON rule (role_id) WHERE role_id IS NOT NULL;
 CREATE TABLE login (
     id         INTEGER PRIMARY KEY,              -- names the row on pages, where the token must not appear
     token_hash BLOB    NOT NULL UNIQUE,          -- SHA-256 of the cookie's token
-    user_name  TEXT    NOT NULL,                 -- who is logged in, '' before that
-    remote     TEXT    NOT NULL,                 -- address of the browser, '' when not known
-    user_agent TEXT    NOT NULL,                 -- what the browser calls itself, '' when not known
-    data       BLOB    NOT NULL,                 -- what the web package keeps for it
+    user_name  TEXT    NOT NULL,                 -- who is logged in
+    data       BLOB    NOT NULL,                 -- what package web keeps for it
     created    INTEGER NOT NULL,
-    seen       INTEGER NOT NULL,                 -- last use, to the minute
-    expires    INTEGER NOT NULL                  -- after this it counts no more
+    seen       INTEGER NOT NULL,                 -- when it was stored last, which happens once a minute of use
+    expires    INTEGER NOT NULL                  -- from then on it counts no more
 ) STRICT;
 
 CREATE INDEX login_by_user ON login (user_name);
@@ -168,7 +166,7 @@ CREATE TABLE audit (
     id         INTEGER PRIMARY KEY,              -- rising with time
     at         INTEGER NOT NULL,
     actor      TEXT    NOT NULL,                 -- user, or what acted in a user's place
-    action     TEXT    NOT NULL,                 -- e.g. 'user.create'
+    action     TEXT    NOT NULL,                 -- e.g. 'user created'
     object     TEXT    NOT NULL,                 -- name of what was changed
     before     TEXT    NOT NULL,                 -- as it was, for people
     after      TEXT    NOT NULL                  -- as it is now, for people

@@ -84,7 +84,7 @@ func save(clientID string) broker.Change { return broker.SessionSaved{Session: r
 // message has every field set that a store keeps.
 func message(topicName, payload string) *broker.Message {
 	m := broker.NewMessage(topicName, []byte(payload), 1, false)
-	m.Properties = userProperty("k", payload)
+	m.Properties = userProperty("first word", payload[:min(len(payload), 10)])
 	m.Expires, m.Received = at(600), at(2)
 	m.PublisherID, m.PublisherUser = "sensor", "anna"
 	return m

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -16,17 +15,17 @@ import (
 // over, and stay where they are: a later HearthMQ may know better.
 func (s *Store) Load(ctx context.Context) (*broker.State, error) {
 	if err := s.prepare(ctx); err != nil {
-		return nil, fmt.Errorf("load the store: %w", err)
+		return nil, err
 	}
 	tx, err := s.db.reader.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, fmt.Errorf("load the store: %w", err)
+		return nil, err
 	}
 	l := &loading{ctx: ctx, s: s, tx: tx, sessions: map[int64]*broker.StoredSession{}, messages: map[int64]*broker.Message{}}
 	s.sessions, s.messages, s.garbage, s.nextSession = map[string]*storedSession{}, map[int64]messageRow{}, garbage{}, 1
 	state, err := l.state()
 	if err := errors.Join(err, tx.Rollback()); err != nil {
-		return nil, fmt.Errorf("load the store: %w", err)
+		return nil, err
 	}
 	s.loaded = true
 	return state, nil
@@ -60,34 +59,9 @@ func (l *loading) state() (*broker.State, error) {
 	return state, nil
 }
 
-// each calls f for each row of the query. An error of f means that the row makes
-// no sense; it is logged, with the first columns of the row as it was read.
 func (l *loading) each(table, query string, f func(r *row) error) error {
-	rows, err := l.tx.QueryContext(l.ctx, query)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", table, err)
-	}
-	defer rows.Close()
-	skipped := 0
-	r := &row{rows: rows}
-	for rows.Next() {
-		if err := f(r); err != nil {
-			if skipped++; skipped <= maxSkipLogs {
-				l.s.db.log.Error("stored row makes no sense and is passed over", "table", table, "err", err)
-			}
-		}
-	}
-	if skipped > maxSkipLogs {
-		l.s.db.log.Error("more stored rows make no sense", "table", table, "rows", skipped-maxSkipLogs)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read %s: %w", table, err)
-	}
-	return nil
+	return l.s.db.each(l.ctx, l.tx, table, query, f)
 }
-
-// maxSkipLogs bounds what a damaged table writes into the log.
-const maxSkipLogs = 10
 
 func (l *loading) readSessions() error {
 	return l.each("session", `SELECT id, client_id, user_name, listener, protocol_version, session_expiry, disconnected, created FROM session`,

@@ -51,7 +51,7 @@ func (db *DB) migrateWith(ctx context.Context, steps fs.FS) error {
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate from schema %d to %d: %w", version, newest, err)
 	}
-	if err := checkForeignKeys(ctx, db.writer); err != nil {
+	if err := db.checkReferences(ctx); err != nil {
 		return fmt.Errorf("after migrating from schema %d to %d: %w", version, newest, err)
 	}
 	if version > 0 {
@@ -106,16 +106,20 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// checkForeignKeys reports rows that point nowhere.
-func checkForeignKeys(ctx context.Context, db *sql.DB) error {
-	var table string
-	var rows int
-	err := db.QueryRowContext(ctx, `SELECT "table", count(*) FROM pragma_foreign_key_check GROUP BY 1`).Scan(&table, &rows)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
+// checkReferences logs rows that point nowhere. They do no harm, being passed over
+// when they are read, and are no reason to leave a home without its broker.
+func (db *DB) checkReferences(ctx context.Context) error {
+	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("check references: %w", err)
+		return err
 	}
-	return fmt.Errorf("%d rows of table %s point to rows that do not exist", rows, table)
+	err = db.each(ctx, tx, "references", `SELECT "table", count(*) FROM pragma_foreign_key_check GROUP BY 1`, func(r *row) error {
+		var table string
+		var rows int
+		if err := r.scan(&table, &rows); err != nil {
+			return err
+		}
+		return fmt.Errorf("%d rows of %s point to rows that do not exist", rows, table)
+	})
+	return errors.Join(err, rollback(tx))
 }

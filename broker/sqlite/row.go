@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -20,6 +21,35 @@ type row struct {
 	rows *sql.Rows
 	err  error
 }
+
+// each calls f for each row of the query. An error of f means that the row makes
+// no sense; it is logged and the next one follows.
+func (db *DB) each(ctx context.Context, tx *sql.Tx, table, query string, f func(r *row) error) error {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", table, err)
+	}
+	defer rows.Close()
+	skipped := 0
+	r := &row{rows: rows}
+	for rows.Next() {
+		if err := f(r); err != nil {
+			if skipped++; skipped <= maxSkipLogs {
+				db.log.Error("stored row makes no sense and is passed over", "table", table, "err", err)
+			}
+		}
+	}
+	if skipped > maxSkipLogs {
+		db.log.Error("more stored rows make no sense", "table", table, "rows", skipped-maxSkipLogs)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", table, err)
+	}
+	return nil
+}
+
+// maxSkipLogs bounds what a damaged table writes into the log.
+const maxSkipLogs = 10
 
 func (r *row) scan(dest ...any) error {
 	r.err = nil

@@ -1,0 +1,34 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"io/fs"
+)
+
+// PragmaOfPools asks one connection of each pool.
+func PragmaOfPools(ctx context.Context, db *DB, pragma string) map[string]string {
+	out := map[string]string{}
+	for name, pool := range map[string]*sql.DB{"writer": db.writer, "reader": db.reader} {
+		var v string
+		if err := pool.QueryRowContext(ctx, "PRAGMA "+pragma).Scan(&v); err != nil {
+			v = err.Error()
+		}
+		out[name] = v
+	}
+	return out
+}
+
+// MigrateWith runs other steps than those that are built in.
+func MigrateWith(ctx context.Context, db *DB, steps fs.FS) error { return db.migrateWith(ctx, steps) }
+
+// Garbage is how many rows of message wait to be collected.
+func Garbage(s *Store) int { return len(s.garbage.sizes) }
+
+// Remembered counts what the Store keeps in memory.
+func Remembered(s *Store) (sessions, deliveries, messages int) {
+	for _, x := range s.sessions {
+		deliveries += len(x.queue)
+	}
+	return len(s.sessions), deliveries, len(s.messages)
+}

@@ -1,0 +1,147 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+// Logins keeps who is logged in to the web admin on its direct port. It is a store
+// for scs.SessionManager. The token of a login is in the browser's cookie and
+// nowhere else: the database holds its SHA-256, which opens nothing.
+type Logins struct{ db *DB }
+
+var (
+	_ scs.Store    = Logins{}
+	_ scs.CtxStore = Logins{}
+)
+
+// Logins returns the logins of the web admin.
+func (db *DB) Logins() Logins { return Logins{db} }
+
+// LoginNameKey is the key under which package web puts the name of the user who
+// logged in. ListLogins and DeleteLogins know logins by it.
+const LoginNameKey = "name"
+
+// Login is one browser that is logged in.
+type Login struct {
+	ID            int64
+	User          string
+	Created, Seen time.Time // Seen is to the minute
+	Expires       time.Time
+}
+
+func hashToken(token string) []byte {
+	h := sha256.Sum256([]byte(token))
+	return h[:]
+}
+
+// FindCtx implements scs.CtxStore.
+func (l Logins) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
+	err = l.db.reader.QueryRowContext(ctx, `SELECT data FROM login WHERE token_hash = ? AND expires > ?`,
+		hashToken(token), time.Now().UnixMilli()).Scan(&data)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("find login: %w", err)
+	}
+	return data, true, nil
+}
+
+// CommitCtx implements scs.CtxStore. Expired logins of everybody go with it.
+func (l Logins) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
+	_, values, err := scs.GobCodec{}.Decode(data)
+	if err != nil {
+		return fmt.Errorf("store login: %w", err)
+	}
+	user, _ := values[LoginNameKey].(string)
+	now := time.Now().UnixMilli()
+	err = l.db.update(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM login WHERE expires <= ?`, now); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO login (token_hash, user_name, data, created, seen, expires) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (token_hash) DO UPDATE SET (user_name, data, seen, expires) = (excluded.user_name, excluded.data, excluded.seen, excluded.expires)`,
+			hashToken(token), user, data, now, now, expiry.UnixMilli())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store login: %w", err)
+	}
+	return nil
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (l Logins) DeleteCtx(ctx context.Context, token string) error {
+	_, err := l.delete(ctx, `DELETE FROM login WHERE token_hash = ?`, hashToken(token))
+	return err
+}
+
+// Find implements scs.Store.
+func (l Logins) Find(token string) ([]byte, bool, error) {
+	return l.FindCtx(context.Background(), token)
+}
+
+// Commit implements scs.Store.
+func (l Logins) Commit(token string, data []byte, expiry time.Time) error {
+	return l.CommitCtx(context.Background(), token, data, expiry)
+}
+
+// Delete implements scs.Store.
+func (l Logins) Delete(token string) error { return l.DeleteCtx(context.Background(), token) }
+
+// ListLogins returns the logins of user, of everybody when user is "", the last used first.
+func (l Logins) ListLogins(ctx context.Context, user string) (_ []Login, err error) {
+	rows, err := l.db.reader.QueryContext(ctx, `SELECT id, user_name, created, seen, expires FROM login
+		WHERE expires > ?1 AND (?2 = '' OR user_name = ?2) ORDER BY seen DESC, id DESC`, time.Now().UnixMilli(), user)
+	if err != nil {
+		return nil, fmt.Errorf("list logins: %w", err)
+	}
+	defer rows.Close()
+	var out []Login
+	for rows.Next() {
+		var x Login
+		var created, seen, expires int64
+		if err := rows.Scan(&x.ID, &x.User, &created, &seen, &expires); err != nil {
+			return nil, fmt.Errorf("list logins: %w", err)
+		}
+		x.Created, x.Seen, x.Expires = fromMillis(created), fromMillis(seen), fromMillis(expires)
+		out = append(out, x)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list logins: %w", err)
+	}
+	return out, nil
+}
+
+// DeleteLogins ends all logins of user and returns how many there were.
+func (l Logins) DeleteLogins(ctx context.Context, user string) (int64, error) {
+	return l.delete(ctx, `DELETE FROM login WHERE user_name = ?`, user)
+}
+
+// DeleteLogin ends one login of ListLogins; one that is gone already is no error.
+func (l Logins) DeleteLogin(ctx context.Context, id int64) error {
+	_, err := l.delete(ctx, `DELETE FROM login WHERE id = ?`, id)
+	return err
+}
+
+func (l Logins) delete(ctx context.Context, query string, arg any) (n int64, err error) {
+	err = l.db.update(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, query, arg)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("end login: %w", err)
+	}
+	return n, nil
+}
