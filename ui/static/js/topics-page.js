@@ -24,7 +24,7 @@ const view = new VirtualTree(byId('topics-tree'), tree);
 const detail = new TopicDetail();
 
 /** What the page is busy with; read by the browser tests. */
-const state = { live: false, complete: false, filter: '', filterDone: true, paused: false };
+const state = { live: false, complete: false, liveAt: 0, loadedAt: 0, filter: '', filterDone: true, paused: false };
 
 /** @type {import('./socket.js').State} */ let connection = 'connecting';
 /** @type {Frame['totals']} */ let totals;
@@ -35,6 +35,7 @@ const socket = new FeedSocket(`${base}/ws`, take, (s) => {
   state.live = s === 'live';
   page.dataset.state = s;
   if (s === 'live') {
+    state.liveAt ||= performance.now();
     state.complete = false;
     if (state.paused) socket.send({ pause: true });
     if (state.filter) socket.send({ filter: state.filter });
@@ -75,6 +76,7 @@ function take(/** @type {Frame} */ f) {
   }
   if (shape && !f.more) {
     state.complete = true;
+    state.loadedAt ||= performance.now();
     restore();
   }
   if (f.match) {
