@@ -41,10 +41,12 @@ type AuditEntry struct {
 // Repository; a Rule's ID on the way in means nothing. Roles of a user are names of
 // existing roles, else ErrNotFound. Times are kept to the millisecond at least.
 //
+// Users FromSettings never reach a Repository: a setting lives in one place.
+//
 // Package accesstest holds the tests every implementation passes.
 type Repository interface {
-	// Load returns all users and roles sorted by name, rules in the order in which
-	// they were given, roles of a user sorted.
+	// Load returns all users and roles sorted by name; the rules, and the roles of a
+	// user, in the order in which they were given.
 	Load(ctx context.Context) (*Data, error)
 	// InsertUser stores u with its roles and own rules. ErrExists when the name is taken.
 	InsertUser(ctx context.Context, u User, a AuditEntry) (id int64, err error)

@@ -314,6 +314,8 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("retain is yes, no or any")
 	case r.Retain != Any && r.Scope == ScopeSubscribe:
 		return fmt.Errorf("retain and no-retain are about publishing; this rule is about subscribe")
+	case r.Retain == Yes && r.Effect == Deny && r.Scope == ScopeBoth:
+		return fmt.Errorf("retain is about publishing; write deny publish … retain")
 	case r.Effect == Allow && r.Retain == Yes:
 		return fmt.Errorf("a rule can't allow retained messages only; leave retain out, or write no-retain to keep messages from being retained")
 	case r.Effect == Deny && r.Retain == No:

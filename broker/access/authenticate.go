@@ -1,0 +1,130 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"hearthmq/broker"
+)
+
+// Authenticate implements broker.Authenticator. It may wait for its turn at the hash
+// gate; when the queue is full or ctx ends the answer is "unavailable", never "wrong
+// password" (case A19). Who is refused learns the same, after the same time, whether
+// or not there is such a user (case A17).
+func (d *Directory) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	if c.TLSName != "" && d.certificateUsers(c.Listener.Name) {
+		return d.byCertificate(c)
+	}
+	if c.User == "" {
+		if !d.anonymousOn(c.Listener.Name) {
+			return nil, broker.Refuse(broker.AnonymousOff, nil)
+		}
+		return identity(c, &User{}), nil
+	}
+	var password []byte
+	if c.HasPassword {
+		password = c.Password
+	}
+	u, refusal := d.prove(ctx, d.gate, d.throttle, c.Remote.Addr(), c.User, password)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return identity(c, u), nil
+}
+
+// certificateUsers reports whether certificates name users on that listener.
+func (d *Directory) certificateUsers(listener string) bool {
+	return slices.Contains(d.policy.CertificateUsers, listener)
+}
+
+// byCertificate lets in the user that a verified client certificate names.
+func (d *Directory) byCertificate(c *broker.Credentials) (*broker.Identity, error) {
+	a := d.snap.Load().accounts[c.TLSName]
+	switch {
+	case a == nil:
+		return nil, broker.Refuse(broker.UnknownUser, fmt.Errorf("the certificate names %q", c.TLSName))
+	case a.Disabled:
+		return nil, broker.Refuse(broker.UserDisabled, fmt.Errorf("the certificate names %q", c.TLSName))
+	}
+	return identity(c, &a.User), nil
+}
+
+func identity(c *broker.Credentials, u *User) *broker.Identity {
+	return &broker.Identity{
+		ClientID: c.ClientID,
+		User:     u.Name,
+		Listener: c.Listener.Name,
+		Remote:   c.Remote,
+		TLSName:  c.TLSName,
+		Roles:    u.Roles,
+		Version:  u.Version,
+		System:   u.System,
+	}
+}
+
+// prove returns the user whose password it is. Cheap proofs come before the throttle,
+// so that system users and devices with generated passwords are never locked out.
+func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.Addr, name string, password []byte) (*User, *broker.Refusal) {
+	a := d.snap.Load().accounts[name]
+	reason := broker.WrongPassword
+	asked := a
+	switch {
+	case a == nil:
+		reason = broker.UnknownUser
+		asked = &account{User: User{Name: name}}
+	case a.Disabled:
+		reason = broker.UserDisabled
+		asked = &account{User: User{Name: name}}
+	}
+	if len(password) == 0 || len(password) > MaxPasswordBytes { // case A22
+		if !t.allowed(from, name) {
+			return nil, broker.Refuse(broker.TooManyAttempts, nil)
+		}
+		t.failed(from, name)
+		return nil, broker.Refuse(reason, fmt.Errorf("a password has 1 to %d bytes", MaxPasswordBytes))
+	}
+	match, err := d.verifier.check(ctx, g, asked, password, func() bool { return t.allowed(from, name) })
+	switch {
+	case errors.Is(err, errThrottled):
+		return nil, broker.Refuse(broker.TooManyAttempts, nil)
+	case err != nil:
+		return nil, broker.Refuse(broker.BackendUnavailable, err)
+	case !match:
+		t.failed(from, name)
+		return nil, broker.Refuse(reason, nil)
+	}
+	// The user may have been changed while we waited (case A9).
+	now := d.snap.Load().accounts[name]
+	if now == nil || now.ID != a.ID || now.Version != a.Version || now.Disabled {
+		return nil, broker.Refuse(broker.BackendUnavailable, errors.New("the user was changed during the login"))
+	}
+	return &now.User, nil
+}
+
+// CheckPassword is the login of the web admin. It has a slot of its own for hashing,
+// so that no flood of MQTT logins can keep the owner out, and a throttle of its own by
+// the address that WithRemote put into ctx; without one it does not throttle. Whether
+// the user may use the admin (User.Admin) is the caller's to look at. The error is a
+// *broker.Refusal.
+func (d *Directory) CheckPassword(ctx context.Context, user, password string) (User, error) {
+	u, refusal := d.prove(ctx, d.reserve, d.doorman, remote(ctx), user, []byte(password))
+	if refusal != nil {
+		return User{}, refusal
+	}
+	return u.public(), nil
+}
+
+type remoteKey struct{}
+
+// WithRemote notes for CheckPassword where a login comes from.
+func WithRemote(ctx context.Context, from netip.Addr) context.Context {
+	return context.WithValue(ctx, remoteKey{}, from)
+}
+
+func remote(ctx context.Context) netip.Addr {
+	from, _ := ctx.Value(remoteKey{}).(netip.Addr)
+	return from
+}

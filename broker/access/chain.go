@@ -1,0 +1,45 @@
+package access
+
+import (
+	"context"
+	"errors"
+
+	"hearthmq/broker"
+)
+
+// Chain asks d for its own users and for clients without a user name, and other for
+// everybody else, such as the users of Home Assistant. Names of our own users never
+// get to other, failures there count against the same throttle, and that other can't
+// be reached is its own refusal, never "wrong password" (case A25). The identities
+// that other makes need Roles and no Version; their rights come from those roles.
+func Chain(d *Directory, other broker.Authenticator) broker.Authenticator {
+	return &chain{d, other}
+}
+
+type chain struct {
+	directory *Directory
+	other     broker.Authenticator
+}
+
+// Authenticate implements broker.Authenticator.
+func (c *chain) Authenticate(ctx context.Context, cr *broker.Credentials) (*broker.Identity, error) {
+	d := c.directory
+	_, ours := d.User(cr.User)
+	if ours || cr.User == "" || cr.TLSName != "" && d.certificateUsers(cr.Listener.Name) {
+		return d.Authenticate(ctx, cr)
+	}
+	if !cr.HasPassword || len(cr.Password) == 0 || len(cr.Password) > MaxPasswordBytes {
+		return d.Authenticate(ctx, cr)
+	}
+	if !d.throttle.allowed(cr.Remote.Addr(), cr.User) {
+		return nil, broker.Refuse(broker.TooManyAttempts, nil)
+	}
+	id, err := c.other.Authenticate(ctx, cr)
+	if refusal, ok := errors.AsType[*broker.Refusal](err); ok {
+		switch refusal.Reason {
+		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled:
+			d.throttle.failed(cr.Remote.Addr(), cr.User)
+		}
+	}
+	return id, err
+}

@@ -1,0 +1,170 @@
+package access
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"hearthmq/broker"
+	"hearthmq/broker/topic"
+)
+
+// grants are all rules that apply to one user, before anything is known about the
+// client. Immutable but for the cache.
+type grants struct {
+	user  string
+	rules []grant
+	extra []compiled // allowed to read, whatever the rules say: $SYS
+
+	// What the rules depend on. Where they depend on nothing, fixed is their only set.
+	byClient, byListener, byNetwork bool
+	fixed                           *ruleSet
+
+	mu    sync.Mutex
+	cache *lru[grantKey, *ruleSet]
+}
+
+// grant is a rule with the text that names it and where it stands.
+type grant struct {
+	Rule
+	text string
+}
+
+// grantKey holds what sets of rules depend on; what they don't depend on is zero.
+type grantKey struct {
+	clientID, listener string
+	addr               netip.Addr
+}
+
+// maxSets bounds the cached sets of one user. A shared user has one per client.
+const maxSets = 512
+
+// ruleSet holds the rules that apply to one client, everything substituted. Immutable.
+type ruleSet struct {
+	publish, subscribe side
+}
+
+// side is one half of a ruleSet. The filters are there twice, since package topic
+// wants to see them all at once.
+type side struct {
+	allow, deny               []compiled
+	allowFilters, denyFilters []string
+}
+
+type compiled struct {
+	filter string
+	maxQoS byte
+	retain Tristate
+	ref    broker.RuleRef
+}
+
+// readSys is what every user has besides its rules.
+var readSys = compiled{filter: "$SYS/#", maxQoS: 2, ref: broker.RuleRef{Text: "allow subscribe $SYS/# (every user)"}}
+
+// newGrants collects a user's own rules and those of its roles.
+func newGrants(user string, own []Rule, roles []string, known map[string]*Role) *grants {
+	g := &grants{user: user}
+	g.add(own, "user "+user)
+	for _, name := range roles {
+		if role := known[name]; role != nil {
+			g.add(role.Rules, "role "+name)
+		}
+	}
+	return g
+}
+
+func (g *grants) add(rules []Rule, whose string) {
+	for _, r := range rules {
+		text := fmt.Sprintf("%s (%s)", r, whose)
+		if err := r.Validate(); err != nil {
+			// Only somebody who wrote into the database by hand gets here.
+			if r.Effect == Allow {
+				continue
+			}
+			broken := NewRule(Deny, ScopeBoth, r.Filter)
+			broken.ID = r.ID
+			if broken.Validate() != nil {
+				broken.Filter = "#"
+			}
+			r, text = broken, fmt.Sprintf("%s (not a valid rule, %s)", text, err)
+		}
+		g.rules = append(g.rules, grant{r, text})
+		g.byClient = g.byClient || strings.Contains(r.Filter, "%c")
+		g.byListener = g.byListener || r.Listener != ""
+		g.byNetwork = g.byNetwork || r.Network.IsValid()
+	}
+}
+
+// done completes g.
+func (g *grants) done() *grants {
+	if g.byClient || g.byListener || g.byNetwork {
+		g.cache = newLRU[grantKey, *ruleSet](maxSets)
+	} else {
+		g.fixed = g.compile(grantKey{})
+	}
+	return g
+}
+
+// set returns the rules for one client.
+func (g *grants) set(id *broker.Identity) *ruleSet {
+	if g.fixed != nil {
+		return g.fixed
+	}
+	var key grantKey
+	if g.byClient {
+		key.clientID = id.ClientID
+	}
+	if g.byListener {
+		key.listener = id.Listener
+	}
+	if g.byNetwork {
+		key.addr = id.Remote.Addr().Unmap().WithZone("")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	set, ok := g.cache.get(key)
+	if !ok {
+		set = g.compile(key)
+		g.cache.put(key, set)
+	}
+	return set
+}
+
+func (g *grants) compile(key grantKey) *ruleSet {
+	set := new(ruleSet)
+	for _, r := range g.rules {
+		if r.Listener != "" && r.Listener != key.listener ||
+			r.Network.IsValid() && !r.Network.Contains(key.addr) {
+			continue
+		}
+		filter, ok := topic.Substitute(r.Filter, g.user, key.clientID) // case A1
+		if !ok || filter[0] == '$' && r.Filter[0] != '$' || topic.ValidFilter(filter) != nil {
+			continue // a client may not name itself into the $ topics either
+		}
+		c := compiled{filter: filter, maxQoS: 2, retain: r.Retain, ref: broker.RuleRef{ID: r.ID, Text: r.text}}
+		if r.MaxQoS != AnyQoS {
+			c.maxQoS = byte(r.MaxQoS)
+		}
+		if r.Scope != ScopeSubscribe {
+			set.publish.add(r.Effect, c)
+		}
+		if r.Scope != ScopePublish {
+			set.subscribe.add(r.Effect, c)
+		}
+	}
+	for _, c := range g.extra {
+		set.subscribe.add(Allow, c)
+	}
+	return set
+}
+
+func (s *side) add(e Effect, c compiled) {
+	if e == Allow {
+		s.allow = append(s.allow, c)
+		s.allowFilters = append(s.allowFilters, c.filter)
+		return
+	}
+	s.deny = append(s.deny, c)
+	s.denyFilters = append(s.denyFilters, c.filter)
+}

@@ -1,0 +1,117 @@
+package access
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"hearthmq/broker"
+)
+
+const (
+	maxDenials    = 500 // distinct ones of each sort that are kept
+	maxDenialText = 512 // bytes of a Client Identifier, topic or name that are kept
+)
+
+// Denial is something that was refused, perhaps many times.
+type Denial struct {
+	ClientID string
+	User     string // as the client said
+	Listener string
+	Remote   string // address of the last time
+	Action   string // "publish", "subscribe", "receive", "connect"
+	Topic    string // Topic Name or Topic Filter; "" for "connect"
+	Rule     string // text of the rule, or the reason why a login was refused
+	RuleID   int64  // 0: no stored rule
+	Count    uint64
+	First    time.Time
+	Last     time.Time
+}
+
+// Denials remembers the last distinct denials and refused logins. It is a
+// broker.Observer, safe for concurrent use. Strangers can produce refused logins at
+// will, so they don't push out denials.
+type Denials struct {
+	mu       sync.Mutex
+	denied   *lru[denialKey, *Denial]
+	refused  *lru[denialKey, *Denial]
+}
+
+// denialKey is what makes a denial another one.
+type denialKey struct {
+	clientID, user, action, topic, rule string
+}
+
+var _ broker.Observer = (*Denials)(nil)
+
+// NewDenials returns an empty one.
+func NewDenials() *Denials {
+	return &Denials{
+		denied:  newLRU[denialKey, *Denial](maxDenials),
+		refused: newLRU[denialKey, *Denial](maxDenials),
+	}
+}
+
+// OnPublish implements broker.Observer.
+func (*Denials) OnPublish(*broker.Message) {}
+
+// OnEvent implements broker.Observer.
+func (d *Denials) OnEvent(e broker.Event) {
+	switch e := e.(type) {
+	case broker.Denied:
+		n := Denial{Action: e.Action.String(), Topic: clip(e.Name), Rule: e.Rule.Text, RuleID: e.Rule.ID}
+		if id := e.Identity; id != nil {
+			n.ClientID, n.User, n.Listener = clip(id.ClientID), clip(id.User), id.Listener
+			if id.Remote.IsValid() {
+				n.Remote = id.Remote.String()
+			}
+		}
+		d.add(d.denied, n, e.At)
+	case broker.Refused:
+		d.add(d.refused, Denial{
+			ClientID: clip(e.ClientID),
+			User:     clip(e.User),
+			Listener: e.Listener,
+			Remote:   e.Remote,
+			Action:   "connect",
+			Rule:     string(e.Reason),
+		}, e.At)
+	}
+}
+
+func (d *Denials) add(to *lru[denialKey, *Denial], n Denial, at time.Time) {
+	key := denialKey{n.ClientID, n.User, n.Action, n.Topic, n.Rule}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known, ok := to.get(key)
+	if !ok {
+		known = new(Denial)
+		*known = n
+		known.First = at
+		to.put(key, known)
+	}
+	known.Count++
+	known.Last, known.Remote, known.Listener = at, n.Remote, n.Listener
+}
+
+// Recent returns all that is remembered, the latest first.
+func (d *Denials) Recent() []Denial {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []Denial
+	for _, n := range append(d.denied.all(), d.refused.all()...) {
+		list = append(list, *n)
+	}
+	slices.SortStableFunc(list, func(a, b Denial) int { return cmp.Compare(b.Last.UnixNano(), a.Last.UnixNano()) })
+	return list
+}
+
+// clip bounds what a client made up, and lets go of the packet it may be a part of.
+func clip(s string) string {
+	if len(s) > maxDenialText {
+		return strings.ToValidUTF8(s[:maxDenialText], "") + "…"
+	}
+	return strings.Clone(s)
+}

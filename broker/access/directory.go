@@ -1,0 +1,210 @@
+package access
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"hearthmq/broker"
+	"hearthmq/broker/topic"
+)
+
+// AccountChanged is the Reason of a session that ends because its user's password or
+// standing was changed: logging in again may help.
+const AccountChanged broker.Reason = "the user's password or standing was changed"
+
+// reserveQueue bounds the logins to the admin that may wait.
+const reserveQueue = 32
+
+// Directory knows all users, roles and rules, and answers the broker: it implements
+// broker.Authenticator, broker.Authorizer and broker.Reviewer. What it knows is an
+// immutable snapshot; Accounts puts a new one in place after each change. Safe for
+// concurrent use, and a question about rights never waits for anything but another
+// such question.
+type Directory struct {
+	policy   Policy
+	logins   []*account // of the settings
+	warnings []string   // about the logins, for Accounts.Open to log
+
+	verifier *verifier
+	gate     *gate // for MQTT
+	reserve  *gate // for the admin: a flood of MQTT logins must not keep the owner out
+	throttle *throttle
+	doorman  *throttle // the admin's
+
+	snap atomic.Pointer[snapshot]
+	mu   sync.Mutex // serialises swap
+}
+
+var (
+	_ broker.Authenticator = (*Directory)(nil)
+	_ broker.Authorizer    = (*Directory)(nil)
+	_ broker.Reviewer      = (*Directory)(nil)
+)
+
+// NewDirectory returns a Directory that knows the users of the settings and nothing
+// else; nobody has a right until Accounts.Open or Accounts.Load has filled it.
+func NewDirectory(p Policy) *Directory {
+	h := p.Hashing.withDefaults()
+	d := &Directory{
+		policy:   p,
+		verifier: newVerifier(h.Cost),
+		gate:     newGate(h.Workers, h.Queue),
+		reserve:  newGate(1, reserveQueue),
+		throttle: newThrottle(),
+		doorman:  newThrottle(),
+	}
+	d.logins, d.warnings = compileLogins(p.Logins)
+	d.policy.Logins = nil // the clear passwords are needed no more
+	d.swap(new(Data))
+	return d
+}
+
+// swap puts a new snapshot in place. data must not be changed afterwards.
+func (d *Directory) swap(data *Data) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var generation uint64 = 1
+	if old := d.snap.Load(); old != nil {
+		generation = old.generation + 1
+	}
+	d.snap.Store(newSnapshot(generation, data, &d.policy, d.logins))
+}
+
+// Generation implements broker.Authorizer: it grows with each change of any right.
+func (d *Directory) Generation() uint64 { return d.snap.Load().generation }
+
+// Authorize implements broker.Authorizer. name is a Topic Name, or with
+// broker.Subscribe a Topic Filter without its $share part (case A5). Publish and
+// Receive do not allocate once the client's rules are compiled; Subscribe may take some
+// milliseconds where rules are many and entangled.
+func (d *Directory) Authorize(id *broker.Identity, act broker.Action, name string) broker.Decision {
+	if act == broker.Publish {
+		if text := reserved(name); text != "" {
+			return denied(text)
+		}
+	}
+	if id == nil {
+		return denied(textNoIdentity)
+	}
+	if id.System {
+		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textSystem}}
+	}
+	g, text := d.snap.Load().grantsOf(id)
+	if g == nil {
+		return denied(text)
+	}
+	return g.set(id).decide(act, name)
+}
+
+// Review implements broker.Reviewer: it reports whether who logged in as id may still
+// be here, and if not, why (case A9).
+func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reason) {
+	s := d.snap.Load()
+	a := s.accounts[id.User]
+	switch {
+	case id.User == "":
+		if id.System || d.anonymousOn(id.Listener) {
+			return true, ""
+		}
+		return false, broker.AnonymousOff
+	case fromElsewhere(id):
+		if a != nil { // the name has come to belong to one of our own users
+			return false, AccountChanged
+		}
+		return true, ""
+	case a == nil:
+		if id.System && id.Version == 0 { // a part of the broker
+			return true, ""
+		}
+		return false, broker.UnknownUser
+	case a.Disabled:
+		return false, broker.UserDisabled
+	case id.Version != 0 && id.Version != a.Version:
+		return false, AccountChanged
+	}
+	return true, ""
+}
+
+func (d *Directory) anonymousOn(listener string) bool {
+	switch d.policy.Anonymous {
+	case AnonymousRestricted, AnonymousFull:
+		return d.policy.AnonymousListeners == nil || slices.Contains(d.policy.AnonymousListeners, listener)
+	}
+	return false
+}
+
+// User returns the user of that name, without secrets.
+func (d *Directory) User(name string) (User, bool) {
+	a := d.snap.Load().accounts[name]
+	if a == nil {
+		return User{}, false
+	}
+	return a.public(), true
+}
+
+// Users returns all users by name, without secrets. The slice is the caller's, the
+// lists in it are shared and must not be changed.
+func (d *Directory) Users() []User { return slices.Clone(d.snap.Load().users) }
+
+// Role returns the role of that name. Its rules must not be changed.
+func (d *Directory) Role(name string) (Role, bool) {
+	r := d.snap.Load().roles[name]
+	if r == nil {
+		return Role{}, false
+	}
+	return *r, true
+}
+
+// Roles returns all roles by name. Their rules must not be changed.
+func (d *Directory) Roles() []Role { return d.snap.Load().roleList() }
+
+// Question is what an owner asks: may this user do that?
+type Question struct {
+	User     string // "": a client without a user name
+	ClientID string
+	Action   broker.Action
+	Name     string // Topic Name; with Subscribe a Topic Filter, with or without $share/…/
+	Listener string
+	Remote   netip.Addr
+}
+
+// Check answers as Authorize would for a client that came in like this. It also says
+// what is wrong with the question.
+func (d *Directory) Check(q Question) broker.Decision {
+	id := &broker.Identity{
+		ClientID: q.ClientID,
+		User:     q.User,
+		Listener: q.Listener,
+		Remote:   netip.AddrPortFrom(q.Remote, 0),
+	}
+	if q.User != "" {
+		a := d.snap.Load().accounts[q.User]
+		if a == nil {
+			return denied(fmt.Sprintf("there is no user %q", q.User))
+		}
+		id.Version, id.System = a.Version, a.System
+		if a.Disabled {
+			return denied(textDisabled)
+		}
+	} else if !d.anonymousOn(q.Listener) {
+		return denied(textAnonymousOff)
+	}
+	name, valid := q.Name, topic.ValidName
+	if q.Action == broker.Subscribe {
+		valid = topic.ValidFilter
+		_, filter, shared, err := topic.ParseShare(name)
+		switch {
+		case err != nil:
+			return denied(err.Error())
+		case shared:
+			name = filter
+		}
+	}
+	if err := valid(name); err != nil {
+		return denied(err.Error())
+	}
+	return d.Authorize(id, q.Action, name)
+}

@@ -1,0 +1,110 @@
+package access
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"runtime"
+	"slices"
+)
+
+// Values of Policy.Anonymous.
+const (
+	AnonymousOff        = "off"        // also ""
+	AnonymousRestricted = "restricted" // what the role "anonymous" allows
+	AnonymousFull       = "full"       // everything
+)
+
+// Policy is what the settings say about access. It holds while the process runs.
+type Policy struct {
+	// Anonymous says what happens to clients without a user name: off, restricted, full.
+	Anonymous string
+	// AnonymousListeners names the listeners that let them in; nil: all (case A21).
+	AnonymousListeners []string
+	// CertificateUsers names the listeners where the name in a verified client
+	// certificate is the name of the user, who then needs no password (case A16).
+	CertificateUsers []string
+	// Logins are users that live in the settings.
+	Logins []Login
+	// Hashing bounds what checking passwords may cost.
+	Hashing Hashing
+}
+
+// Login is a user of the settings, with the role "everything", as Mosquitto's app has it.
+type Login struct {
+	Username  string
+	Password  string // in clear, or a hash that ParseHash reads when PreHashed
+	PreHashed bool
+}
+
+// Hashing bounds what checking passwords may cost. Zero fields mean the defaults.
+type Hashing struct {
+	Workers int // hashes at a time, at most 2: half the cores
+	Queue   int // logins that may wait: 1000
+	Cost    Cost
+}
+
+func (h Hashing) withDefaults() Hashing {
+	if h.Workers <= 0 {
+		h.Workers = runtime.GOMAXPROCS(0) / 2
+	}
+	h.Workers = min(max(h.Workers, 1), 2)
+	if h.Queue <= 0 {
+		h.Queue = 1000
+	}
+	if h.Cost == (Cost{}) {
+		h.Cost = DefaultCost
+	}
+	return h
+}
+
+// compileLogins makes accounts of the settings' logins. A clear password is kept as
+// its HMAC under a key of this process: it stands in the settings anyway, and checking
+// it so takes no time. warnings tell which logins are left out, and why; no secret in them.
+func compileLogins(logins []Login) (accounts []*account, warnings []string) {
+	key := randomBytes(32)
+	sign := func(password []byte) []byte {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(password)
+		return mac.Sum(nil)
+	}
+	taken := make(map[string]bool)
+	for i, l := range logins {
+		a := &account{User: User{
+			ID:           -int64(i) - 1,
+			Name:         l.Username,
+			Kind:         Chosen,
+			FromSettings: true,
+			Roles:        []string{RoleEverything},
+			Version:      1,
+		}}
+		problem := ValidName(l.Username)
+		switch {
+		case problem != "":
+		case slices.Contains([]string{HomeAssistantUser, AddonsUser}, l.Username):
+			problem = "the name is reserved for a system user"
+		case taken[l.Username]:
+			problem = "the user stands there twice"
+		case l.PreHashed:
+			var err error
+			if a.hash, err = ParseHash(l.Password); err != nil {
+				problem = "password: " + err.Error()
+			}
+			a.Hash = a.hash.String()
+			if a.hash.scheme == schemeSHA256 {
+				a.quick = a.hash.Matches
+			}
+		default:
+			problem = ValidPassword(l.Password)
+			want := sign([]byte(l.Password))
+			a.quick = func(password []byte) bool { return hmac.Equal(sign(password), want) }
+		}
+		if problem != "" { // case A14
+			warnings = append(warnings, fmt.Sprintf("logins: user %q is left out: %s", l.Username, problem))
+			continue
+		}
+		taken[l.Username] = true
+		accounts = append(accounts, a)
+	}
+	return accounts, warnings
+}

@@ -1,0 +1,152 @@
+package access
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"hearthmq/broker"
+)
+
+// snapshot is everything that the Directory knows at one moment. Immutable.
+type snapshot struct {
+	generation uint64
+	data       *Data
+	accounts   map[string]*account
+	roles      map[string]*Role
+	users      []User // sorted by name, without secrets
+	anonymous  *grants
+	outsiders  *outsiders
+}
+
+// account is a user ready for questions.
+type account struct {
+	User
+	hash   Hash                // slow to verify; zero: none
+	quick  func(p []byte) bool // verifies at once; then hash is not looked at
+	grants *grants
+}
+
+// newSnapshot compiles data. Users of the settings come on top, where no stored user
+// has the name.
+func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account) *snapshot {
+	s := &snapshot{
+		generation: generation,
+		data:       data,
+		accounts:   make(map[string]*account, len(data.Users)+len(logins)),
+		roles:      make(map[string]*Role, len(data.Roles)),
+	}
+	for i := range data.Roles {
+		s.roles[data.Roles[i].Name] = &data.Roles[i]
+	}
+	for _, u := range data.Users {
+		a := &account{User: u}
+		// A hash that can't be read lets nobody in (case A14).
+		a.hash, _ = ParseHash(u.Hash)
+		switch {
+		case u.Kind == NoPassword:
+			a.hash = Hash{}
+		case a.hash.scheme == schemeSHA256:
+			a.quick = a.hash.Matches
+		}
+		s.add(a)
+	}
+	for _, login := range logins {
+		if s.accounts[login.Name] == nil {
+			a := *login
+			s.add(&a)
+		}
+	}
+	slices.SortFunc(s.users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
+	s.outsiders = &outsiders{roles: s.roles, cache: newLRU[outsider, *grants](maxOutsiders)}
+	s.anonymous = anonymousGrants(p.Anonymous, s.roles)
+	return s
+}
+
+func (s *snapshot) add(a *account) {
+	a.grants = newGrants(a.Name, a.Rules, a.Roles, s.roles)
+	a.grants.extra = []compiled{readSys}
+	a.grants.done()
+	s.accounts[a.Name] = a
+	s.users = append(s.users, a.public())
+}
+
+// anonymousGrants are the rights of who has no user name; nil: none are let in.
+func anonymousGrants(policy string, roles map[string]*Role) *grants {
+	switch policy {
+	case AnonymousRestricted:
+		return newGrants("", nil, []string{RoleAnonymous}, roles).done()
+	case AnonymousFull:
+		full := NewRule(Allow, ScopeBoth, "#")
+		g := &grants{rules: []grant{{full, "anonymous access is full (settings)"}}, extra: []compiled{readSys}}
+		return g.done()
+	}
+	return nil
+}
+
+// grantsOf finds the rights of an identity, or says why it has none.
+func (s *snapshot) grantsOf(id *broker.Identity) (*grants, string) {
+	switch {
+	case id.User == "":
+		if s.anonymous == nil {
+			return nil, textAnonymousOff
+		}
+		return s.anonymous, ""
+	case fromElsewhere(id):
+		return s.outsiders.grants(id), ""
+	}
+	a := s.accounts[id.User]
+	switch {
+	case a == nil:
+		return nil, textNoUser
+	case a.Disabled:
+		return nil, textDisabled
+	}
+	return a.grants, ""
+}
+
+// fromElsewhere reports whether another Authenticator than Directory made id: it has
+// roles, and no version of an account. (Without roles it may be that of a session
+// that was restored from the store.)
+func fromElsewhere(id *broker.Identity) bool { return id.Version == 0 && len(id.Roles) > 0 }
+
+func (s *snapshot) roleList() []Role {
+	return slices.SortedFunc(func(yield func(Role) bool) {
+		for r := range maps.Values(s.roles) {
+			if !yield(*r) {
+				return
+			}
+		}
+	}, func(a, b Role) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// outsiders caches the rights of users whom another Authenticator let in, such as
+// those of Home Assistant.
+type outsiders struct {
+	roles map[string]*Role
+	mu    sync.Mutex
+	cache *lru[outsider, *grants]
+}
+
+type outsider struct{ user, roles string }
+
+const maxOutsiders = 256
+
+func (o *outsiders) grants(id *broker.Identity) *grants {
+	key := outsider{id.User, id.Roles[0]}
+	if len(id.Roles) > 1 {
+		key.roles = strings.Join(id.Roles, "\x00")
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	g, ok := o.cache.get(key)
+	if !ok {
+		g = newGrants(id.User, nil, id.Roles, o.roles)
+		g.extra = []compiled{readSys}
+		g.done()
+		o.cache.put(key, g)
+	}
+	return g
+}

@@ -1,0 +1,100 @@
+package access
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Login failures that are forgiven: a burst, then one per interval. Successes cost
+// nothing, and no bucket goes by the user's name alone, or anybody could lock
+// somebody else out.
+const (
+	pairBurst    = 5 // per address and user
+	pairInterval = 10 * time.Second
+	addrBurst    = 20 // per address
+	addrInterval = time.Second
+	maxThrottled = 4096 // buckets of each sort
+)
+
+// throttle counts failed logins by where they come from. Safe for concurrent use.
+type throttle struct {
+	mu    sync.Mutex
+	pairs *lru[throttlePair, *rate.Limiter]
+	addrs *lru[netip.Prefix, *rate.Limiter]
+}
+
+type throttlePair struct {
+	from netip.Prefix
+	user string
+}
+
+func newThrottle() *throttle {
+	return &throttle{
+		pairs: newLRU[throttlePair, *rate.Limiter](maxThrottled),
+		addrs: newLRU[netip.Prefix, *rate.Limiter](maxThrottled),
+	}
+}
+
+// allowed reports whether another attempt may be made. An address that is not known,
+// such as that of a Unix socket, is not throttled.
+func (t *throttle) allowed(from netip.Addr, user string) bool {
+	net, ok := network(from)
+	if !ok {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	pair, ok := t.pairs.get(throttlePair{net, shortName(user)})
+	if ok && pair.Tokens() < 1 {
+		return false
+	}
+	addr, ok := t.addrs.get(net)
+	return !ok || addr.Tokens() >= 1
+}
+
+// failed takes a token for an attempt that failed.
+func (t *throttle) failed(from netip.Addr, user string) {
+	net, ok := network(from)
+	if !ok {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := throttlePair{net, shortName(user)}
+	pair, ok := t.pairs.get(key)
+	if !ok {
+		pair = rate.NewLimiter(rate.Every(pairInterval), pairBurst)
+		t.pairs.put(key, pair)
+	}
+	pair.Allow()
+	addr, ok := t.addrs.get(net)
+	if !ok {
+		addr = rate.NewLimiter(rate.Every(addrInterval), addrBurst)
+		t.addrs.put(net, addr)
+	}
+	addr.Allow()
+}
+
+// network is what counts as one place: an IPv4 address, or the /64 of an IPv6 one,
+// which a house has to itself.
+func network(a netip.Addr) (netip.Prefix, bool) {
+	a = a.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, err := a.Prefix(bits)
+	return p, err == nil
+}
+
+// shortName bounds what a stranger's user name takes. Names of users are shorter.
+func shortName(user string) string {
+	if len(user) > MaxNameBytes {
+		return strings.Clone(user[:MaxNameBytes])
+	}
+	return user
+}
