@@ -74,7 +74,7 @@ func TopicsPage(v PageView, t TopicsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<p class=\"empty-title\" id=\"topics-empty-title\">No topics yet</p><p class=\"muted\" id=\"topics-empty-text\">As soon as a device publishes something it appears here.</p></div><p class=\"topics-status\" id=\"topics-status\" role=\"status\"></p></section><section class=\"topics-detail\" id=\"topics-detail\" aria-label=\"Selected topic\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<p class=\"empty-title\" id=\"topics-empty-title\">No topics yet</p><p class=\"muted\" id=\"topics-empty-text\">As soon as a device publishes something it appears here.</p></div><p class=\"topics-status\"><span id=\"topics-status\" role=\"status\"></span> <span id=\"topics-count\"></span></p></section><section class=\"topics-detail\" id=\"topics-detail\" aria-label=\"Selected topic\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -137,7 +137,7 @@ func topicsBar() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<label class=\"visually-hidden\" for=\"topics-filter\">Filter by topic or value</label> <input class=\"input\" id=\"topics-filter\" type=\"search\" placeholder=\"Find in topics and values, or home/+/state\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"1000\"></div><button type=\"button\" class=\"icon-button\" id=\"topics-pause\" aria-pressed=\"false\" aria-label=\"Pause\" title=\"Pause: keep everything as it is (P)\"><span class=\"when-running\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<label class=\"visually-hidden\" for=\"topics-filter\">Filter by topic or value</label> <input class=\"input\" id=\"topics-filter\" type=\"search\" placeholder=\"Find in topics and values, or home/+/state\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"1000\"></div><button type=\"button\" class=\"icon-button\" id=\"topics-pause\" aria-pressed=\"false\" aria-label=\"Pause\" title=\"Pause: keep everything as it is\"><span class=\"when-running\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -203,7 +203,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var5 string
 			templ_7745c5c3_Var5, templ_7745c5c3_Err = templ.JoinStringErrs(shown(name))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `topics.templ`, Line: 78, Col: 83}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 81, Col: 83}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var5))
 			if templ_7745c5c3_Err != nil {
@@ -222,7 +222,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var6 string
 			templ_7745c5c3_Var6, templ_7745c5c3_Err = templ.JoinStringErrs(Plural(t.TopCount-len(t.Top), "more", "more"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `topics.templ`, Line: 81, Col: 77}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 84, Col: 77}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var6))
 			if templ_7745c5c3_Err != nil {
@@ -392,7 +392,7 @@ func topicsClearDialog() templ.Component {
 			templ_7745c5c3_Var9 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<dialog class=\"dialog\" id=\"clear-dialog\" aria-labelledby=\"clear-title\"><h2 id=\"clear-title\">Clear the retained message?</h2><p>Clients that subscribe from now on get nothing for <bdi class=\"mono\" id=\"clear-topic\"></bdi> until something is published again. Clients that are connected notice nothing.</p><p class=\"problem\" id=\"clear-problem\" role=\"alert\" hidden></p><div class=\"dialog-actions\"><button type=\"button\" class=\"button text\" id=\"clear-cancel\" autofocus>Cancel</button> <button type=\"button\" class=\"button danger\" id=\"clear-confirm\">Clear</button></div></dialog>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<dialog class=\"dialog\" id=\"clear-dialog\" aria-labelledby=\"clear-title\"><h2 id=\"clear-title\">Clear the retained message?</h2><p>Clients that subscribe to <bdi class=\"mono\" id=\"clear-topic\"></bdi> later get nothing until something is published again. Clients that are subscribed now receive an empty message; Home Assistant removes a discovered entity by it.</p><p class=\"problem\" id=\"clear-problem\" role=\"alert\" hidden></p><div class=\"dialog-actions\"><button type=\"button\" class=\"button text\" id=\"clear-cancel\" autofocus>Cancel</button> <button type=\"button\" class=\"button danger\" id=\"clear-confirm\">Clear</button></div></dialog>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

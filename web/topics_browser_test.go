@@ -205,7 +205,8 @@ func TestTopicsPageLooks(t *testing.T) {
 	srv := topicsSite(t, h.feed, &topicBroker{}, always)
 	b := openTab(t, srv.URL+ingressBase+"/topics", 1280, 800)
 	b.until(ready)
-	h.live(t, 50)
+	h.live(t, 200)
+	chosen := slices.Index(h.topics, "zigbee2mqtt/kitchen/temperature-1/state")
 	b.screenshot("1280-empty")
 	for _, c := range []struct {
 		name          string
@@ -221,6 +222,8 @@ func TestTopicsPageLooks(t *testing.T) {
 			for (const path of [['zigbee2mqtt'], ['zigbee2mqtt', 'kitchen'], ['zigbee2mqtt', 'kitchen', 'temperature-1']]) tree.setOpen(tree.find(path), true);
 			const n = tree.find(['zigbee2mqtt', 'kitchen', 'temperature-1', 'state']); view.select(n); view.onSelect(n); view.reveal(n); return true; })()`)
 		b.until(`!document.getElementById('detail-live').hidden`)
+		h.publish(chosen)
+		b.until(`document.querySelector('#detail-value .is-changed') !== null`)
 		eval[bool](b, `new Promise((done) => setTimeout(() => done(true), 400))`)
 		b.screenshot(c.name)
 		if wide := eval[bool](b, `document.documentElement.scrollWidth > innerWidth`); wide {

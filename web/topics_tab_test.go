@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,7 +142,7 @@ func (b *tab) theme(name string) {
 type house struct {
 	feed   *feed.Feed
 	topics []string
-	turn   int
+	turn   atomic.Int64
 	people []*broker.Identity
 }
 
@@ -168,22 +169,22 @@ func newHouse(topics int) *house {
 }
 
 func (h *house) publish(i int) {
-	h.turn++
+	turn := int(h.turn.Add(1))
 	var value string
 	switch {
 	case i%50 == 0:
-		value = fmt.Sprintf(`{"html":%q,"n":%d,"big":12345678901234567890}`, attack, h.turn)
+		value = fmt.Sprintf(`{"html":%q,"n":%d,"big":12345678901234567890}`, attack, turn)
 	case i%7 == 0:
-		value = []string{"ON", "OFF"}[h.turn%2]
+		value = []string{"ON", "OFF"}[turn%2]
 	case i%11 == 0:
-		value = fmt.Sprintf("%.1f", 18+float64(h.turn%80)/10)
+		value = fmt.Sprintf("%.1f", 18+float64(turn%80)/10)
 	case i%13 == 0:
 		value = "\xff\xd8\xff\xe0 not a picture"
 	case i%17 == 0:
 		value = `<img src=x onerror="window.pwned=true">`
 	default:
 		value = fmt.Sprintf(`{"battery":%d,"linkquality":%d,"temperature":%.2f,"update":{"state":"idle","installed":"1.%d"},"list":[1,2,{"a":null}]}`,
-			h.turn%100, h.turn%255, 18+float64(h.turn%800)/100, i)
+			turn%100, turn%255, 18+float64(turn%800)/100, i)
 	}
 	h.feed.OnPublish(&broker.Message{
 		Topic: h.topics[i], Payload: []byte(value), Retain: i%3 == 0, QoS: byte(i % 3), Received: time.Now(), Publisher: h.people[min(i%20, 1)],

@@ -51,9 +51,7 @@ export function rate(/** @type {number} */ perSecond, /** @type {number} */ ever
 // Characters without a shape of their own, or that turn the order of others:
 // a topic must not be able to look like another one. Go's payload.Visible and
 // ui.shown say the same.
-// eslint-disable-next-line no-control-regex
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
-// eslint-disable-next-line no-control-regex
 const UNSEEN_IN_TEXT = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 function standIn(/** @type {string} */ c) {

@@ -63,12 +63,12 @@ function publishing(/** @type {string} */ base, /** @type {import('./topic-detai
   const result = byId('publish-result');
   if (!(box instanceof HTMLDetailsElement) || !(form instanceof HTMLFormElement) || !(topic instanceof HTMLInputElement) || !result) return;
   let suggested = '';
-  box.addEventListener('toggle', () => {
+  detail.onTopic = (path) => {
     // An input is one line: topics that do not fit in are left for the person to type.
-    // eslint-disable-next-line no-control-regex
-    if (!box.open || /[\r\n]/.test(detail.topic)) return;
-    if (topic.value === '' || topic.value === suggested) topic.value = suggested = detail.topic;
-  });
+    if (/[\r\n]/.test(path)) return;
+    if (topic.value === '' || topic.value === suggested) topic.value = suggested = path;
+    result.textContent = '';
+  };
   form.addEventListener('submit', async (e) => {
     e.preventDefault();
     const data = new FormData(form);

@@ -29,6 +29,7 @@ export class TopicDetail {
   #at = 0;
   topic = '';
   onClose = () => {};
+  /** @type {(path: string) => void} */ onTopic = () => {};
 
   constructor() {
     for (const b of this.#modes) {
@@ -40,7 +41,7 @@ export class TopicDetail {
     this.#previousBox.addEventListener('toggle', () => this.#drawPrevious());
     byId('detail-close').addEventListener('click', () => this.onClose());
     this.#copies('detail-copy-topic', () => this.topic);
-    this.#copies('detail-copy-value', () => this.#payload?.text ?? '');
+    this.#copies('detail-copy-value', () => this.#copyable());
     setInterval(() => { if (!document.hidden) this.#times(); }, 1000);
   }
 
@@ -55,6 +56,7 @@ export class TopicDetail {
     byId('detail-topic').textContent = visible(path) || '(empty)';
     byId('detail-badges').replaceChildren();
     byId('detail-live').hidden = true;
+    this.onTopic(path);
   }
 
   close() {
@@ -140,9 +142,9 @@ export class TopicDetail {
     this.#fact('Last message', ago(d.age + since));
     this.#fact('Messages', d.count === 0 ? 'none since HearthMQ started' : `${count(d.count)} (${bytes(d.bytes)})`);
     this.#fact('Rate', d.count > 1 ? rate(d.rate, d.every) : '–');
-    this.#fact('Sent by', visible(d.client) || 'unknown');
-    this.#fact('User', visible(d.user) || '–');
-    this.#fact('From', d.remote || '–');
+    this.#fact('Sent by', visible(d.client) || (this.topic.startsWith('$SYS/') ? 'HearthMQ' : 'unknown'));
+    this.#fact('User', visible(d.user));
+    this.#fact('From', d.remote);
     if (d.prevSize !== undefined) {
       byId('detail-previous-label').textContent =
         `Previous value, ${ago((d.prevAge ?? 0) + since)}, ${bytes(d.prevSize)}`;
@@ -159,6 +161,16 @@ export class TopicDetail {
       this.#facts.set(name, dd);
     }
     if (dd.textContent !== text) dd.textContent = text;
+    // What is not known takes no room.
+    const dt = dd.previousElementSibling;
+    if (dt instanceof HTMLElement) dt.hidden = dd.hidden = text === '';
+  }
+
+  /** The value as text; bytes that are no text in hexadecimal. */
+  #copyable() {
+    if (!this.#payload) return '';
+    if (this.#detail?.kind !== 'binary') return this.#payload.text;
+    return [...this.#payload.bytes()].map((b) => b.toString(16).padStart(2, '0')).join('');
   }
 
   #copies(/** @type {string} */ id, /** @type {() => string} */ what) {
@@ -166,7 +178,8 @@ export class TopicDetail {
     const idle = button.title;
     button.addEventListener('click', async () => {
       const done = await copyText(what(), button);
-      button.title = done ? 'Copied' : 'The browser does not allow copying here';
+      const part = id === 'detail-copy-value' && this.#detail && this.#detail.kept < this.#detail.size;
+      button.title = !done ? 'The browser does not allow copying here' : part ? 'Copied what is shown: the beginning' : 'Copied';
       button.classList.add(done ? 'is-done' : 'is-failed');
       byId('topics-status').textContent = button.title;
       setTimeout(() => {

@@ -144,13 +144,15 @@ function status() {
   else {
     if (state.paused) words.push('Paused');
     if (tree.matches) words.push(`${topicCount(tree.matches.size)} of ${count(tree.topics)} match`);
-    else words.push(topicCount(tree.topics));
   }
-  if (tree.capped) words.push(`the first ${count(MAX_ROWS)} rows are listed`);
-  if (totals?.evicted) words.push(`${plural(totals.evicted, 'quiet topic', 'quiet topics')} forgotten to make room`);
-  if (totals?.unseen) words.push(`no room for ${plural(totals.unseen, 'message', 'messages')} of other topics`);
-  const text = words.join(' · ');
-  if (byId('topics-status').textContent !== text) byId('topics-status').textContent = text;
+  // Apart, as it is no news for those who listen: a screen reader would never stop.
+  const rest = [];
+  if (!tree.matches && state.complete) rest.push(topicCount(tree.topics));
+  if (tree.capped) rest.push(`the first ${count(MAX_ROWS)} rows are listed`);
+  if (totals?.evicted) rest.push(`${plural(totals.evicted, 'quiet topic', 'quiet topics')} forgotten to make room`);
+  if (totals?.unseen) rest.push(`no room for ${plural(totals.unseen, 'message', 'messages')} of other topics`);
+  say('topics-status', words.join(' · '));
+  say('topics-count', (words.length && rest.length ? '· ' : '') + rest.join(' · '));
   byId('topics-empty').hidden = !empty;
   if (empty) {
     byId('topics-empty-title').textContent = tree.matches ? 'Nothing matches' : 'No topics yet';
@@ -158,6 +160,11 @@ function status() {
       ? 'No topic and no last value contains this. With + or # it is an MQTT topic filter.'
       : 'As soon as a device publishes something it appears here.';
   }
+}
+
+function say(/** @type {string} */ id, /** @type {string} */ text) {
+  const el = byId(id);
+  if (el.textContent !== text) el.textContent = text;
 }
 
 function toolbar() {

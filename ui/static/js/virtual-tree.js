@@ -75,6 +75,7 @@ export class VirtualTree {
   reveal(/** @type {TopicNode} */ node) {
     const i = this.#tree.rows().indexOf(node);
     if (i < 0) return;
+    this.#resize(); // folders may just have been opened
     const top = i * ROW;
     if (top < this.#el.scrollTop) this.#el.scrollTop = top;
     else if (top + ROW > this.#el.scrollTop + this.#el.clientHeight) this.#el.scrollTop = top + ROW - this.#el.clientHeight;
@@ -83,12 +84,7 @@ export class VirtualTree {
 
   #paint() {
     this.#frame = 0;
-    const rows = this.#tree.rows();
-    const height = rows.length * ROW;
-    if (height !== this.#height) {
-      this.#height = height;
-      this.#sizer.style.height = `${height}px`;
-    }
+    const rows = this.#resize();
     const first = Math.max(0, Math.floor(this.#el.scrollTop / ROW) - SPARE);
     const last = Math.min(rows.length, Math.ceil((this.#el.scrollTop + this.#el.clientHeight) / ROW) + SPARE);
     const wanted = new Set(rows.slice(first, last));
@@ -121,6 +117,16 @@ export class VirtualTree {
         this.announce();
       }, NOTICE_GAP);
     }
+  }
+
+  #resize() {
+    const rows = this.#tree.rows();
+    const height = rows.length * ROW;
+    if (height !== this.#height) {
+      this.#height = height;
+      this.#sizer.style.height = `${height}px`;
+    }
+    return rows;
   }
 
   /** Tells onVisible what is in sight. */
@@ -170,8 +176,7 @@ export class VirtualTree {
       el.setAttribute('aria-setsize', String(node.size));
       if (node.children) el.setAttribute('aria-expanded', String(open));
       else el.removeAttribute('aria-expanded');
-      // Deep levels keep some room for their names.
-      el.style.paddingLeft = `${8 + Math.min(node.level - 1, 24) * 16}px`;
+      el.style.setProperty('--level', String(node.level - 1));
       row.name.textContent = node.name === '' ? '(empty)' : visible(node.name);
       row.name.classList.toggle('is-empty', node.name === '');
       const inside = node.topics - (node.topic ? 1 : 0);
