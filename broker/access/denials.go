@@ -34,9 +34,9 @@ type Denial struct {
 // broker.Observer, safe for concurrent use. Strangers can produce refused logins at
 // will, so they don't push out denials.
 type Denials struct {
-	mu       sync.Mutex
-	denied   *lru[denialKey, *Denial]
-	refused  *lru[denialKey, *Denial]
+	mu      sync.Mutex
+	denied  *lru[denialKey, *Denial]
+	refused *lru[denialKey, *Denial]
 }
 
 // denialKey is what makes a denial another one.
