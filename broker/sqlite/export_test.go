@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"io/fs"
 )
 
@@ -31,4 +32,11 @@ func Remembered(s *Store) (sessions, deliveries, messages int) {
 		deliveries += len(x.queue)
 	}
 	return len(s.sessions), deliveries, len(s.messages)
+}
+
+// LimitPages lets the database grow to so many pages and no further, as a full disk does.
+func LimitPages(ctx context.Context, db *DB, pages int) {
+	if _, err := db.writer.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
+		panic(err)
+	}
 }
