@@ -1,11 +1,16 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -175,4 +180,42 @@ func TestFeedSocketFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	frames(t, second, func(m map[string]json.RawMessage) bool { return string(m["bye"]) == `"full"` })
+}
+
+func TestFeedSocketSaysThatTheServerStops(t *testing.T) {
+	base, stop := context.WithCancel(t.Context())
+	s := &Server{cfg: Config{Feed: feed.New(feed.Limits{})}, log: slog.New(slog.DiscardHandler)}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.feedSocket(w, r.WithContext(withPrincipal(r.Context(), principal{embedded: true})))
+	}))
+	srv.Config.BaseContext = func(net.Listener) context.Context { return base }
+	srv.Start()
+	t.Cleanup(srv.Close)
+	ws, _, err := dialFeed(t, srv.URL, srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames(t, ws, has("hello"))
+	stop()
+	frames(t, ws, func(m map[string]json.RawMessage) bool { return string(m["bye"]) == `"restart"` })
+}
+
+func TestWatchLogin(t *testing.T) { // case W11: at most a second
+	synctest.Test(t, func(t *testing.T) {
+		var allowed atomic.Bool
+		allowed.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan error, 1)
+		go func() { ended <- watchLogin(ctx, func(context.Context) bool { return allowed.Load() }) }()
+		<-time.After(time.Hour)
+		start := time.Now()
+		allowed.Store(false)
+		if err := <-ended; err != errBye(byeLogin) {
+			t.Errorf("ended with %v", err)
+		}
+		if took := time.Since(start); took > feedRecheck {
+			t.Errorf("after %v", took)
+		}
+	})
 }

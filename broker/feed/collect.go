@@ -33,7 +33,7 @@ func (v *View) collect(now time.Time) (*Update, error) {
 	resync, paused := v.resync, v.paused
 	window := v.window
 	if v.chosen {
-		v.detail, v.chosen = sentDetail{node: v.select_, due: true}, false
+		v.detail, v.chosen = sentDetail{node: v.choice, due: true}, false
 	}
 	if v.asked {
 		v.search, v.asked = search{filter: v.filter, fresh: v.filter != nil}, false

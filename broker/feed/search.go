@@ -44,7 +44,7 @@ func (v *View) takeMatches(u *Update, room int, now time.Time, paused bool) int 
 // changed. No lock is held but each topic's own, for as long as a copy takes.
 func (v *View) scan(now time.Time) {
 	s := &v.search
-	since := s.at.Add(-urgentGap).UnixNano() // a message may be recorded a little after it was received
+	since := s.at.Add(-searchEvery).UnixNano() // a message is recorded a little after it was received
 	if s.matched == nil {
 		since = 0
 		s.matched = make(map[uint32]struct{})
@@ -53,6 +53,7 @@ func (v *View) scan(now time.Time) {
 	v.feed.mu.RLock()
 	entries := slices.Clone(v.feed.entries)
 	v.feed.mu.RUnlock()
+	s.forget(entries)
 	for _, e := range entries {
 		if _, ok := s.matched[e.node.id]; ok {
 			continue
@@ -67,6 +68,20 @@ func (v *View) scan(now time.Time) {
 		if s.filter.matchTopic(e.topic) || s.filter.matchValue(s.scratch) {
 			s.matched[e.node.id] = struct{}{}
 			s.found = append(s.found, e.node.id)
+		}
+	}
+}
+
+// forget drops the marks of topics that were evicted, once they are many.
+func (s *search) forget(entries []*entry) {
+	if len(s.matched) <= 2*len(entries)+1000 {
+		return
+	}
+	old := s.matched
+	s.matched = make(map[uint32]struct{}, len(entries))
+	for _, e := range entries {
+		if _, ok := old[e.node.id]; ok {
+			s.matched[e.node.id] = struct{}{}
 		}
 	}
 }

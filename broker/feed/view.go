@@ -36,16 +36,16 @@ type View struct {
 	tick time.Duration
 	wake chan struct{} // holds a token after a request
 
-	mu      sync.Mutex // guards the requests and news
-	closed  bool
-	window  []seen
-	select_ *node
-	chosen  bool // the selection is new
-	filter  *filter
-	asked   bool // the filter is new
-	paused  bool
-	news    []change
-	resync  bool // news were too many: start again
+	mu     sync.Mutex // guards the requests and news
+	closed bool
+	window []seen
+	choice *node // the selection
+	chosen bool  // it is new
+	filter *filter
+	asked  bool // the filter is new
+	paused bool
+	news   []change
+	resync bool // news were too many: start again
 
 	// What follows belongs to the goroutine in Next.
 	sentAt   time.Time
@@ -124,7 +124,7 @@ func (v *View) Select(id uint32) {
 	n := v.feed.tree.byID[id]
 	v.feed.mu.RUnlock()
 	v.mu.Lock()
-	v.select_, v.chosen = n, true
+	v.choice, v.chosen = n, true
 	v.mu.Unlock()
 	v.nudge()
 }
