@@ -300,7 +300,7 @@ func topicsDetail(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</button></div><p class=\"detail-cut notice notice-info\" id=\"detail-cut\" hidden></p><div class=\"value\" id=\"detail-value\" tabindex=\"0\" aria-label=\"Value\" role=\"group\"></div><details class=\"detail-previous\" id=\"detail-previous\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "</button></div><p class=\"detail-cut notice notice-info\" id=\"detail-cut\" hidden></p><div class=\"payload\" id=\"detail-value\" tabindex=\"0\" aria-label=\"Value\" role=\"group\"></div><details class=\"detail-previous\" id=\"detail-previous\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -308,7 +308,7 @@ func topicsDetail(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<span id=\"detail-previous-label\">Previous value</span></summary><div class=\"value\" id=\"detail-previous-value\"></div></details><dl class=\"facts\" id=\"detail-facts\"></dl>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<span id=\"detail-previous-label\">Previous value</span></summary><div class=\"payload\" id=\"detail-previous-value\"></div></details><dl class=\"detail-facts\" id=\"detail-facts\"></dl>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

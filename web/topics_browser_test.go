@@ -58,7 +58,7 @@ func TestTopicsPageUnderLoad(t *testing.T) {
 		Element.prototype.animate = animate;
 		took.sort((a, b) => a - b);
 		const at = (q) => took[Math.floor((took.length - 1) * q)];
-		return { Rows: rows, Topics: tree.topics, Els: document.querySelectorAll('#topics-tree .row').length,
+		return { Rows: rows, Topics: tree.topics, Els: document.querySelectorAll('#topics-tree .tree-row').length,
 			P50: at(.5), P95: at(.95), Max: at(1), Wire: (socket.received - received) / 5, Open: open, Flashes: flashes };
 	})()`)
 	t.Logf("%d topics in %.0f ms, complete %.0f ms after navigation began; %d rows opened in %.0f ms; frames p50 %.1f p95 %.1f max %.1f ms; %.0f bytes/s; %d elements; %d flashes",
@@ -89,7 +89,7 @@ func TestTopicsPageShowsHostileTextAsText(t *testing.T) {
 	b.until(ready)
 	eval[bool](b, `(() => { const { tree, view } = document.getElementById('topics').hearthmq;
 		tree.setShowSys(true); view.draw(); return true; })()`)
-	names := eval[[]string](b, `new Promise((done) => setTimeout(() => done([...document.querySelectorAll('#topics-tree .row:not([hidden]) .row-name')].map((e) => e.textContent)), 300))`)
+	names := eval[[]string](b, `new Promise((done) => setTimeout(() => done([...document.querySelectorAll('#topics-tree .tree-row:not([hidden]) .tree-name')].map((e) => e.textContent)), 300))`)
 	for _, want := range []string{"<script>window.pwned=true<", `<img src=x onerror="window.pwned=true">`, "\ufffdgnp.exe", "$SYS", "(empty)"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no row is called %q; there are %q", want, names)
@@ -138,14 +138,14 @@ func TestTopicsPageKeyboard(t *testing.T) {
 		b.until(fmt.Sprintf(`(() => {
 			const t = document.getElementById('topics-tree');
 			const row = document.getElementById(t.getAttribute('aria-activedescendant') ?? '-');
-			return row?.querySelector('.row-name').textContent === %q
-				&& document.querySelectorAll('#topics-tree .row:not([hidden])').length === %d
+			return row?.querySelector('.tree-name').textContent === %q
+				&& document.querySelectorAll('#topics-tree .tree-row:not([hidden])').length === %d
 				&& (row.getAttribute('aria-expanded') ?? '') === %q;
 		})()`, step.active, step.rows, step.expanded))
 	}
 	b.until(`document.getElementById('detail-topic').textContent === 'b' && document.activeElement.id === 'topics-tree'
-		&& document.querySelector('#topics-tree .row[aria-selected=true] .row-name')?.textContent === 'b'`)
-	aria := eval[[]string](b, `[...document.querySelectorAll('#topics-tree .row:not([hidden])')].map((r) =>
+		&& document.querySelector('#topics-tree .tree-row[aria-selected=true] .tree-name')?.textContent === 'b'`)
+	aria := eval[[]string](b, `[...document.querySelectorAll('#topics-tree .tree-row:not([hidden])')].map((r) =>
 		['role', 'aria-level', 'aria-posinset', 'aria-setsize'].map((a) => r.getAttribute(a)).join(' ')).sort()`)
 	if want := []string{"treeitem 1 1 3", "treeitem 1 2 3", "treeitem 1 3 3"}; !slices.Equal(aria, want) {
 		t.Errorf("rows say %q", aria)
@@ -160,7 +160,7 @@ func TestTopicsPageFilterClearPublish(t *testing.T) {
 	b.until(ready)
 	b.do(chromedp.SendKeys(chromedp.ID("topics-filter"), "KITCHEN/temperature-1/"))
 	b.until(`document.getElementById('topics-status').textContent.includes('match') &&
-		[...document.querySelectorAll('#topics-tree .row:not([hidden]) .row-name')].some((e) => e.textContent === 'temperature-1')`)
+		[...document.querySelectorAll('#topics-tree .tree-row:not([hidden]) .tree-name')].some((e) => e.textContent === 'temperature-1')`)
 	first := eval[string](b, `(() => { const { tree, view } = document.getElementById('topics').hearthmq;
 		const n = tree.rows().find((n) => n.topic); view.select(n); view.onSelect(n); return n.path().join('/'); })()`)
 	if !strings.Contains(first, "kitchen/temperature-1/state") {
@@ -172,7 +172,7 @@ func TestTopicsPageFilterClearPublish(t *testing.T) {
 	eval[bool](b, `(document.querySelector('#publish-form [name=retain]').checked = true)`)
 	b.do(chromedp.Click(chromedp.CSS("#publish-form button[type=submit]")))
 	b.until(`document.getElementById('publish-result').textContent === 'Published.' && !document.getElementById('detail-clear').hidden
-		&& document.querySelector('#detail-value .value-text')?.textContent === '` + attack + `'`)
+		&& document.querySelector('#detail-value .payload-text')?.textContent === '` + attack + `'`)
 	broker.mu.Lock()
 	broker.retained[first] = true
 	broker.mu.Unlock()
@@ -195,8 +195,8 @@ func TestTopicsPageReconnects(t *testing.T) {
 	b.until(`!document.getElementById('detail-live').hidden`)
 	srv.CloseClientConnections()
 	f.OnPublish(&broker.Message{Topic: "a/b", Payload: []byte("after"), Received: time.Now()})
-	b.until(`document.querySelector('#detail-value .value-text')?.textContent === 'after' &&
-		document.querySelector('#topics-tree .row[aria-selected=true] .row-value')?.textContent === 'after'`)
+	b.until(`document.querySelector('#detail-value .payload-text')?.textContent === 'after' &&
+		document.querySelector('#topics-tree .tree-row[aria-selected=true] .tree-value')?.textContent === 'after'`)
 }
 
 // TestTopicsPageLooks leaves pictures for people.

@@ -135,7 +135,7 @@ export class PayloadView {
   constructor(el) {
     this.#el = el;
     this.#tree.className = 'json';
-    this.#pre.className = 'value-text';
+    this.#pre.className = 'payload-text';
   }
 
   /** Forgets what was shown, so that the next value starts afresh. */

@@ -137,14 +137,14 @@ export class VirtualTree {
   /** @returns {Row} */
   #make() {
     const el = document.createElement('div');
-    el.className = 'row';
+    el.className = 'tree-row';
     el.setAttribute('role', 'treeitem');
     const part = (/** @type {string} */ cls, /** @type {string} */ tag = 'span') => {
       const p = document.createElement(tag);
       p.className = cls;
       return p;
     };
-    const twist = part('row-twist');
+    const twist = part('tree-twist');
     twist.setAttribute('aria-hidden', 'true');
     const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
     svg.setAttribute('class', 'icon');
@@ -153,7 +153,7 @@ export class VirtualTree {
     svg.append(use);
     twist.append(svg);
     const [name, folder, dot, value, note, age] =
-      [part('row-name', 'bdi'), part('row-folder'), part('row-dot'), part('row-value', 'bdi'), part('row-note'), part('row-age')];
+      [part('tree-name', 'bdi'), part('tree-count'), part('tree-dot'), part('tree-value', 'bdi'), part('tree-note'), part('tree-age')];
     note.textContent = 'retained';
     el.append(twist, name, folder, dot, value, note, age);
     this.#sizer.append(el);
@@ -217,11 +217,11 @@ export class VirtualTree {
 
   #click(/** @type {MouseEvent} */ e) {
     if (!(e.target instanceof Element)) return;
-    const el = e.target.closest('.row');
+    const el = e.target.closest('.tree-row');
     const node = [...this.#shown.values()].find((r) => r.el === el)?.node;
     if (!node) return;
     this.active = node;
-    const twist = e.target.closest('.row-twist');
+    const twist = e.target.closest('.tree-twist');
     if (node.children && (twist || !node.topic || node === this.selected)) this.toggle(node, !this.#tree.isOpen(node));
     if (!twist) this.#choose(node);
     this.draw();
