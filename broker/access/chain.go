@@ -10,8 +10,9 @@ import (
 // Chain asks d for its own users and for clients without a user name, and other for
 // everybody else, such as the users of Home Assistant. Names of our own users never
 // get to other, failures there count against the same throttle, and that other can't
-// be reached is its own refusal, never "wrong password" (case A25). The identities
-// that other makes need Roles and no Version; their rights come from those roles.
+// be reached is its own refusal, never "wrong password" (case A25). An identity that
+// other makes must have no Version; its rights come from its Roles, by default
+// Policy.OutsideRoles.
 func Chain(d *Directory, other broker.Authenticator) broker.Authenticator {
 	return &chain{d, other}
 }
@@ -40,6 +41,11 @@ func (c *chain) Authenticate(ctx context.Context, cr *broker.Credentials) (*brok
 		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled:
 			d.throttle.failed(cr.Remote.Addr(), cr.User)
 		}
+	}
+	if err == nil && len(id.Roles) == 0 {
+		own := *id
+		own.Roles = d.policy.OutsideRoles
+		id = &own
 	}
 	return id, err
 }

@@ -72,7 +72,7 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated
 		if errors.Is(err, ErrExists) {
 			return nobody, Problems{"name": "exists already"}
 		}
-		return nobody, err
+		return u.Name, err // who had the name until now was another Authenticator's user
 	})
 	if err != nil {
 		return User{}, "", err

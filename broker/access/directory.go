@@ -110,19 +110,15 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 			return true, ""
 		}
 		return false, broker.AnonymousOff
-	case fromElsewhere(id):
-		if a != nil { // the name has come to belong to one of our own users
-			return false, AccountChanged
-		}
-		return true, ""
 	case a == nil:
-		if id.System && id.Version == 0 { // a part of the broker
-			return true, ""
+		if id.System && id.Version == 0 || len(s.outsiders.rolesOf(id)) > 0 {
+			return true, "" // a part of the broker, or somebody else's user
 		}
 		return false, broker.UnknownUser
 	case a.Disabled:
 		return false, broker.UserDisabled
-	case id.Version != 0 && id.Version != a.Version:
+	case id.Version == 0 && len(id.Roles) == 0: // restored from the store, not logged in since
+	case id.Version != a.Version: // or somebody else's user whose name is ours now
 		return false, AccountChanged
 	}
 	return true, ""

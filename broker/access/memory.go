@@ -184,7 +184,7 @@ func (m *MemoryRepository) note(a AuditEntry) {
 }
 
 func (m *MemoryRepository) putUser(u User) {
-	u.Roles = slices.Clone(u.Roles)
+	u.Roles = slices.Sorted(slices.Values(u.Roles))
 	u.Rules = m.number(u.Rules)
 	m.users[u.ID] = u
 }
@@ -233,6 +233,7 @@ func (m *MemoryRepository) rename(from, to string) {
 		if i := slices.Index(u.Roles, from); i >= 0 {
 			u.Roles = slices.Clone(u.Roles)
 			u.Roles[i] = to
+			slices.Sort(u.Roles)
 			m.users[id] = u
 		}
 	}

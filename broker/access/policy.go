@@ -24,6 +24,9 @@ type Policy struct {
 	// CertificateUsers names the listeners where the name in a verified client
 	// certificate is the name of the user, who then needs no password (case A16).
 	CertificateUsers []string
+	// OutsideRoles are the roles of users whom another Authenticator lets in, such as
+	// those of Home Assistant (see Chain); nil: there are no such users.
+	OutsideRoles []string
 	// Logins are users that live in the settings.
 	Logins []Login
 	// Hashing bounds what checking passwords may cost.

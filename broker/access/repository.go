@@ -45,8 +45,8 @@ type AuditEntry struct {
 //
 // Package accesstest holds the tests every implementation passes.
 type Repository interface {
-	// Load returns all users and roles sorted by name; the rules, and the roles of a
-	// user, in the order in which they were given.
+	// Load returns all users and roles sorted by name in byte order, a user's roles
+	// too, and rules in the order in which they were given.
 	Load(ctx context.Context) (*Data, error)
 	// InsertUser stores u with its roles and own rules. ErrExists when the name is taken.
 	InsertUser(ctx context.Context, u User, a AuditEntry) (id int64, err error)

@@ -60,7 +60,7 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account) *s
 		}
 	}
 	slices.SortFunc(s.users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
-	s.outsiders = &outsiders{roles: s.roles, cache: newLRU[outsider, *grants](maxOutsiders)}
+	s.outsiders = &outsiders{roles: s.roles, standard: p.OutsideRoles, cache: newLRU[outsider, *grants](maxOutsiders)}
 	s.anonymous = anonymousGrants(p.Anonymous, s.roles)
 	return s
 }
@@ -88,29 +88,24 @@ func anonymousGrants(policy string, roles map[string]*Role) *grants {
 
 // grantsOf finds the rights of an identity, or says why it has none.
 func (s *snapshot) grantsOf(id *broker.Identity) (*grants, string) {
-	switch {
-	case id.User == "":
+	if id.User == "" {
 		if s.anonymous == nil {
 			return nil, textAnonymousOff
 		}
 		return s.anonymous, ""
-	case fromElsewhere(id):
-		return s.outsiders.grants(id), ""
 	}
 	a := s.accounts[id.User]
 	switch {
 	case a == nil:
+		if g := s.outsiders.grants(id); g != nil {
+			return g, ""
+		}
 		return nil, textNoUser
 	case a.Disabled:
 		return nil, textDisabled
 	}
 	return a.grants, ""
 }
-
-// fromElsewhere reports whether another Authenticator than Directory made id: it has
-// roles, and no version of an account. (Without roles it may be that of a session
-// that was restored from the store.)
-func fromElsewhere(id *broker.Identity) bool { return id.Version == 0 && len(id.Roles) > 0 }
 
 func (s *snapshot) roleList() []Role {
 	return slices.SortedFunc(func(yield func(Role) bool) {
@@ -125,25 +120,42 @@ func (s *snapshot) roleList() []Role {
 // outsiders caches the rights of users whom another Authenticator let in, such as
 // those of Home Assistant.
 type outsiders struct {
-	roles map[string]*Role
-	mu    sync.Mutex
-	cache *lru[outsider, *grants]
+	roles    map[string]*Role
+	standard []string // roles of an identity that names none, as after a restart
+	mu       sync.Mutex
+	cache    *lru[outsider, *grants]
 }
 
 type outsider struct{ user, roles string }
 
 const maxOutsiders = 256
 
+// rolesOf returns nil for an identity that is no outsider's: who had an account of
+// ours has a version of it.
+func (o *outsiders) rolesOf(id *broker.Identity) []string {
+	switch {
+	case id.Version != 0:
+		return nil
+	case len(id.Roles) > 0:
+		return id.Roles
+	}
+	return o.standard
+}
+
 func (o *outsiders) grants(id *broker.Identity) *grants {
-	key := outsider{id.User, id.Roles[0]}
-	if len(id.Roles) > 1 {
-		key.roles = strings.Join(id.Roles, "\x00")
+	roles := o.rolesOf(id)
+	if len(roles) == 0 {
+		return nil
+	}
+	key := outsider{id.User, roles[0]}
+	if len(roles) > 1 {
+		key.roles = strings.Join(roles, "\x00")
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	g, ok := o.cache.get(key)
 	if !ok {
-		g = newGrants(id.User, nil, id.Roles, o.roles)
+		g = newGrants(id.User, nil, roles, o.roles)
 		g.extra = []compiled{readSys}
 		g.done()
 		o.cache.put(key, g)

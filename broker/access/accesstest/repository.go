@@ -85,6 +85,7 @@ func testUserWhole(t *testing.T, r access.Repository) {
 	}
 	id := insertUser(t, r, want)
 	want.ID, want.Revision = id, 1
+	want.Roles = []string{"a", "b"}
 	checkUser(t, r, want)
 }
 
