@@ -2,28 +2,35 @@ package broker
 
 import "hearthmq/broker/packet"
 
-// ackPending is an acknowledgement that leaves once its ticket is committed.
+// ackPending is an acknowledgement that leaves once its ticket is committed or its
+// promise fulfilled.
 // raw is set for those that are more than an identifier and a Reason Code.
 type ackPending struct {
-	ticket uint64
-	typ    packet.Type
-	id     uint16
-	code   packet.ReasonCode
-	final  bool // the client's message is done: its Receive Maximum is credited
-	raw    []byte
+	ticket  uint64
+	promise *promise // nil: only the ticket counts
+	typ     packet.Type
+	id      uint16
+	code    packet.ReasonCode
+	final   bool // the client's message is done: its Receive Maximum is credited
+	raw     []byte
 }
 
-// ackAfter sends an acknowledgement once the ticket is committed and all
+// ready reports whether the acknowledgement may leave.
+func (a *ackPending) ready(j *journal) bool {
+	return j.stored(a.ticket) || a.promise != nil && a.promise.fulfilled()
+}
+
+// ackAfter sends an acknowledgement once it is ready and all
 // acknowledgements before it have left [MQTT-4.6.0-2] [MQTT-4.6.0-3].
 func (c *conn) ackAfter(bt *batch, a ackPending) {
 	c.mu.Lock()
-	if len(c.acks) == 0 && c.b.journal.stored(a.ticket) {
+	if c.acks.len() == 0 && a.ready(c.b.journal) {
 		c.writeAck(a)
 		c.touch(bt)
 		c.mu.Unlock()
 		return
 	}
-	c.acks = append(c.acks, a)
+	c.acks.push(a)
 	register := !c.waiting
 	c.waiting = true
 	c.mu.Unlock()
@@ -67,24 +74,30 @@ func (c *conn) committed() {
 	withBatch(func(bt *batch) {
 		c.mu.Lock()
 		c.waiting = false
-		n := 0
-		for n < len(c.acks) && c.b.journal.stored(c.acks[n].ticket) {
-			c.writeAck(c.acks[n])
-			n++
-		}
-		if n > 0 {
-			rest := copy(c.acks, c.acks[n:])
-			clear(c.acks[rest:])
-			c.acks = c.acks[:rest]
-			c.touch(bt)
-		}
-		again := len(c.acks) > 0
 		c.mu.Unlock()
+		c.releaseAcks(bt)
 		if c.sess != nil {
 			c.sess.pump(bt, c)
 		}
+		c.mu.Lock()
+		again := c.acks.len() > 0
+		c.mu.Unlock()
 		if again {
 			c.awaitCommit()
 		}
 	})
+}
+
+// releaseAcks sends the acknowledgements that are ready, in order.
+func (c *conn) releaseAcks(bt *batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for c.acks.len() > 0 && c.acks.front().ready(c.b.journal) {
+		c.writeAck(c.acks.pop())
+		n++
+	}
+	if n > 0 {
+		c.touch(bt)
+	}
 }

@@ -55,7 +55,10 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	b.sessions.b = b
 	b.sessions.byID = make(map[string]*Session)
 	b.retained.seed = maphash.MakeSeed()
-	b.journal = newJournal(deps.Store, b.log, b.storeFailed)
+	if cfg.Durability == Memory {
+		deps.Store, b.deps.Store = nil, nil
+	}
+	b.journal = newJournal(deps.Store, cfg.Durability, b.storeFailed)
 	if deps.Store != nil {
 		st, err := deps.Store.Load(b.ctx)
 		if err != nil {

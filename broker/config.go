@@ -26,6 +26,8 @@ type Config struct {
 	MaxQueuedMessages int
 	MaxQueuedBytes    int
 	QueueFull         QueuePolicy
+	// Durability says when acknowledgements leave.
+	Durability Durability
 	// MaxOutboundBytes bounds what waits for a slow socket. QoS 0 messages
 	// beyond it are dropped and counted.
 	MaxOutboundBytes int
@@ -70,6 +72,7 @@ func DefaultConfig() Config {
 		MaxQueuedMessages:   8192, // Home Assistant starting up takes a burst of that size
 		MaxQueuedBytes:      64 << 20,
 		QueueFull:           DropOldest,
+		Durability:          Durable,
 		MaxOutboundBytes:    1 << 20,
 		RetainedMaxMessages: 1_000_000,
 		RetainedMaxBytes:    512 << 20,
@@ -91,6 +94,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxQueuedMessages, d.MaxQueuedMessages)
 	fill(&c.MaxQueuedBytes, d.MaxQueuedBytes)
 	fill(&c.QueueFull, d.QueueFull)
+	fill(&c.Durability, d.Durability)
 	fill(&c.MaxOutboundBytes, d.MaxOutboundBytes)
 	fill(&c.MaxSubscriptions, d.MaxSubscriptions)
 	fill(&c.ConnectTimeout, d.ConnectTimeout)
@@ -112,6 +116,11 @@ func (c Config) validate() error {
 	case DropOldest, DropNewest, DisconnectSlow:
 	default:
 		return fmt.Errorf("queue policy %q is not known", c.QueueFull)
+	}
+	switch c.Durability {
+	case Durable, Balanced, SDSaver, Memory:
+	default:
+		return fmt.Errorf("durability %q is not known", c.Durability)
 	}
 	return nil
 }

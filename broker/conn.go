@@ -51,10 +51,10 @@ type conn struct {
 
 	mu      sync.Mutex
 	out     outbound
-	acks    []ackPending // acknowledgements that wait for the journal, in order
-	waiting bool         // the journal will call
-	behind  bool         // the session's queue has more for this connection
-	alias   aliasTable   // topic aliases towards the client
+	acks    deque[ackPending] // acknowledgements that wait for the journal, in order
+	waiting bool              // the journal will call
+	behind  bool              // the session's queue has more for this connection
+	alias   aliasTable        // topic aliases towards the client
 	sent    sentCounts
 	ended   ending
 	alive   *time.Timer // keep alive
@@ -320,7 +320,7 @@ func (c *conn) teardown(err error) {
 	}
 	c.b.forget(c)
 	c.mu.Lock()
-	c.acks = nil
+	c.acks = deque[ackPending]{}
 	c.mu.Unlock()
 }
 

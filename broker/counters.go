@@ -57,13 +57,14 @@ func (b *Broker) Stats() Stats {
 	b.sessions.mu.Unlock()
 	subs, shared := b.subs.counts()
 	k := &b.stats
+	pending, _ := b.journal.backlog()
 	return Stats{
 		Started: b.started, Now: time.Now(),
 		Connections: connections, Clients: clients, Sessions: total, MaxSessions: most,
 		Subscriptions: subs, SharedSubs: shared,
 		Retained: int(b.retained.count.Load()), RetainedBytes: b.retained.bytes.Load(),
 		QueuedMessages: int(k.queued.Load()), QueuedBytes: k.queuedBytes.Load(),
-		JournalPending: b.journal.backlog(), StoreError: b.journal.failure(),
+		JournalPending: pending, Store: b.journal.pace.figures(), StoreError: b.journal.failure(),
 		ExpiredSessions: k.expired.Load(), SocketsAccepted: k.sockets.Load(),
 		ConnectsAccepted: k.accepted.Load(), ConnectsRefused: k.refused.Load(), Denied: k.denied.Load(),
 		PacketsReceived: t.packetsIn, PacketsSent: t.packetsOut,

@@ -13,6 +13,22 @@ type publication struct {
 	from  *Session // the publisher's, nil for the broker itself
 	enc   encodings
 	kept  *Message // msg with bytes of its own, once somebody needs it
+
+	owner   *conn    // of a QoS 1 message: who waits for PUBACK, unless more than deliveries must be stored
+	promise *promise // what that PUBACK waits for, nil: nothing
+}
+
+// promised notes one more delivery that PUBACK waits for.
+func (p *publication) promised() *promise {
+	if p.owner == nil {
+		return nil
+	}
+	if p.promise == nil {
+		p.promise = &promise{c: p.owner}
+		p.promise.left.Store(1)
+	}
+	p.promise.left.Add(1)
+	return p.promise
 }
 
 // encodings holds a QoS 0 PUBLISH as it goes out, once for each version: encoded
@@ -70,7 +86,9 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 		stripe := b.retained.stripe(m.Topic)
 		stripe.Lock()
 		defer stripe.Unlock()
-		ticket = b.retained.set(b, p)
+		if ticket = b.retained.set(b, p); ticket > 0 {
+			p.owner = nil
+		}
 	}
 	r := p.route
 	if m.Retain && r.subs != b.subs.gen.Load() {
@@ -92,6 +110,9 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 			matched++
 		}
 	}
+	if p.promise != nil {
+		p.promise.left.Add(-1)
+	}
 	return matched, ticket
 }
 
@@ -104,7 +125,7 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticke
 		t.local.receive(m)
 		return true, 0
 	case qos > 0:
-		return true, t.session.enqueue(bt, p.keep(b), t, qos, retain)
+		return true, t.session.enqueue(bt, p, t, qos, retain)
 	}
 	c := t.session.conn.Load()
 	if c == nil {
@@ -117,7 +138,7 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticke
 			b.journal.open()
 			defer b.journal.close()
 		}
-		t.session.enqueue(bt, p.keep(b), t, 0, retain)
+		t.session.enqueue(bt, p, t, 0, retain)
 	case bufferFull:
 		t.session.mu.Lock()
 		t.session.drop("slow reader")

@@ -96,7 +96,10 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	if p.HasExpiry {
 		c.msg.Expires = c.now.Add(time.Duration(p.MessageExpiry) * time.Second)
 	}
-	pub.route, pub.from, pub.kept = r, c.sess, nil
+	pub.route, pub.from, pub.kept, pub.owner, pub.promise = r, c.sess, nil, nil, nil
+	if p.QoS == 1 {
+		pub.owner = c
+	}
 	pub.enc.reset()
 	if p.QoS == 0 && !p.HasAlias && !p.HasExpiry {
 		pub.enc.frame, pub.enc.version = f.Raw, wireVersion(c.version)
@@ -126,7 +129,7 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		return nil
 	}
 	c.unacked.Add(1)
-	a := ackPending{ticket: ticket, typ: packet.TypePubrec, id: p.PacketID}
+	a := ackPending{ticket: ticket, promise: pub.promise, typ: packet.TypePubrec, id: p.PacketID}
 	if p.QoS == 1 {
 		a.typ, a.final = packet.TypePuback, true
 	}
@@ -201,7 +204,11 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 		return
 	}
 	s.done(&f.delivery)
+	kept := f.promise
 	s.flights.remove(f)
+	if kept != nil {
+		kept.taken(bt)
+	}
 	s.pumpLocked(bt, c)
 }
 

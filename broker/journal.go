@@ -2,20 +2,22 @@ package broker
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// lazyCommit is how long changes wait that nobody waits for.
-	lazyCommit = time.Second
+	// hurryAt commits at once when there are this many changes.
+	hurryAt = 5000
+	// manyWaiting is how many waiters make the journal look whether all that could
+	// come has come: then waiting longer would save nothing.
+	manyWaiting = 8
+	// settleTime is how long nothing new must have come for that.
+	settleTime = time.Millisecond
 	// retryFirst and retryMost bound the pause after a failed commit.
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 10 * time.Second
-	// hurryAt commits changes that nobody waits for when there are this many.
-	hurryAt = 5000
 )
 
 // journal collects changes in the order in which they happened and stores them
@@ -24,9 +26,10 @@ const (
 //
 // A journal without a Store gives ticket 0 to everything: nothing to wait for.
 type journal struct {
-	store Store
-	log   *slog.Logger
-	fail  func(error) // told of a failure, and with nil of its end
+	store   Store
+	pace    *pace
+	relaxed bool        // acknowledge at once (SDSaver)
+	fail    func(error) // told of a failure, and with nil of its end
 
 	// gate is held for reading while one thing's changes are appended, and for
 	// writing while the batch is cut: a group never falls into two transactions.
@@ -39,19 +42,20 @@ type journal struct {
 	err       error
 	committed atomic.Uint64
 
-	lazy chan struct{} // changes are pending
-	wake chan struct{} // somebody waits
-	stop chan struct{}
-	done chan struct{}
+	fresh chan struct{} // changes are pending
+	wake  chan struct{} // somebody waits
+	hurry chan struct{} // too much is pending
+	stop  chan struct{}
+	done  chan struct{}
 }
 
 // waiter is told, without locks held, that tickets have been committed.
 type waiter interface{ committed() }
 
-func newJournal(store Store, log *slog.Logger, fail func(error)) *journal {
+func newJournal(store Store, mode Durability, fail func(error)) *journal {
 	j := &journal{
-		store: store, log: log, fail: fail,
-		lazy: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		store: store, fail: fail, pace: newPace(store, mode), relaxed: mode == SDSaver,
+		fresh: make(chan struct{}, 1), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if store != nil {
@@ -62,10 +66,18 @@ func newJournal(store Store, log *slog.Logger, fail func(error)) *journal {
 	return j
 }
 
-// open begins a group of changes that belong together; the returned func ends it.
-func (j *journal) open() { j.gate.RLock() }
+// open begins a group of changes that belong together; close ends it.
+func (j *journal) open() {
+	if j.store != nil {
+		j.gate.RLock()
+	}
+}
 
-func (j *journal) close() { j.gate.RUnlock() }
+func (j *journal) close() {
+	if j.store != nil {
+		j.gate.RUnlock()
+	}
+}
 
 // append adds a change to the group and returns its ticket. The caller holds
 // gate for reading.
@@ -80,9 +92,12 @@ func (j *journal) append(c Change) uint64 {
 	seq := j.last
 	j.mu.Unlock()
 	if n == 1 {
-		signal(j.lazy)
+		signal(j.fresh)
 	} else if n == hurryAt {
-		signal(j.wake)
+		signal(j.hurry)
+	}
+	if j.relaxed {
+		return 0
 	}
 	return seq
 }
@@ -103,9 +118,6 @@ func (j *journal) wait(ctx context.Context, ticket uint64) error {
 	for !j.stored(ticket) {
 		w := make(chanWaiter)
 		j.notify(w)
-		if j.stored(ticket) {
-			return nil
-		}
 		select {
 		case <-w:
 		case <-ctx.Done():
@@ -123,6 +135,9 @@ func (c chanWaiter) committed() { close(c) }
 
 // lastTicket is the ticket of everything that was appended up to now.
 func (j *journal) lastTicket() uint64 {
+	if j.relaxed {
+		return 0
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.last
@@ -134,10 +149,11 @@ func (j *journal) failure() error {
 	return j.err
 }
 
-func (j *journal) backlog() int {
+// backlog is how many changes are pending and how many wait for them.
+func (j *journal) backlog() (changes, waiters int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.pending)
+	return len(j.pending), len(j.waiters)
 }
 
 // shutdown stores what is pending and ends the goroutine. Nothing may be
@@ -153,23 +169,59 @@ func (j *journal) shutdown() {
 // run ends after shutdown, once everything is stored or the store failed again.
 func (j *journal) run() {
 	defer close(j.done)
-	lazy := time.NewTimer(lazyCommit)
-	lazy.Stop()
-	defer lazy.Stop()
 	for {
 		select {
-		case <-j.lazy:
-			lazy.Reset(lazyCommit)
-			continue
+		case <-j.fresh:
 		case <-j.wake:
-		case <-lazy.C:
+		case <-j.hurry:
 		case <-j.stop:
 			j.commit(false)
 			return
 		}
-		lazy.Stop()
+		if !j.gather() {
+			j.commit(false)
+			return
+		}
 		if !j.commit(true) {
 			return
+		}
+	}
+}
+
+// gather lets changes come together until it is time to commit them; false: the
+// journal is being shut down.
+func (j *journal) gather() bool {
+	timer := time.NewTimer(j.pace.lazy())
+	defer timer.Stop()
+	urgent := false
+	var began time.Time // when the first waiter was seen
+	var settle <-chan time.Time
+	seen := 0
+	for {
+		if changes, waiters := j.backlog(); waiters > 0 {
+			if !urgent {
+				urgent, began = true, time.Now()
+				timer.Reset(j.pace.window())
+			}
+			if waiters >= manyWaiting && settle == nil {
+				seen, settle = changes, time.After(settleTime)
+			}
+		}
+		select {
+		case <-j.fresh:
+		case <-j.wake:
+		case <-j.hurry:
+			return true
+		case <-timer.C:
+			return true
+		case <-settle:
+			changes, _ := j.backlog()
+			if changes == seen && !j.pace.strained() || time.Since(began) >= j.pace.window() {
+				return true
+			}
+			settle = nil
+		case <-j.stop:
+			return false
 		}
 	}
 }
@@ -177,18 +229,23 @@ func (j *journal) run() {
 // commit stores one batch. With retry it goes on until the store takes it or the
 // journal is shut down; it reports whether the journal goes on.
 func (j *journal) commit(retry bool) bool {
-	j.gate.Lock()
+	if j.store != nil {
+		j.gate.Lock()
+	}
 	j.mu.Lock()
 	batch, last := j.pending, j.last
 	j.pending = nil
 	waiters := j.waiters
 	j.waiters = nil
 	j.mu.Unlock()
-	j.gate.Unlock()
-
+	if j.store != nil {
+		j.gate.Unlock()
+	}
 	for pause := retryFirst; len(batch) > 0; pause = min(2*pause, retryMost) {
+		began := time.Now()
 		err := j.store.Apply(context.Background(), batch)
 		if j.setFailure(err); err == nil {
+			j.pace.committed(time.Since(began))
 			break
 		}
 		if !retry {

@@ -17,7 +17,8 @@ const pumpSoft = 128 << 10
 // What is not sent at once waits in the queue. Beyond MaxQueuedMessages or
 // MaxQueuedBytes the QueuePolicy decides what is dropped. QoS 0 messages wait
 // only for a client that is connected.
-func (s *Session) enqueue(bt *batch, m *Message, t *target, qos byte, retain bool) (ticket uint64) {
+func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain bool) (ticket uint64) {
+	m := p.keep(s.b)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn.Load()
@@ -30,12 +31,17 @@ func (s *Session) enqueue(bt *batch, m *Message, t *target, qos byte, retain boo
 	d := delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: retain, rules: t.rules}
 	s.seq++
 	d.seq = s.seq
-	if qos > 0 && s.persistent {
+	if qos > 0 && s.persistent && s.b.journal.store != nil {
 		ticket = s.b.journal.append(Queued{ClientID: s.clientID, MessageID: m.id, Delivery: StoredDelivery{
 			Seq: d.seq, Message: m, QoS: qos, Retain: retain, SubIDs: t.subIDs}})
-		d.stored = ticket != 0
+		d.stored = true
 		if qos == 2 {
 			d.ticket = ticket
+		} else if s.b.cfg.Durability == Balanced && c != nil {
+			ticket = 0
+		}
+		if ticket > 0 {
+			d.promise = p.promised()
 		}
 	}
 	if c != nil && s.idle() {

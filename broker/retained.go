@@ -81,7 +81,15 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 	if old != nil && same(old, k) || volatile(m.Topic) {
 		return 0 // what is stored is what is to be stored
 	}
-	return b.journal.append(RetainedSet{k})
+	return b.gated(b.journal.append(RetainedSet{k}))
+}
+
+// gated is the ticket that an acknowledgement of a retained change waits for.
+func (b *Broker) gated(ticket uint64) uint64 {
+	if b.cfg.Durability == Balanced {
+		return 0
+	}
+	return ticket
 }
 
 // same reports whether storing b in place of a would change nothing.
@@ -106,7 +114,7 @@ func (r *retained) clear(b *Broker, name string) (ticket uint64) {
 	if volatile(name) {
 		return 0
 	}
-	return b.journal.append(RetainedCleared{name})
+	return b.gated(b.journal.append(RetainedCleared{name}))
 }
 
 // slots returns the places that a filter matches, as they are now.

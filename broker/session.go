@@ -49,14 +49,15 @@ type Session struct {
 
 // delivery is what one session gets of a message.
 type delivery struct {
-	msg    *Message
-	subIDs []uint32
-	seq    int64
-	ticket uint64 // must be committed before it is sent; 0: nothing to wait for
-	rules  uint64 // generation of the rules that allowed it
-	qos    byte
-	retain bool
-	stored bool
+	msg     *Message
+	subIDs  []uint32
+	seq     int64
+	ticket  uint64   // must be committed before it is sent; 0: nothing to wait for
+	promise *promise // told when the client has it; nil: nobody waits
+	rules   uint64   // generation of the rules that allowed it
+	qos     byte
+	retain  bool
+	stored  bool
 }
 
 func newSession(b *Broker, id *Identity, now time.Time) *Session {

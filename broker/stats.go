@@ -18,7 +18,8 @@ type Stats struct {
 	RetainedBytes    int64
 	QueuedMessages   int // waiting in sessions' queues
 	QueuedBytes      int64
-	JournalPending   int   // changes not stored yet
+	JournalPending   int // changes not stored yet
+	Store            StoreFigures
 	StoreError       error // not nil while the store does not take changes
 	ExpiredSessions  uint64
 	SocketsAccepted  uint64

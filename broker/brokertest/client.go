@@ -76,10 +76,25 @@ func (c *Client) Write(b []byte) {
 	_, _ = c.nc.Write(b)
 }
 
+// commitTime is longer than an acknowledgement waits for the journal.
+const commitTime = 60 * time.Millisecond
+
+// settle lets everything come to rest; when nothing has come for the client by
+// then, it lets the journal commit as well.
+func (c *Client) settle() {
+	synctest.Wait()
+	c.mu.Lock()
+	empty := len(c.inbox) == 0 && !c.closed
+	c.mu.Unlock()
+	if empty {
+		Pass(commitTime)
+	}
+}
+
 // Next returns the next packet from the broker, once everything has come to rest.
 func (c *Client) Next() packet.Packet {
 	c.t.Helper()
-	synctest.Wait()
+	c.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.inbox) == 0 {
@@ -90,9 +105,10 @@ func (c *Client) Next() packet.Packet {
 	return p
 }
 
-// All returns and forgets what has come, once everything has come to rest.
+// All returns and forgets what has come, once everything has come to rest and the
+// journal has committed.
 func (c *Client) All() []packet.Packet {
-	synctest.Wait()
+	Pass(commitTime)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := c.inbox
@@ -147,7 +163,7 @@ func Login(t testing.TB, b *broker.Broker, v packet.Version, p packet.Connect) (
 func (c *Client) Subscribe(filter string, qos byte) packet.ReasonCode {
 	c.t.Helper()
 	c.Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: filter, QoS: qos}}})
-	synctest.Wait()
+	c.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, p := range c.inbox {
@@ -188,16 +204,21 @@ func (Everything) Authorize(*broker.Identity, broker.Action, string) broker.Deci
 // Generation implements broker.Authorizer.
 func (Everything) Generation() uint64 { return 1 }
 
-// Take removes the first collected packet that ok accepts and reports whether there was one.
+// Take removes the first collected packet that ok accepts and reports whether
+// there was one, if need be after the journal's next commit.
 func (c *Client) Take(ok func(packet.Packet) bool) bool {
-	synctest.Wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, p := range c.inbox {
-		if ok(p) {
-			c.inbox = append(c.inbox[:i:i], c.inbox[i+1:]...)
-			return true
+	for range 2 {
+		synctest.Wait()
+		c.mu.Lock()
+		for i, p := range c.inbox {
+			if ok(p) {
+				c.inbox = append(c.inbox[:i:i], c.inbox[i+1:]...)
+				c.mu.Unlock()
+				return true
+			}
 		}
+		c.mu.Unlock()
+		Pass(commitTime)
 	}
 	return false
 }
