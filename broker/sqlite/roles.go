@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"hearthmq/broker/access"
 )
@@ -62,8 +63,7 @@ func (a accounts) roles(ctx context.Context, tx *sql.Tx, rules map[int64][]acces
 		if err := r.scan(&x.ID, &x.Name, &x.Description, &x.Builtin, &x.Revision); err != nil {
 			return err
 		}
-		if why := access.ValidName(x.Name); why != "" {
-			r.fail("name", "", "of a role: "+why)
+		if r.name(x.Name); r.err != nil {
 			return r.failed("id", x.ID)
 		}
 		x.Rules = rules[x.ID]
@@ -134,6 +134,15 @@ func (a accounts) rules(ctx context.Context, tx *sql.Tx) (ofUser, ofRole map[int
 		return wrong
 	})
 	return ofUser, ofRole, err
+}
+
+// name checks what a name must hold to that may take the place of %u in a Topic
+// Filter. What else people may choose is for package access to say.
+func (r *row) name(s string) {
+	if s == "" || strings.ContainsAny(s, "+#") {
+		r.fail("name", "", "is empty or has a wildcard")
+	}
+	r.text("name", s)
 }
 
 func (r *row) effect(s string) access.Effect {

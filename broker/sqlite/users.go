@@ -100,9 +100,7 @@ func (a accounts) users(ctx context.Context, tx *sql.Tx, rules map[int64][]acces
 		if err != nil {
 			return err
 		}
-		if why := access.ValidName(u.Name); why != "" {
-			r.fail("name", "", "of a user: "+why)
-		}
+		r.name(u.Name)
 		switch u.Kind {
 		case access.NoPassword, access.Chosen, access.Generated:
 		default:
