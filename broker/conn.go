@@ -155,6 +155,9 @@ func (c *conn) readLoop() error {
 		if err != nil {
 			return err
 		}
+		if c.unacked.Load() > 0 {
+			c.b.journal.ease(c.ctx) // its own window may have no bound
+		}
 	}
 }
 

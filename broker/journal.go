@@ -10,6 +10,9 @@ import (
 const (
 	// hurryAt commits at once when there are this many changes.
 	hurryAt = 5000
+	// crowdAt is how many pending changes make a publisher wait whose own
+	// acknowledgements are among what is waited for.
+	crowdAt = 20_000
 	// manyWaiting is how many waiters make the journal look whether all that could
 	// come has come: then waiting longer would save nothing.
 	manyWaiting = 8
@@ -40,6 +43,7 @@ type journal struct {
 	last      uint64
 	waiters   []waiter
 	err       error
+	easing    chan struct{} // closed and made anew at each commit
 	committed atomic.Uint64
 
 	fresh chan struct{} // changes are pending
@@ -55,7 +59,7 @@ type waiter interface{ committed() }
 func newJournal(store Store, mode Durability, fail func(error)) *journal {
 	j := &journal{
 		store: store, fail: fail, pace: newPace(store, mode), relaxed: mode == SDSaver,
-		fresh: make(chan struct{}, 1), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		easing: make(chan struct{}), fresh: make(chan struct{}, 1), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if store != nil {
@@ -226,21 +230,24 @@ func (j *journal) gather() bool {
 	}
 }
 
+// cut takes what is pending, behind what a failed commit left.
+func (j *journal) cut(left []Change) (batch []Change, last uint64, waiters []waiter) {
+	j.gate.Lock()
+	defer j.gate.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	batch, last, waiters = j.pending, j.last, j.waiters
+	if len(left) > 0 {
+		batch = append(left, batch...)
+	}
+	j.pending, j.waiters = nil, nil
+	return batch, last, waiters
+}
+
 // commit stores one batch. With retry it goes on until the store takes it or the
 // journal is shut down; it reports whether the journal goes on.
 func (j *journal) commit(retry bool) bool {
-	if j.store != nil {
-		j.gate.Lock()
-	}
-	j.mu.Lock()
-	batch, last := j.pending, j.last
-	j.pending = nil
-	waiters := j.waiters
-	j.waiters = nil
-	j.mu.Unlock()
-	if j.store != nil {
-		j.gate.Unlock()
-	}
+	batch, last, waiters := j.cut(nil)
 	for pause := retryFirst; len(batch) > 0; pause = min(2*pause, retryMost) {
 		began := time.Now()
 		err := j.store.Apply(context.Background(), batch)
@@ -256,12 +263,91 @@ func (j *journal) commit(retry bool) bool {
 		case <-j.stop:
 			retry = false
 		}
+		// What came meanwhile goes along, without what it made needless: a store
+		// that stays away must not fill the memory with old retained values.
+		var more []waiter
+		batch, last, more = j.cut(batch)
+		waiters = append(waiters, more...)
+		batch = compact(batch)
 	}
 	j.committed.Store(last)
+	j.eased()
 	for _, w := range waiters {
 		w.committed()
 	}
 	return true
+}
+
+// compact leaves out changes that later ones of the batch make needless: retained
+// messages of a topic but the last, deliveries that are done again.
+func compact(batch []Change) []Change {
+	type delivery struct {
+		client string
+		seq    int64
+	}
+	queued := make(map[delivery]bool)
+	for _, c := range batch {
+		if q, ok := c.(Queued); ok {
+			queued[delivery{q.ClientID, q.Delivery.Seq}] = false
+		}
+	}
+	retained := make(map[string]bool)
+	keep := len(batch)
+	for i := len(batch) - 1; i >= 0; i-- {
+		needless := false
+		switch c := batch[i].(type) {
+		case RetainedSet:
+			needless = retained[c.Message.Topic]
+			retained[c.Message.Topic] = true
+		case RetainedCleared:
+			needless = retained[c.Topic]
+			retained[c.Topic] = true
+		case Done:
+			if _, here := queued[delivery{c.ClientID, c.Seq}]; here {
+				queued[delivery{c.ClientID, c.Seq}] = true
+				needless = true
+			}
+		case Sent:
+			needless = queued[delivery{c.ClientID, c.Seq}]
+		case Queued:
+			needless = queued[delivery{c.ClientID, c.Delivery.Seq}]
+		}
+		if !needless {
+			keep--
+			batch[keep] = batch[i]
+		}
+	}
+	return append([]Change(nil), batch[keep:]...)
+}
+
+// crowded reports whether so much waits to be stored that whoever adds to it
+// should stop for a while.
+func (j *journal) crowded() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.pending) > crowdAt
+}
+
+// ease waits until the journal is not crowded any more, or ctx ends.
+func (j *journal) ease(ctx context.Context) {
+	for j.crowded() {
+		j.mu.Lock()
+		wait := j.easing
+		j.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// eased lets those go on who wait in ease.
+func (j *journal) eased() {
+	j.mu.Lock()
+	close(j.easing)
+	j.easing = make(chan struct{})
+	j.mu.Unlock()
 }
 
 func (j *journal) setFailure(err error) {

@@ -222,3 +222,14 @@ func (c *Client) Take(ok func(packet.Packet) bool) bool {
 	}
 	return false
 }
+
+// Peek returns the next packet without waiting for the journal and without taking it.
+func (c *Client) Peek() (packet.Packet, bool) {
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.inbox) == 0 {
+		return nil, false
+	}
+	return c.inbox[0], true
+}
