@@ -238,25 +238,22 @@ var storeCases = []struct {
 		})
 	}},
 	{"a large batch", func(s *storeTest) {
-		const n = 5000
-		batch := []broker.Change{save("a")}
+		in, out := []broker.Change{save("a")}, []broker.Change{}
 		var want []broker.StoredDelivery
-		for seq := range int64(n) {
-			batch = append(batch, queued("a", seq+1))
-			if seq%3 == 0 {
-				batch = append(batch, broker.Done{ClientID: "a", Seq: seq + 1})
+		for seq := int64(1); seq <= 5000; seq++ {
+			in = append(in, queued("a", seq))
+			if seq%100 == 0 {
+				want = append(want, queued("a", seq).Delivery)
 			} else {
-				want = append(want, queued("a", seq+1).Delivery)
+				out = append(out, broker.Done{ClientID: "a", Seq: seq})
 			}
 		}
-		s.apply(batch...)
-		s.expect(sessions(session(record("a"), withQueue(want...))))
-		batch = batch[:0]
-		for _, d := range want[1:] {
-			batch = append(batch, broker.Done{ClientID: "a", Seq: d.Seq})
+		s.apply(in...)
+		if got := len(s.restart().Sessions[0].Queue); got != 5000 {
+			s.Errorf("%d deliveries of 5000", got)
 		}
-		s.apply(batch...)
-		s.expect(sessions(session(record("a"), withQueue(want[0]))))
+		s.apply(out...)
+		s.expect(sessions(session(record("a"), withQueue(want...))))
 	}},
 }
 

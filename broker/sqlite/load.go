@@ -22,6 +22,7 @@ func (s *Store) Load(ctx context.Context) (*broker.State, error) {
 		return nil, err
 	}
 	l := &loading{ctx: ctx, s: s, tx: tx, sessions: map[int64]*broker.StoredSession{}, messages: map[int64]*broker.Message{}}
+	s.loaded = false
 	s.sessions, s.messages, s.garbage, s.nextSession = map[string]*storedSession{}, map[int64]messageRow{}, garbage{}, 1
 	state, err := l.state()
 	if err := errors.Join(err, tx.Rollback()); err != nil {
