@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -173,6 +174,11 @@ func (h Hash) Matches(password []byte) bool {
 	case schemeArgon2id:
 		sum = argon2.IDKey(password, h.salt, h.cost.Time, h.cost.MemoryKiB, h.cost.Threads, uint32(len(h.sum)))
 	case schemePBKDF2:
+		// HMAC pads its key with NULs, so these would match the password without them.
+		// Mosquitto can't have made a hash of one.
+		if bytes.HasSuffix(password, []byte{0}) {
+			return false
+		}
 		var err error
 		if sum, err = pbkdf2.Key(sha512.New, string(password), h.salt, h.iterations, len(h.sum)); err != nil {
 			return false

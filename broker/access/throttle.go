@@ -88,7 +88,7 @@ func network(a netip.Addr) (netip.Prefix, bool) {
 		bits = 32
 	}
 	p, err := a.Prefix(bits)
-	return p, err == nil
+	return p, err == nil && p.IsValid()
 }
 
 // shortName bounds what a stranger's user name takes. Names of users are shorter.

@@ -1,0 +1,469 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearthmq/broker"
+)
+
+// cheap keeps tests fast; what a hash costs is no part of what they check.
+var cheap = Hashing{Workers: 1, Cost: Cost{Time: 1, MemoryKiB: 64, Threads: 1}}
+
+func open(t *testing.T, p Policy) (*Accounts, *Directory) {
+	t.Helper()
+	if p.Hashing == (Hashing{}) {
+		p.Hashing = cheap
+	}
+	d := NewDirectory(p)
+	a := NewAccounts(NewMemoryRepository(), d, nil, nil)
+	check(t, a.Open(t.Context()))
+	return a, d
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func create(t *testing.T, a *Accounts, n NewUser) (password string) {
+	t.Helper()
+	if n.Password == "" && n.Hash == "" && !n.NoPassword {
+		n.Generate = true
+	}
+	_, password, err := a.CreateUser(t.Context(), n)
+	check(t, err)
+	return password
+}
+
+var here = netip.MustParseAddrPort("192.168.1.5:40000")
+
+func login(d *Directory, from netip.AddrPort, user, password string) (*broker.Identity, error) {
+	return d.Authenticate(context.Background(), &broker.Credentials{
+		ClientID: "c", HasUser: true, User: user, HasPassword: true, Password: []byte(password),
+		Listener: broker.ListenerInfo{Name: "mqtt"}, Remote: from,
+	})
+}
+
+func wantReason(t *testing.T, err error, want broker.Reason) {
+	t.Helper()
+	refusal, ok := errors.AsType[*broker.Refusal](err)
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case want != "" && (!ok || refusal.Reason != want):
+		t.Errorf("got %v, want %q", err, want)
+	}
+}
+
+func TestAuthenticate(t *testing.T) {
+	a, d := open(t, Policy{Logins: []Login{
+		{Username: "settings", Password: "from the file"},
+		{Username: "hashed", Password: foreign[2].text, PreHashed: true},
+	}})
+	device := create(t, a, NewUser{Name: "device", Roles: []string{RoleEverything}})
+	create(t, a, NewUser{Name: "chosen", Password: "pass word"})
+	create(t, a, NewUser{Name: "imported", Hash: foreign[1].text})
+	create(t, a, NewUser{Name: "certificate only", NoPassword: true})
+	off := create(t, a, NewUser{Name: "off"})
+	yes := true
+	check(t, a.ChangeUser(t.Context(), "off", UserChange{Disabled: &yes}))
+	system, ok := a.SystemPassword(HomeAssistantUser)
+	if !ok || len(system) != 26 {
+		t.Fatalf("SystemPassword = %q, %v", system, ok)
+	}
+
+	tests := []struct {
+		user, password string
+		want           broker.Reason
+	}{
+		{"device", device, ""},
+		{"device", strings.ToLower(device), broker.WrongPassword},
+		{"device", device + "\x00", broker.WrongPassword},
+		{"chosen", "pass word", ""},
+		{"chosen", "pass word", ""}, // proven by now
+		{"chosen", "password", broker.WrongPassword},
+		{"chosen", "", broker.WrongPassword},
+		{"chosen", strings.Repeat("x", 1025), broker.WrongPassword},
+		{"Chosen", "pass word", broker.UnknownUser},
+		{"imported", "password", ""},
+		{"imported", foreign[1].text, broker.WrongPassword}, // the hash is no password
+		{"certificate only", "x", broker.WrongPassword},     // case A14
+		{"off", off, broker.UserDisabled},
+		{"off", "x", broker.UserDisabled},
+		{"nobody", "x", broker.UnknownUser},
+		{"settings", "from the file", ""},
+		{"settings", "x", broker.WrongPassword},
+		{"hashed", "foo", ""},
+		{"hashed", "bar", broker.WrongPassword},
+		{HomeAssistantUser, system, ""},
+		{HomeAssistantUser, "x", broker.WrongPassword},
+		{"", "", broker.AnonymousOff},
+	}
+	for i, tt := range tests {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1)
+		id, err := login(d, from, tt.user, tt.password)
+		t.Run(tt.user+"/"+fmt.Sprint(i), func(t *testing.T) {
+			wantReason(t, err, tt.want)
+			if tt.want != "" {
+				return
+			}
+			u, _ := d.User(tt.user)
+			if id.User != tt.user || id.ClientID != "c" || id.Listener != "mqtt" || id.Remote != from ||
+				id.Version != u.Version || id.Version == 0 || id.System != u.System {
+				t.Errorf("identity %+v of %+v", id, u)
+			}
+			if stands, reason := d.Review(id); !stands {
+				t.Errorf("who has just come in does not stand: %s", reason)
+			}
+		})
+	}
+	if id, _ := login(d, here, HomeAssistantUser, system); id == nil || !id.System {
+		t.Errorf("%s came in as %+v", HomeAssistantUser, id)
+	}
+	// A password does not have to be there.
+	_, err := d.Authenticate(t.Context(), &broker.Credentials{HasUser: true, User: "device", Remote: here})
+	wantReason(t, err, broker.WrongPassword)
+}
+
+// case A17: on the wire unknown user, wrong password and disabled user are the same.
+func TestRefusalsLookAlike(t *testing.T) {
+	codes := make(map[byte]bool)
+	for _, r := range []broker.Reason{broker.UnknownUser, broker.WrongPassword, broker.UserDisabled} {
+		codes[byte(broker.Refuse(r, nil).Code)] = true
+	}
+	if len(codes) != 1 {
+		t.Errorf("different Reason Codes: %v", codes)
+	}
+}
+
+// case A17: whoever fails waits for the same gate and computes one Argon2id.
+func TestEveryFailureTakesAHash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{Logins: []Login{{Username: "settings", Password: "x"}}})
+		create(t, a, NewUser{Name: "device"})
+		create(t, a, NewUser{Name: "chosen", Password: "x"})
+		create(t, a, NewUser{Name: "imported", Hash: foreign[0].text})
+		create(t, a, NewUser{Name: "none", NoPassword: true})
+		create(t, a, NewUser{Name: "off"})
+		yes := true
+		check(t, a.ChangeUser(t.Context(), "off", UserChange{Disabled: &yes}))
+		check(t, d.gate.enter(t.Context()))
+		users := []string{"device", "chosen", "imported", "none", "off", "nobody", "settings", HomeAssistantUser}
+		var wg sync.WaitGroup
+		for _, name := range users {
+			wg.Go(func() {
+				if _, err := login(d, here, name, "wrong"); err == nil {
+					t.Errorf("%s came in", name)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := d.gate.waiting.Load(); n != int64(len(users)) {
+			t.Errorf("%d of %d wait for the gate", n, len(users))
+		}
+		d.gate.leave()
+		wg.Wait()
+	})
+}
+
+// case A20: 300 devices with one user and one password take one hash.
+func TestSharedUserIsHashedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{})
+		create(t, a, NewUser{Name: "mqtt", Password: "shared"})
+		check(t, d.gate.enter(t.Context()))
+		var wg sync.WaitGroup
+		for i := range 300 {
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
+			wg.Go(func() {
+				_, err := login(d, from, "mqtt", "shared")
+				wantReason(t, err, "")
+			})
+		}
+		synctest.Wait()
+		if n := d.gate.waiting.Load(); n != 1 {
+			t.Errorf("%d wait for the gate, want 1", n)
+		}
+		d.gate.leave()
+		wg.Wait()
+		// From now on the gate is not needed.
+		check(t, d.gate.enter(t.Context()))
+		_, err := login(d, here, "mqtt", "shared")
+		wantReason(t, err, "")
+	})
+}
+
+// The one who computes may go away; those who wait with it must not suffer.
+func TestSomebodyElseTakesOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{})
+		create(t, a, NewUser{Name: "mqtt", Password: "shared"})
+		check(t, d.gate.enter(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := d.Authenticate(ctx, &broker.Credentials{User: "mqtt", HasPassword: true, Password: []byte("shared"), Remote: here})
+			wantReason(t, err, broker.BackendUnavailable)
+		})
+		synctest.Wait()
+		for range 5 {
+			wg.Go(func() {
+				_, err := login(d, here, "mqtt", "shared")
+				wantReason(t, err, "")
+			})
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if n := d.gate.waiting.Load(); n != 1 {
+			t.Errorf("%d wait for the gate, want 1", n)
+		}
+		d.gate.leave()
+		wg.Wait()
+		if n := len(d.verifier.flights); n != 0 {
+			t.Errorf("%d flights are left", n)
+		}
+	})
+}
+
+// case A19: 300 devices with passwords of their own all get in, from one address, and
+// none hears "wrong password" while it waits.
+func TestManyChosenPasswords(t *testing.T) {
+	a, d := open(t, Policy{})
+	for i := range 300 {
+		create(t, a, NewUser{Name: fmt.Sprint("user", i), Password: fmt.Sprint("password", i)})
+	}
+	var wg sync.WaitGroup
+	for i := range 300 {
+		wg.Go(func() {
+			_, err := login(d, here, fmt.Sprint("user", i), fmt.Sprint("password", i))
+			wantReason(t, err, "")
+		})
+	}
+	wg.Wait()
+}
+
+// case A19: over the bound of the queue, or when time is up, it is "unavailable".
+func TestGateIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := cheap
+		h.Queue = 10
+		a, d := open(t, Policy{Hashing: h})
+		create(t, a, NewUser{Name: "chosen", Password: "right", Admin: true})
+		check(t, d.gate.enter(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				_, err := d.Authenticate(ctx, &broker.Credentials{User: "chosen", HasPassword: true, Password: fmt.Appendf(nil, "wrong%d", i), Remote: here})
+				wantReason(t, err, broker.BackendUnavailable)
+			})
+		}
+		synctest.Wait()
+		_, err := login(d, here, "chosen", "right")
+		wantReason(t, err, broker.BackendUnavailable)
+		// The owner has a slot of his own.
+		if _, err := d.CheckPassword(t.Context(), "chosen", "right"); err != nil {
+			t.Errorf("CheckPassword behind a full gate: %v", err)
+		}
+		wg.Wait() // ctx ends after a second
+		d.gate.leave()
+	})
+}
+
+// case A18: ten wrong passwords a second from one address for a minute.
+func TestFloodIsThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{})
+		create(t, a, NewUser{Name: "victim", Password: "right"})
+		create(t, a, NewUser{Name: "second", Password: "right"})
+		device := create(t, a, NewUser{Name: "device"})
+		system, _ := a.SystemPassword(AddonsUser)
+		_, err := login(d, here, "second", "right")
+		wantReason(t, err, "")
+		counts := make(map[broker.Reason]int)
+		for i := range 600 {
+			_, err := login(d, here, "victim", fmt.Sprint("guess", i))
+			refusal, _ := errors.AsType[*broker.Refusal](err)
+			counts[refusal.Reason]++
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := counts[broker.WrongPassword]; n < 5 || n > 11 {
+			t.Errorf("%d guesses were looked at in a minute, want 5 to 11", n)
+		}
+		if n := counts[broker.TooManyAttempts]; n != 600-counts[broker.WrongPassword] {
+			t.Errorf("counts: %v", counts)
+		}
+		// From there even the right password has to wait, from elsewhere it does not.
+		_, _ = login(d, here, "victim", "the token that came back")
+		_, err = login(d, here, "victim", "right")
+		wantReason(t, err, broker.TooManyAttempts)
+		_, err = login(d, netip.MustParseAddrPort("192.168.1.6:1"), "victim", "right")
+		wantReason(t, err, "")
+		// Proven by now, so that it works from there as well.
+		_, err = login(d, here, "victim", "right")
+		wantReason(t, err, "")
+		// Others at that address go on.
+		for name, password := range map[string]string{"device": device, AddonsUser: system, "second": "right"} {
+			_, err = login(d, here, name, password)
+			wantReason(t, err, "")
+		}
+	})
+}
+
+func TestThrottle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		th := newThrottle()
+		a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+		fail := func(from netip.Addr, user string, times int) {
+			for i := range times {
+				if !th.allowed(from, user) {
+					t.Errorf("%s from %s: attempt %d is refused", user, from, i+1)
+				}
+				th.failed(from, user)
+			}
+		}
+		fail(a, "ann", 5)
+		if th.allowed(a, "ann") || !th.allowed(a, "bob") || !th.allowed(b, "ann") {
+			t.Error("five failures lock the wrong ones out")
+		}
+		time.Sleep(10 * time.Second)
+		fail(a, "ann", 1)
+		if th.allowed(a, "ann") {
+			t.Error("ten seconds bring back more than one attempt")
+		}
+		// Twenty per address, whatever the names; one is used up.
+		for i := range 19 {
+			fail(a, fmt.Sprint("user", i), 1)
+		}
+		if th.allowed(a, "somebody") || !th.allowed(b, "somebody") {
+			t.Error("twenty failures lock the wrong ones out")
+		}
+		time.Sleep(time.Second)
+		fail(a, "somebody", 1)
+		if th.allowed(a, "else") {
+			t.Error("a second brings back more than one attempt")
+		}
+		// The houses of IPv6 are /64.
+		x, y, z := netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2:0:0:1"), netip.MustParseAddr("fd00:0:0:1::1")
+		fail(x, "ann", 5)
+		if th.allowed(y, "ann") || !th.allowed(z, "ann") {
+			t.Error("IPv6 addresses count the wrong way")
+		}
+		if th.allowed(netip.MustParseAddr("::ffff:10.0.0.1"), "else") {
+			t.Error("an IPv4 address in IPv6 form counts as another")
+		}
+		for range 100 { // an address that is not known
+			fail(netip.Addr{}, "ann", 1)
+		}
+	})
+}
+
+func TestThrottleIsBounded(t *testing.T) {
+	th := newThrottle()
+	for i := range 3 * maxThrottled {
+		th.failed(netip.AddrFrom4([4]byte{1, byte(i >> 16), byte(i >> 8), byte(i)}), strings.Repeat("x", 1000))
+	}
+	if p, a := th.pairs.len(), th.addrs.len(); p != maxThrottled || a != maxThrottled {
+		t.Errorf("%d and %d buckets, want %d each", p, a, maxThrottled)
+	}
+	for key := range th.pairs.entries {
+		if len(key.user) > MaxNameBytes {
+			t.Fatalf("a name of %d bytes is kept", len(key.user))
+		}
+	}
+}
+
+// case A9: a proven password is worth nothing once the user was changed.
+func TestProvenPasswordEnds(t *testing.T) {
+	a, d := open(t, Policy{})
+	yes, no := true, false
+	try := func(password string, want broker.Reason) {
+		t.Helper()
+		_, err := login(d, here, "ann", password)
+		wantReason(t, err, want)
+	}
+	create(t, a, NewUser{Name: "ann", Password: "one"})
+	try("one", "")
+	_, err := a.SetPassword(t.Context(), "ann", "two", false)
+	check(t, err)
+	try("one", broker.WrongPassword)
+	try("two", "")
+	check(t, a.ChangeUser(t.Context(), "ann", UserChange{Disabled: &yes}))
+	try("two", broker.UserDisabled)
+	check(t, a.ChangeUser(t.Context(), "ann", UserChange{Disabled: &no}))
+	try("two", "")
+	check(t, a.DeleteUser(t.Context(), "ann"))
+	try("two", broker.UnknownUser)
+	create(t, a, NewUser{Name: "ann", Password: "three"})
+	try("two", broker.WrongPassword)
+	try("three", "")
+}
+
+// case A9: a user who is changed while waiting at the gate does not slip in.
+func TestChangedDuringLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{})
+		create(t, a, NewUser{Name: "ann", Password: "right"})
+		check(t, d.gate.enter(t.Context()))
+		done := make(chan error)
+		go func() {
+			_, err := login(d, here, "ann", "right")
+			done <- err
+		}()
+		synctest.Wait()
+		check(t, a.DeleteUser(t.Context(), "ann"))
+		d.gate.leave()
+		wantReason(t, <-done, broker.BackendUnavailable)
+	})
+}
+
+func TestProvenIsBounded(t *testing.T) {
+	v := newVerifier(cheap.Cost)
+	for i := range 2 * maxProven {
+		key := flightKey{proof: v.proofOf(&User{ID: int64(i)}, []byte("x"))}
+		f, _, _ := v.join(key)
+		v.land(key, f, true, nil)
+	}
+	if n := v.proven.len(); n != maxProven {
+		t.Errorf("%d proven credentials, want %d", n, maxProven)
+	}
+	if _, _, known := v.join(flightKey{proof: v.proofOf(&User{ID: 1}, []byte("x"))}); known {
+		t.Error("the oldest is still there")
+	}
+	if _, _, known := v.join(flightKey{proof: v.proofOf(&User{ID: 2*maxProven - 1}, []byte("x"))}); !known {
+		t.Error("the latest is gone")
+	}
+}
+
+// Nothing that differs may have the same proof.
+func TestProofs(t *testing.T) {
+	v := newVerifier(cheap.Cost)
+	seen := make(map[proof]string)
+	for _, u := range []User{
+		{}, {ID: 1}, {Version: 1}, {ID: 1, Version: 1}, {Name: "a"}, {Name: "ab"}, {Hash: "a"}, {Name: "a", Hash: "b"}, {Hash: "ab"},
+	} {
+		for _, password := range []string{"", "a", "b", "ab", "a\x00"} {
+			what := fmt.Sprintf("%+v %q", []any{u.ID, u.Version, u.Name, u.Hash}, password)
+			p := v.proofOf(&u, []byte(password))
+			if other, ok := seen[p]; ok {
+				t.Errorf("%s and %s have the same proof", what, other)
+			}
+			seen[p] = what
+		}
+	}
+	if u := (User{ID: 1}); v.proofOf(&u, nil) == newVerifier(cheap.Cost).proofOf(&u, nil) {
+		t.Error("another process would make the same proof")
+	}
+}
