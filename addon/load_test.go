@@ -190,15 +190,6 @@ func TestLoadProblems(t *testing.T) {
 			[]string{`mqtt_address: no client could connect: every address is off`}},
 		{"certificates required of nobody", `{"require_certificate": true}`, nil,
 			[]string{`require_certificate: needs cafile, the certificates that clients' certificates are signed with`}},
-		{
-			"logins", `{"logins": [{"username": "a", "password": "x"}, {"username": "a", "password": "y"}, {"username": "addons", "password": "z"}, {"password": "p"}, {"username": "b"}]}`, nil,
-			[]string{
-				`logins[1].username: there are two logins named a`,
-				`logins[2].username: addons is a name that HearthMQ keeps for Home Assistant`,
-				`logins[3].username: must not be empty`,
-				`logins[4].password: must not be empty`,
-			},
-		},
 		{"secret in a wrong place", `{"logins": [{"username": "a", "password": {"secret": "topsecret"}}]}`, nil,
 			[]string{`logins: must be a list of {username, password}`}},
 		{"from the environment", "-", []string{"HEARTHMQ_MAX_CONNECTIONS=lots", "HEARTHMQ_LOGINS__X__USERNAME=a"}, []string{

@@ -63,18 +63,6 @@ type Login struct {
 	PreHashed bool   `koanf:"password_pre_hashed"`
 }
 
-// Values of the settings that are a choice.
-const (
-	AnonymousOff        = "off"
-	AnonymousRestricted = "restricted"
-	AnonymousFull       = "full"
-
-	Durable  = "durable"
-	Balanced = "balanced"
-	SDSaver  = "sd_saver"
-	Memory   = "memory"
-)
-
 // sslFolder is where the Supervisor shows certificates to apps.
 const sslFolder = "/ssl"
 
@@ -99,8 +87,8 @@ func Defaults(app bool) *Options {
 		MQTTSAddress:        ":8883",
 		WSSAddress:          ":8884",
 		WebAddress:          "localhost:8080",
-		Anonymous:           AnonymousOff,
-		Durability:          Durable,
+		Anonymous:           access.AnonymousOff,
+		Durability:          string(b.Durability),
 		MaxConnections:      b.MaxConnections,
 		MaxPacketSize:       Size(b.MaxPacketSize),
 		MaxInflight:         int(b.MaxInflight),
@@ -138,6 +126,7 @@ func (o *Options) Broker() broker.Config {
 	c.RetainedMaxMessages = o.RetainedMaxMessages
 	c.RetainedMaxBytes = int64(o.RetainedMaxBytes)
 	c.QueueFull = broker.QueuePolicy(o.QueueFull)
+	c.Durability = broker.Durability(o.Durability)
 	return c
 }
 

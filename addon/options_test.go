@@ -57,14 +57,14 @@ func TestOptionsBroker(t *testing.T) {
 		t.Errorf("the defaults differ from the broker's (-broker +addon)\n%s", d)
 	}
 	o, _, err := load(t, `{"max_connections": 0, "max_packet_size": 268435460, "max_inflight": 65535, "max_queued_messages": 5, "max_queued_bytes": "1MB",
-		"max_keepalive": 65535, "session_expiry_max": 4294967295, "retained_max_messages": 0, "retained_max_bytes": 0, "queue_full": "disconnect"}`)
+		"max_keepalive": 65535, "session_expiry_max": 4294967295, "retained_max_messages": 0, "retained_max_bytes": 0, "queue_full": "disconnect", "durability": "sd_saver"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := broker.DefaultConfig()
 	want.MaxConnections, want.MaxPacketSize, want.MaxInflight, want.MaxQueuedMessages, want.MaxQueuedBytes = 0, 268435460, 65535, 5, 1<<20
 	want.MaxKeepAlive, want.MaxSessionExpiry = 65535, seconds(4294967295).Std()
-	want.RetainedMaxMessages, want.RetainedMaxBytes, want.QueueFull = 0, 0, broker.DisconnectSlow
+	want.RetainedMaxMessages, want.RetainedMaxBytes, want.QueueFull, want.Durability = 0, 0, broker.DisconnectSlow, broker.SDSaver
 	if d := cmp.Diff(want, o.Broker()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
@@ -72,7 +72,7 @@ func TestOptionsBroker(t *testing.T) {
 
 func TestOptionsAccess(t *testing.T) {
 	o := Defaults(false)
-	o.Anonymous = AnonymousRestricted
+	o.Anonymous = access.AnonymousRestricted
 	o.Logins = []Login{{Username: "lamp", Password: "PBKDF2$x", PreHashed: true}}
 	want := access.Policy{Anonymous: "restricted", Logins: []access.Login{{Username: "lamp", Password: "PBKDF2$x", PreHashed: true}}}
 	if d := cmp.Diff(want, o.Access()); d != "" {

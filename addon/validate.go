@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 )
 
 // address is a setting that names a TCP port to listen on.
@@ -41,7 +42,9 @@ func (o *Options) normalise() {
 	}
 }
 
-// Validate returns all that is wrong, as Problems, or nil.
+// Validate returns all that is wrong, as Problems, or nil. Logins are looked at by
+// package access, which leaves out one that can't be used and says so: the house
+// goes on without it.
 func (o *Options) Validate() error { return o.problems().err() }
 
 func (o *Options) problems() Problems {
@@ -49,7 +52,6 @@ func (o *Options) problems() Problems {
 	o.checkChoices(&p)
 	o.checkRanges(&p)
 	o.checkAddresses(&p)
-	o.checkLogins(&p)
 	if o.RequireCertificate && o.CAFile == "" {
 		p.add("require_certificate", "needs cafile, the certificates that clients' certificates are signed with")
 	}
@@ -61,8 +63,8 @@ func (o *Options) checkChoices(p *Problems) {
 		key, value string
 		choices    []string
 	}{
-		{"anonymous", o.Anonymous, []string{AnonymousOff, AnonymousRestricted, AnonymousFull}},
-		{"durability", o.Durability, []string{Durable, Balanced, SDSaver, Memory}},
+		{"anonymous", o.Anonymous, []string{access.AnonymousOff, access.AnonymousRestricted, access.AnonymousFull}},
+		{"durability", o.Durability, []string{string(broker.Durable), string(broker.Balanced), string(broker.SDSaver), string(broker.Memory)}},
 		{"queue_full", o.QueueFull, []string{string(broker.DropOldest), string(broker.DropNewest), string(broker.DisconnectSlow)}},
 		{"log_level", o.LogLevel, []string{"trace", "debug", "info", "warning", "error"}},
 	} {
@@ -175,26 +177,4 @@ func local(host string) string {
 		return "127.0.0.1"
 	}
 	return host
-}
-
-// reserved are the users that the app makes for Home Assistant itself.
-var reserved = []string{"homeassistant", "addons"}
-
-func (o *Options) checkLogins(p *Problems) {
-	seen := make(map[string]bool)
-	for i, l := range o.Logins {
-		key := fmt.Sprintf("logins[%d]", i)
-		switch {
-		case l.Username == "":
-			p.add(key+".username", "must not be empty")
-		case slices.Contains(reserved, l.Username):
-			p.add(key+".username", fmt.Sprintf("%s is a name that HearthMQ keeps for Home Assistant", l.Username))
-		case seen[l.Username]:
-			p.add(key+".username", fmt.Sprintf("there are two logins named %s", l.Username))
-		}
-		if l.Password == "" {
-			p.add(key+".password", "must not be empty")
-		}
-		seen[l.Username] = true
-	}
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"hearthmq/addon"
+)
+
+// process is what a command has of the operating system.
+type process struct {
+	args           []string // without the program's name
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitSetting = 78 // a setting is wrong; sysexits.h calls it EX_CONFIG
+)
+
+// commandLine is the grammar of the command line.
+type commandLine struct {
+	Data    string `placeholder:"DIR" help:"Folder with the database (${data})."`
+	Options string `placeholder:"FILE" help:"Settings as JSON (DIR/options.json, where it exists)."`
+
+	Serve serveCommand `cmd:"" default:"withargs" help:"Run the broker and its admin."`
+	User  struct {
+		Add     userAdd     `cmd:"" help:"Add a user."`
+		List    userList    `cmd:"" help:"List the users."`
+		Passwd  userPasswd  `cmd:"" help:"Give a user a new password."`
+		Enable  userEnable  `cmd:"" help:"Let a user in again."`
+		Disable userDisable `cmd:"" help:"Keep a user out."`
+		Delete  userDelete  `cmd:"" help:"Delete a user."`
+	} `cmd:"" help:"Look after users, also while the broker runs."`
+	ACL struct {
+		Check aclCheck `cmd:"" help:"Say whether a user may do something, and which rule decides."`
+	} `cmd:"" name:"acl" help:"Ask the access rules."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit with 0 when MQTT and the admin answer."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
+}
+
+const about = `HearthMQ, an MQTT broker for the home.
+
+Settings come from options.json, then from the environment (HEARTHMQ_LOG_LEVEL=debug); without any
+it listens on port 1883 and lets nobody in until you have made a user.
+
+Exit codes: 0 all well, 78 a setting is wrong, 1 anything else.`
+
+// run runs one command line and returns its exit code. It ends with ctx.
+func run(ctx context.Context, p process) int {
+	app := &application{process: p}
+	var cl commandLine
+	exited, code := false, exitOK
+	parser, err := kong.New(&cl,
+		kong.Name("hearthmq"), kong.Description(about), kong.Writers(p.stdout, p.stderr),
+		kong.Vars{"data": app.defaultData()},
+		kong.Exit(func(c int) { exited, code = true, c }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(app),
+	)
+	if err != nil {
+		return app.fail(err)
+	}
+	command, err := parser.Parse(p.args)
+	if exited { // --help
+		return code
+	}
+	if err != nil {
+		app.fail(err)
+		fmt.Fprintln(p.stderr, "hearthmq --help lists the commands.")
+		return exitError
+	}
+	app.data, app.options = cl.Data, cl.Options
+	return app.fail(command.Run())
+}
+
+// errDenied makes a command exit with 1 without a further word.
+var errDenied = errors.New("denied")
+
+// fail prints err, one line for each thing that is wrong, and returns the exit code.
+func (a *application) fail(err error) int {
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errDenied):
+		return exitError
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(a.stderr, "hearthmq: "+line)
+	}
+	if _, ok := errors.AsType[addon.Problems](err); ok {
+		return exitSetting
+	}
+	return exitError
+}

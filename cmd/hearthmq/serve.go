@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearthmq/addon"
+	"hearthmq/broker"
+	"hearthmq/broker/access"
+	"hearthmq/broker/feed"
+	"hearthmq/broker/sqlite"
+	"hearthmq/web"
+)
+
+type serveCommand struct{}
+
+// What stopping may take. All of it together stays within the 10 seconds that
+// container engines wait.
+const (
+	webStop    = 2 * time.Second
+	brokerStop = 5 * time.Second
+)
+
+// refreshInterval is how often the database is looked at for changes by other processes.
+const refreshInterval = 500 * time.Millisecond
+
+// Run runs the broker and its admin until ctx ends.
+func (serveCommand) Run(ctx context.Context, app *application) error {
+	o, warnings, err := app.settings()
+	if err != nil {
+		return err
+	}
+	log := newLog(app.stderr, level(o.LogLevel))
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	limitMemory(o.MemoryLimit, app.environ, log)
+	dir, err := app.folder()
+	if err != nil {
+		return err
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return err
+	}
+	s := &server{options: o, log: log, out: app.stdout}
+	return errors.Join(s.run(ctx, dir), lock.Close())
+}
+
+// server is everything that runs, made from the bottom up.
+type server struct {
+	options *addon.Options
+	log     *slog.Logger
+	out     io.Writer // for the person who started it
+
+	db        *sqlite.DB
+	directory *access.Directory
+	accounts  *access.Accounts
+	denials   *access.Denials
+	feed      *feed.Feed
+	broker    *broker.Broker
+	listeners *listeners
+	web       *webServers
+}
+
+// run starts everything, waits for ctx or a failure, and stops everything: first
+// what brings new work, then the broker, then the database.
+func (s *server) run(ctx context.Context, dir string) (err error) {
+	if s.db, err = sqlite.Open(ctx, filepath.Join(dir, databaseName), s.log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.db.Close()) }()
+	s.directory = access.NewDirectory(s.options.Access())
+	s.accounts = access.NewAccounts(s.db.Accounts(), s.directory, nil, s.log)
+	if err := s.accounts.Open(ctx); err != nil {
+		return err
+	}
+	if err := s.startBroker(); err != nil {
+		return err
+	}
+	err = s.serve(ctx)
+	// ctx has ended: this is time of its own.
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), brokerStop)
+	defer cancel()
+	if e := s.broker.Shutdown(stop); e != nil {
+		err = errors.Join(err, fmt.Errorf("stop the broker: %w", e))
+	}
+	s.log.Info("stopped")
+	return err
+}
+
+func (s *server) startBroker() error {
+	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
+	deps := broker.Deps{
+		Authenticator: s.directory, Authorizer: s.directory,
+		Store: s.db.Store(), Observer: broker.Observers{s.feed, s.denials}, Log: s.log,
+	}
+	cfg := s.options.Broker()
+	cfg.Version = "HearthMQ " + version
+	if cfg.Durability == broker.Memory {
+		deps.Store = broker.NewMemoryStore()
+	}
+	var err error
+	if s.broker, err = broker.New(cfg, deps); err != nil {
+		return err
+	}
+	s.accounts.SetRevalidator(s.broker)
+	s.feed.Seed(s.broker.Retained("#"))
+	return nil
+}
+
+// serve opens the ports and returns when ctx ends or something failed.
+func (s *server) serve(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	s.listeners = openListeners(ctx, s.options.Listeners(), s.log)
+	defer s.listeners.close()
+	if len(s.listeners.open) == 0 {
+		return errors.New("no port for MQTT could be opened")
+	}
+	token := s.setupToken()
+	var err error
+	s.web, err = openWeb(s.options, web.Config{
+		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
+		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
+		AdminOnly: s.options.UIAdminOnly, Version: "HearthMQ " + version, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.web.serve(ctx, group)
+	s.listeners.serve(ctx, group, s.broker)
+	group.Go(func() error { return s.refresh(ctx) })
+	s.welcome(token())
+	return group.Wait()
+}
+
+// setupToken makes the token of the link for the first administrator. It is good
+// until there is one, and never longer than this process.
+func (s *server) setupToken() func() string {
+	token := access.GeneratePassword()
+	return func() string {
+		if s.accounts.HasAdmin() {
+			return ""
+		}
+		return token
+	}
+}
+
+// refresh takes over what other processes change in the database, until ctx ends.
+func (s *server) refresh(ctx context.Context) error {
+	tick := time.NewTicker(refreshInterval)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		changed, err := s.accounts.Refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			s.log.Warn("can't look for changed users, the ones known stay", "err", err)
+		case changed:
+			s.log.Info("users or rules were changed by another process")
+		}
+		failing = err != nil
+	}
+}
+
+// welcome tells the person who started the broker where everything is.
+func (s *server) welcome(token string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "HearthMQ %s\n\n", version)
+	for _, l := range s.listeners.describe() {
+		fmt.Fprintf(&b, "  %-32s %s\n", l.label, l.where)
+	}
+	address := s.web.url()
+	switch {
+	case address != "":
+		fmt.Fprintf(&b, "  %-32s %s\n", "Admin", address)
+	case s.options.App():
+		fmt.Fprintf(&b, "  %-32s %s\n", "Admin", "HearthMQ in Home Assistant's sidebar")
+	}
+	if address != "" && token != "" {
+		fmt.Fprintf(&b, "\nThere is no administrator yet. Make the first one here, the link works once:\n\n  %s/setup?token=%s\n", address, token)
+	}
+	b.WriteByte('\n')
+	if _, err := io.WriteString(s.out, b.String()); err != nil {
+		s.log.Warn("can't print where everything is", "err", err)
+	}
+}

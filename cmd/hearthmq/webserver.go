@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearthmq/addon"
+	"hearthmq/web"
+)
+
+// webServers are the admin's ports: the direct one with its own login, and the
+// one that Home Assistant's ingress asks.
+type webServers struct {
+	log    *slog.Logger
+	direct net.Listener // nil when off
+	host   string       // of the setting web_address
+	parts  []webPart
+}
+
+type webPart struct {
+	ln      net.Listener
+	handler http.Handler
+}
+
+// openWeb opens the admin's ports. One that is taken leaves the broker running.
+func openWeb(o *addon.Options, cfg web.Config) (*webServers, error) {
+	admin, err := web.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	w := &webServers{log: cfg.Log}
+	if o.WebAddress != "" {
+		if w.direct = w.open("web_address", o.WebAddress, admin.Direct()); w.direct != nil {
+			w.host, _, _ = net.SplitHostPort(o.WebAddress) // was validated
+		}
+	}
+	if o.IngressAddress != "" {
+		w.open("ingress_address", o.IngressAddress, withHealth(admin.Ingress(), admin.Health()))
+	}
+	return w, nil
+}
+
+func (w *webServers) open(setting, address string, h http.Handler) net.Listener {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		w.log.Error(fmt.Sprintf("the admin can't be reached: %s (setting %s): %v", address, setting, err))
+		return nil
+	}
+	w.parts = append(w.parts, webPart{ln, h})
+	return ln
+}
+
+// withHealth lets hearthmq healthcheck ask the ingress port, where nobody but
+// the Supervisor is answered otherwise.
+func withHealth(ingress, health http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err == nil && peer.Addr().Unmap().IsLoopback() && r.URL.Path == "/healthz" {
+			health.ServeHTTP(w, r)
+			return
+		}
+		ingress.ServeHTTP(w, r)
+	})
+}
+
+// serve answers requests until ctx ends; open feeds are told that the server stops.
+func (w *webServers) serve(ctx context.Context, group *errgroup.Group) {
+	for _, p := range w.parts {
+		srv := &http.Server{
+			Handler:           p.handler,
+			ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    32 << 10,
+			ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
+			BaseContext:       func(net.Listener) context.Context { return ctx },
+		}
+		group.Go(func() error {
+			if err := srv.Serve(p.ln); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("admin: %w", err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), webStop)
+			defer cancel()
+			if srv.Shutdown(stop) != nil {
+				return srv.Close()
+			}
+			return nil
+		})
+	}
+}
+
+// url is where a person on this machine finds the admin, "" when it is off.
+func (w *webServers) url() string {
+	if w.direct == nil {
+		return ""
+	}
+	host := w.host
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(portOf(w.direct)))
+}
