@@ -4,12 +4,9 @@ import "strings"
 
 // Substitute replaces %u by user and %c by clientID in the filter of an access rule.
 // A value stands for literal text: what it contains is not looked at again. ok is
-// false when a needed value is empty or contains '+', '#' or NUL; the rule then
-// matches nothing, else a client could name itself "#" (CVE-2017-7650).
-//
-// A value may contain '/' and then spans levels: for the user "a/b" the rule
-// "home/%u/+" allows "home/a/b/x". Where users must not reach into each other's
-// levels, what creates users has to keep '/' out of their names.
+// false when a needed value is empty or contains '+', '#', '/' or NUL; the rule then
+// matches nothing, else a client could name itself "#" (CVE-2017-7650), or "a/b" to
+// reach into the levels of client "a". Such a client may connect all the same.
 //
 // The result is a Topic Filter where filter with any text in place of %u and %c is
 // one, unless it exceeds a limit; then it matches no valid name or fewer.
@@ -32,7 +29,7 @@ func Substitute(filter, user, clientID string) (string, bool) { // case A1
 			rest = rest[i+1:]
 			continue
 		}
-		if value == "" || strings.ContainsAny(value, "+#\x00") {
+		if value == "" || strings.ContainsAny(value, "+#/\x00") {
 			return "", false
 		}
 		b.WriteString(rest[:i])
