@@ -138,7 +138,7 @@ func (g *grants) compile(key grantKey) *ruleSet {
 			r.Network.IsValid() && !r.Network.Contains(key.addr) {
 			continue
 		}
-		filter, ok := topic.Substitute(r.Filter, g.user, key.clientID) // case A1
+		filter, ok := substitute(r.Rule, g.user, key.clientID)
 		if !ok || filter[0] == '$' && r.Filter[0] != '$' || topic.ValidFilter(filter) != nil {
 			continue // a client may not name itself into the $ topics either
 		}
@@ -157,6 +157,22 @@ func (g *grants) compile(key grantKey) *ruleSet {
 		set.subscribe.add(Allow, c)
 	}
 	return set
+}
+
+// substitute puts in who it is about; ok is false when the rule then matches nothing
+// (case A1). A value with a slash would widen an allow to levels of others, but must
+// not get round a deny.
+func substitute(r Rule, user, clientID string) (filter string, ok bool) {
+	filter, ok = topic.Substitute(r.Filter, user, clientID)
+	if ok || r.Effect != Deny {
+		return filter, ok
+	}
+	for placeholder, value := range map[string]string{"%u": user, "%c": clientID} {
+		if strings.Contains(r.Filter, placeholder) && (value == "" || strings.ContainsAny(value, "+#\x00")) {
+			return "", false // no topic can have that in it
+		}
+	}
+	return strings.NewReplacer("%u", user, "%c", clientID).Replace(r.Filter), true
 }
 
 func (s *side) add(e Effect, c compiled) {
