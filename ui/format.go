@@ -5,7 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
@@ -87,4 +90,18 @@ func Plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return Count(uint64(max(n, 0))) + " " + many
+}
+
+// Sentence makes what a package says of an error fit for a page: a capital
+// letter at the start and a full stop at the end.
+func Sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[size:]
+	if !strings.ContainsAny(text[len(text)-1:], ".!?") {
+		text += "."
+	}
+	return text
 }

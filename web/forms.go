@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"hearthmq/broker/access"
+	"hearthmq/ui"
 )
 
 // parseForm reads a posted form. The URL's query is no part of it.
@@ -26,10 +27,10 @@ func parseForm(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-// idOf returns the {id} of the path.
+// idOf returns the {id} of the path. Users of the settings have negative ones.
 func idOf(r *http.Request) (int64, error) {
 	id, err := strconv.ParseInt(chi.URLParam(r, "id"), 10, 64)
-	if err != nil || id <= 0 {
+	if err != nil {
 		return 0, access.ErrNotFound
 	}
 	return id, nil
@@ -53,7 +54,7 @@ func elsewhere(p access.Problems, shown ...string) map[string]string {
 		if slices.Contains(shown, field) {
 			out[field] = p[field]
 		} else {
-			rest = append(rest, p[field])
+			rest = append(rest, ui.Sentence(p[field]))
 		}
 	}
 	if len(rest) > 0 {

@@ -5,17 +5,16 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"strconv"
-	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 	"hearthmq/ui"
 )
 
 // nextPath is where a login may lead to: nothing but our own pages (case W22).
-var nextPath = regexp.MustCompile(`^/(?:topics|clients|users(?:/[0-9]{1,18})?|access(?:/roles/[0-9]{1,18})?)?$`)
+var nextPath = regexp.MustCompile(`^/(?:topics|clients|users(?:/-?[0-9]{1,18})?|access(?:/roles/[0-9]{1,18})?)?$`)
 
 func safeNext(next string) string {
 	if nextPath.MatchString(next) {
@@ -53,8 +52,8 @@ func loopback(r *http.Request) bool {
 }
 
 // login answers the login form. Wrong name, wrong password and a disabled user
-// get the same answer. Waiting times count per address and name, so that nobody
-// can lock the administrator out by guessing under that name (case W15).
+// get the same answer. Directory makes guessing slow by address and name, so that
+// nobody can lock the administrator out by guessing under that name (case W15).
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	form, err := parseForm(r)
 	if err != nil {
@@ -62,12 +61,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	l := ui.LoginView{Username: form.Get("username"), Next: safeNext(form.Get("next"))}
 	addr := middleware.GetClientIPAddr(r.Context())
-	if wait := s.throttle.begin(addr, l.Username); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		l.Problem = "Too many attempts from here. Try again in " + ui.Span(wait+time.Second) + "."
-		return s.loginPage(w, r, http.StatusTooManyRequests, l)
-	}
-	u, err := s.cfg.Directory.CheckPassword(r.Context(), l.Username, form.Get("password"))
+	ctx := access.WithRemote(r.Context(), addr)
+	u, err := s.cfg.Directory.CheckPassword(ctx, l.Username, form.Get("password"))
 	if err != nil {
 		refused, ok := errors.AsType[*broker.Refusal](err)
 		if !ok {
@@ -76,7 +71,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		s.log.Warn("login to the admin refused", "user", l.Username, "remote", addr.String(), "reason", string(refused.Reason))
 		switch refused.Reason {
 		case broker.TooManyAttempts, broker.ServerFull:
-			l.Problem = "Too many attempts at the moment. Try again in a minute."
+			w.Header().Set("Retry-After", "10")
+			l.Problem = "There were too many attempts from here. Wait a moment, then try again."
 			return s.loginPage(w, r, http.StatusTooManyRequests, l)
 		case broker.BackendUnavailable:
 			l.Problem = "The password could not be checked right now. Try again in a minute."
@@ -85,7 +81,6 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		l.Problem = "The user name or the password is wrong."
 		return s.loginPage(w, r, http.StatusUnprocessableEntity, l)
 	}
-	s.throttle.succeeded(addr, l.Username)
 	if !u.Admin {
 		l.Problem = "This user may use MQTT, but not this page. An administrator can change that."
 		return s.loginPage(w, r, http.StatusForbidden, l)

@@ -64,12 +64,11 @@ type Config struct {
 
 // Server is the admin. Its methods are safe for concurrent use.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	logins   *logins
-	throttle *throttle
-	claim    *claim
-	meter    *meter
+	cfg    Config
+	log    *slog.Logger
+	logins *logins
+	claim  *claim
+	meter  *meter
 }
 
 // New returns the admin for cfg.
@@ -84,12 +83,11 @@ func New(cfg Config) (*Server, error) {
 		cfg.SetupToken = func() string { return "" }
 	}
 	return &Server{
-		cfg:      cfg,
-		log:      cfg.Log,
-		logins:   newLogins(cfg.Sessions, cfg.Directory),
-		throttle: newThrottle(),
-		claim:    &claim{token: cfg.SetupToken},
-		meter:    &meter{},
+		cfg:    cfg,
+		log:    cfg.Log,
+		logins: newLogins(cfg.Sessions, cfg.Directory),
+		claim:  &claim{token: cfg.SetupToken},
+		meter:  &meter{},
 	}, nil
 }
 

@@ -1,0 +1,98 @@
+// @ts-check
+// Keeps the list of clients fresh, and finds clients in it.
+
+const EVERY = 3000; // milliseconds
+
+/** @typedef {{client: string, user: string, address: string, protocol: string, listener: string,
+ *   connected: boolean, since: string, traffic: string, waiting: string}} Client */
+
+const head = document.querySelector('[data-clients]');
+const table = document.querySelector('[data-clients-table]');
+const body = table?.querySelector('tbody');
+const pattern = document.querySelector('template[data-clients-row]');
+const search = document.querySelector('[data-search]');
+const query = search?.querySelector('input');
+
+function setText(/** @type {Element | null | undefined} */ el, /** @type {string} */ text) {
+  if (el && el.textContent !== text) el.textContent = text;
+}
+
+/** Writes a client into its row; only what changed is touched. */
+function fill(/** @type {HTMLElement} */ row, /** @type {Client} */ c) {
+  const cell = (/** @type {string} */ name) => row.querySelector(`[data-cell="${name}"]`);
+  row.classList.toggle('off', !c.connected);
+  row.querySelector('.row-icon')?.classList.toggle('row-icon-on', c.connected);
+  setText(cell('user'), c.user || 'anonymous');
+  setText(cell('address'), c.address);
+  setText(cell('connection'), `${c.protocol}${c.listener ? ` by ${c.listener}` : ''} · ${c.since}`);
+  setText(cell('traffic'), c.traffic);
+  setText(cell('waiting'), c.waiting);
+  const action = row.querySelector('[data-when-connected]');
+  if (action instanceof HTMLElement) action.hidden = !c.connected;
+}
+
+function make(/** @type {Client} */ c) {
+  if (!(pattern instanceof HTMLTemplateElement)) return null;
+  const row = pattern.content.firstElementChild?.cloneNode(true);
+  if (!(row instanceof HTMLElement)) return null;
+  row.dataset.client = c.client;
+  for (const input of row.querySelectorAll('input')) input.value = c.client;
+  setText(row.querySelector('.row-link bdi'), c.client);
+  return row;
+}
+
+function find() {
+  const words = (query?.value ?? '').trim().toLowerCase();
+  for (const row of body?.children ?? []) {
+    if (!(row instanceof HTMLElement)) continue;
+    const text = `${row.dataset.client} ${row.querySelector('[data-cell="user"]')?.textContent}`.toLowerCase();
+    row.hidden = !text.includes(words);
+  }
+}
+
+function show(/** @type {{clients: Client[] | null, summary: string}} */ answer) {
+  if (!body || !(table instanceof HTMLElement)) return;
+  setText(document.querySelector('[data-clients-summary]'), answer.summary);
+  /** @type {Map<string | undefined, HTMLElement>} */
+  const rows = new Map();
+  for (const row of body.children) {
+    if (row instanceof HTMLElement) rows.set(row.dataset.client, row);
+  }
+  const list = answer.clients ?? [];
+  list.forEach((c, i) => {
+    const row = rows.get(c.client) ?? make(c);
+    if (!row) return;
+    rows.delete(c.client);
+    fill(row, c);
+    if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
+  });
+  for (const row of rows.values()) row.remove();
+  table.hidden = list.length === 0;
+  const none = document.querySelector('[data-clients-empty]');
+  if (none instanceof HTMLElement) none.hidden = list.length > 0;
+  find();
+}
+
+async function refresh() {
+  if (!(head instanceof HTMLElement) || document.hidden) return;
+  try {
+    const answer = await fetch(head.dataset.live ?? '', { headers: { Accept: 'application/json' }, redirect: 'manual' });
+    if (answer.status === 401 || answer.type === 'opaqueredirect') {
+      setText(document.querySelector('[data-clients-summary]'), 'You are logged out. Reload the page to log in again.');
+      return;
+    }
+    if (!answer.ok) throw new Error(String(answer.status));
+    show(await answer.json());
+  } catch {
+    setText(document.querySelector('[data-clients-summary]'), 'HearthMQ does not answer at the moment. This list is old.');
+  }
+}
+
+if (head) {
+  if (search instanceof HTMLElement && query) {
+    search.hidden = false;
+    query.addEventListener('input', find);
+  }
+  setInterval(refresh, EVERY);
+  document.addEventListener('visibilitychange', refresh);
+}

@@ -1,0 +1,132 @@
+package web
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"hearthmq/broker"
+	"hearthmq/broker/access"
+	"hearthmq/ui"
+)
+
+// overview is the first page: is all well, and what to do first.
+type overview struct{ *Server }
+
+func (o overview) show(w http.ResponseWriter, r *http.Request) error {
+	stats := o.cfg.Broker.Stats()
+	return o.render(w, r, http.StatusOK, ui.OverviewPage(o.view(r, "Overview", "overview", "dashboard"), ui.OverviewView{
+		Health:  health(stats),
+		Figures: o.figures(stats),
+		Start:   o.start(r),
+		Denials: o.denials(5),
+	}))
+}
+
+// liveOverview is what dashboard.js asks for every few seconds.
+type liveOverview struct {
+	Kind    string                `json:"kind"`
+	Title   string                `json:"title"`
+	Text    string                `json:"text"`
+	Figures map[string]liveFigure `json:"figures"`
+	In      float64               `json:"in"`
+	Out     float64               `json:"out"`
+}
+
+type liveFigure struct {
+	Value  string `json:"value"`
+	Detail string `json:"detail"`
+}
+
+func (o overview) live(w http.ResponseWriter, _ *http.Request) error {
+	stats := o.cfg.Broker.Stats()
+	h := health(stats)
+	answer := liveOverview{Kind: h.Kind, Title: h.Title, Text: h.Text, Figures: map[string]liveFigure{}}
+	for _, f := range o.figures(stats) {
+		answer.Figures[f.Key] = liveFigure{f.Value, f.Detail}
+	}
+	answer.In, answer.Out = o.meter.observe(stats)
+	return o.renderJSON(w, answer)
+}
+
+// health sums up. Only what somebody should act on is a warning.
+func health(s broker.Stats) ui.HealthView {
+	if s.StoreError != nil {
+		return ui.HealthView{Kind: "error", Title: "Messages can't be stored",
+			Text: "The broker keeps working from memory, but what it promised to keep would be lost when it stops. Is the disk full? The log says more."}
+	}
+	return ui.HealthView{Kind: "success", Title: "All is well",
+		Text: fmt.Sprintf("%s, running for %s.", ui.Plural(s.Clients, "client is connected", "clients are connected"), ui.Span(s.Now.Sub(s.Started)))}
+}
+
+func (o overview) figures(s broker.Stats) []ui.FigureView {
+	in, out := o.meter.observe(s)
+	store := ui.FigureView{Key: "store", Icon: "store", Label: "Storage", Value: "Good", Detail: "everything is on disk"}
+	switch {
+	case s.StoreError != nil:
+		store.Value, store.Detail = "Failing", "see the log"
+	case s.JournalPending > 0:
+		store.Detail = ui.Plural(s.JournalPending, "change", "changes") + " on the way to disk"
+	}
+	away := max(s.Sessions-s.Clients, 0)
+	return []ui.FigureView{
+		{Key: "clients", Icon: "clients", Label: "Clients", Value: ui.Count(uint64(max(s.Clients, 0))), Detail: ui.Plural(away, "session", "sessions") + " away"},
+		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Count(s.PublishReceived) + " messages", Graph: true},
+		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Count(s.PublishSent) + " messages", Graph: true},
+		{Key: "retained", Icon: "pin", Label: "Retained", Value: ui.Count(uint64(max(s.Retained, 0))), Detail: ui.Bytes(uint64(max(s.RetainedBytes, 0)))},
+		{Key: "denied", Icon: "block", Label: "Denied", Value: ui.Count(s.Denied), Detail: ui.Count(s.ConnectsRefused) + " logins refused"},
+		{Key: "dropped", Icon: "warning", Label: "Dropped", Value: ui.Count(s.PublishDropped), Detail: ui.Plural(s.QueuedMessages, "message", "messages") + " waiting"},
+		store,
+		{Key: "uptime", Icon: "clock", Label: "Running for", Value: ui.Span(s.Now.Sub(s.Started)), Detail: o.cfg.Version},
+	}
+}
+
+// start finds out how far the owner has come.
+func (o overview) start(r *http.Request) ui.StartView {
+	v := ui.StartView{Host: hostOf(r), Endpoints: o.endpoints()}
+	v.HasUser = slices.ContainsFunc(o.cfg.Directory.Users(), func(u access.User) bool { return !u.System && !u.Admin })
+	v.HasClient = slices.ContainsFunc(o.cfg.Broker.Sessions(), func(s broker.SessionInfo) bool {
+		return s.Connected && s.User != access.HomeAssistantUser && s.User != access.AddonsUser
+	})
+	for _, e := range o.cfg.Endpoints {
+		if !e.TLS && !e.WebSocket {
+			v.Command = fmt.Sprintf("mosquitto_pub -h %s -p %d -u USER -P PASSWORD -t test/hello -m hello", v.Host, e.Port)
+			break
+		}
+	}
+	return v
+}
+
+func (s *Server) endpoints() []ui.EndpointView {
+	list := make([]ui.EndpointView, 0, len(s.cfg.Endpoints))
+	for _, e := range s.cfg.Endpoints {
+		list = append(list, ui.EndpointView{Label: e.Label, Address: strconv.Itoa(e.Port), Encrypted: e.TLS})
+	}
+	return list
+}
+
+// hostOf is the name under which the browser found us: devices in the same home
+// find the broker under it too.
+func hostOf(r *http.Request) string {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return host
+}
+
+// denials returns the newest refusals, at most limit.
+func (s *Server) denials(limit int) []ui.DenialView {
+	now := time.Now()
+	var list []ui.DenialView
+	for _, d := range s.cfg.Denials.Recent() {
+		if len(list) == limit {
+			break
+		}
+		list = append(list, denialView(d, now))
+	}
+	return list
+}

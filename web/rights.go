@@ -1,0 +1,153 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"hearthmq/broker"
+	"hearthmq/broker/access"
+	"hearthmq/broker/topic"
+	"hearthmq/ui"
+)
+
+// rights are the pages under /access: the check, roles, what was denied.
+type rights struct{ *Server }
+
+func (a rights) show(w http.ResponseWriter, r *http.Request) error {
+	return a.page(w, r, http.StatusOK, ui.CheckForm{Users: a.userChoices("")})
+}
+
+func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check ui.CheckForm) error {
+	v := ui.AccessView{Check: check, Denials: a.denials(100)}
+	members := map[string]int{}
+	for _, u := range a.cfg.Directory.Users() {
+		for _, role := range u.Roles {
+			members[role]++
+		}
+	}
+	for _, role := range a.cfg.Directory.Roles() {
+		v.Roles = append(v.Roles, roleRow(role, members[role.Name]))
+	}
+	return a.render(w, r, status, ui.AccessPage(a.view(r, "Access", "access"), v))
+}
+
+// anonymousChoice is the value of the choice that stands for clients without a
+// user name. No user can be called so: names have no space at the end.
+const anonymousChoice = "anonymous "
+
+func (a rights) userChoices(selected string) []ui.OptionView {
+	var list []ui.OptionView
+	for _, u := range a.cfg.Directory.Users() {
+		list = append(list, ui.OptionView{Value: u.Name, Label: u.Name, Selected: u.Name == selected})
+	}
+	return append(list, ui.OptionView{Value: anonymousChoice, Label: "(anonymous clients)", Selected: selected == anonymousChoice})
+}
+
+// check answers "may USER publish to TOPIC?". It is a POST because topics never
+// stand in a URL; it changes nothing.
+func (a rights) check(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	f := ui.CheckForm{
+		Users: a.userChoices(form.Get("user")), ClientID: form.Get("client"),
+		Action: form.Get("action"), Topic: form.Get("topic"),
+	}
+	q := access.Question{User: form.Get("user"), ClientID: f.ClientID, Name: f.Topic, Action: broker.Publish}
+	if q.User == anonymousChoice {
+		q.User = ""
+	}
+	valid := topic.ValidName
+	if f.Action == "subscribe" {
+		q.Action, valid = broker.Subscribe, topic.ValidFilter
+	}
+	if err := valid(f.Topic); err != nil {
+		f.Problem = err.Error()
+		return a.page(w, r, http.StatusUnprocessableEntity, f)
+	}
+	for _, s := range a.cfg.Broker.Sessions() { // conditions on network and listener: as the client is connected
+		if s.ClientID == q.ClientID && s.Identity != nil && s.User == q.User {
+			q.Listener, q.Remote = s.Identity.Listener, s.Identity.Remote.Addr()
+		}
+	}
+	f.Answer = a.answer(q)
+	return a.page(w, r, http.StatusOK, f)
+}
+
+func (a rights) answer(q access.Question) *ui.AnswerView {
+	d := a.cfg.Directory.Check(q)
+	who := q.User
+	if who == "" {
+		who = "An anonymous client"
+	}
+	verb := "publish to"
+	if q.Action == broker.Subscribe {
+		verb = "subscribe to"
+	}
+	v := &ui.AnswerView{Allow: d.Allow, Rule: firstOf(d.Rule.Text, "no rule matches")}
+	if d.Allow {
+		v.Sentence = who + " may " + verb + " " + q.Name + "."
+		v.Details = conditions(q.Action, d)
+		return v
+	}
+	v.Sentence = who + " may not " + verb + " " + q.Name + "."
+	u, ok := a.cfg.Directory.User(q.User)
+	switch {
+	case !ok && q.User != "":
+		v.Details = append(v.Details, "There is no such user.")
+	case u.Disabled:
+		v.Details = append(v.Details, "The user is disabled.")
+	case ok && !u.System && d.Rule.ID == 0: // a deny that matches would win anyway
+		v.Suggest, v.UserID = suggestion(q), u.ID
+	}
+	return v
+}
+
+// conditions says what comes with a yes.
+func conditions(act broker.Action, d broker.Decision) []string {
+	var list []string
+	if d.Narrowed {
+		list = append(list, "Narrowed: only the allowed part of what the filter matches is delivered.")
+	}
+	if d.MaxQoS < 2 {
+		list = append(list, "With QoS 0 only.")
+		if d.MaxQoS == 1 {
+			list[len(list)-1] = "With QoS 1 at most."
+		}
+	}
+	if act == broker.Publish && d.NoRetain {
+		list = append(list, "The message is not retained.")
+	}
+	return list
+}
+
+// suggestion is the narrowest rule that would allow what was asked, "" when
+// it can't be written down.
+func suggestion(q access.Question) string {
+	scope := access.ScopePublish
+	if q.Action == broker.Subscribe {
+		scope = access.ScopeSubscribe
+	}
+	filter := q.Name
+	if _, rest, shared, err := topic.ParseShare(filter); shared && err == nil {
+		filter = rest // rules are about topics
+	}
+	if strings.Contains(filter, "%") {
+		return "" // %u in a rule is not the text %u
+	}
+	rule, err := access.NewRule(access.Allow, scope, filter).Normal()
+	if err != nil {
+		return ""
+	}
+	return rule.String()
+}
+
+// denialView is one refusal for people.
+func denialView(d access.Denial, now time.Time) ui.DenialView {
+	return ui.DenialView{
+		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: d.Rule,
+		Ago: ui.Ago(d.Last, now), Count: d.Count,
+	}
+}

@@ -1,0 +1,200 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"hearthmq/broker/access"
+	"hearthmq/ui"
+)
+
+// users are the pages about users: list, add, delete. userpage.go has the page of one.
+type users struct{ *Server }
+
+func (u users) list(w http.ResponseWriter, r *http.Request) error {
+	connected := u.connectedByUser()
+	now := time.Now()
+	var v ui.UsersView
+	for _, user := range u.cfg.Directory.Users() {
+		v.Users = append(v.Users, userRow(user, connected[user.Name], now))
+	}
+	return u.render(w, r, http.StatusOK, ui.UsersPage(u.view(r, "Users", "users"), v))
+}
+
+func userRow(u access.User, clients int, now time.Time) ui.UserRow {
+	return ui.UserRow{
+		ID: u.ID, Name: u.Name, Note: u.Note, Roles: u.Roles, OwnRules: len(u.Rules),
+		Admin: u.Admin, Disabled: u.Disabled, System: u.System, FromSettings: u.FromSettings,
+		Clients: clients, Changed: ui.Ago(u.Changed, now),
+	}
+}
+
+// connectedByUser counts the connected clients of each user.
+func (s *Server) connectedByUser() map[string]int {
+	n := map[string]int{}
+	for _, session := range s.cfg.Broker.Sessions() {
+		if session.Connected {
+			n[session.User]++
+		}
+	}
+	return n
+}
+
+// userByID returns the user of the path's {id}, or access.ErrNotFound.
+func (s *Server) userByID(r *http.Request) (access.User, error) {
+	id, err := idOf(r)
+	if err != nil {
+		return access.User{}, err
+	}
+	for _, u := range s.cfg.Directory.Users() {
+		if u.ID == id {
+			return u, nil
+		}
+	}
+	return access.User{}, access.ErrNotFound
+}
+
+// roleChoices lists all roles as check boxes.
+func (s *Server) roleChoices(selected []string) []ui.OptionView {
+	var list []ui.OptionView
+	for _, role := range s.cfg.Directory.Roles() {
+		list = append(list, ui.OptionView{
+			Value: role.Name, Label: role.Name, Hint: role.Description, Selected: slices.Contains(selected, role.Name),
+		})
+	}
+	return list
+}
+
+func (u users) add(w http.ResponseWriter, r *http.Request) error {
+	return u.addPage(w, r, http.StatusOK, ui.UserForm{Roles: u.roleChoices(nil)})
+}
+
+func (u users) addPage(w http.ResponseWriter, r *http.Request, status int, f ui.UserForm) error {
+	return u.render(w, r, status, ui.NewUserPage(u.view(r, "Add user", "users", "forms"), f))
+}
+
+func (u users) create(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	n := access.NewUser{
+		Name: form.Get("name"), Note: form.Get("note"), Roles: form["roles"],
+		Admin: form.Get("admin") == "yes", Generate: form.Get("password-kind") != "choose",
+	}
+	if !n.Generate {
+		n.Password = form.Get("password")
+	}
+	user, generated, err := u.cfg.Accounts.CreateUser(r.Context(), n)
+	if p := problemsOf(err); p != nil {
+		return u.addPage(w, r, http.StatusUnprocessableEntity, ui.UserForm{
+			Name: n.Name, Note: n.Note, Choose: !n.Generate, Admin: n.Admin,
+			Roles: u.roleChoices(n.Roles), Problems: elsewhere(p, "name", "password", "roles", "note"),
+		})
+	}
+	if err != nil {
+		return err
+	}
+	if generated != "" {
+		return u.secretPage(w, r, user, generated, true)
+	}
+	return u.redirect(w, r, "/users?done=user-added")
+}
+
+// secretPage is the answer to the POST itself: the password is in no URL and in
+// no store, so there is no page to redirect to.
+func (u users) secretPage(w http.ResponseWriter, r *http.Request, user access.User, password string, isNew bool) error {
+	title := "New password"
+	if isNew {
+		title = "User added"
+	}
+	return u.render(w, r, http.StatusOK, ui.SecretPage(u.view(r, title, "users"), ui.SecretView{
+		ID: user.ID, Name: user.Name, Password: password, New: isNew, Host: hostOf(r), Endpoints: u.endpoints(),
+	}))
+}
+
+func (u users) password(w http.ResponseWriter, r *http.Request) error {
+	user, form, err := u.posted(r)
+	if err != nil {
+		return err
+	}
+	generate := form.Get("password-kind") != "choose"
+	password := ""
+	if !generate {
+		password = form.Get("password")
+	}
+	generated, err := u.cfg.Accounts.SetPassword(r.Context(), user.Name, password, generate)
+	if p := problemsOf(err); p != nil {
+		v := u.userView(r, user)
+		v.Password = ui.PasswordView{Choose: !generate, Problems: elsewhere(p, "password")}
+		return u.userPage(w, r, http.StatusUnprocessableEntity, v)
+	}
+	if err != nil {
+		return err
+	}
+	if err := u.keepOwnLogin(w, r, user); err != nil {
+		return err
+	}
+	if generated != "" {
+		return u.secretPage(w, r, user, generated, false)
+	}
+	return u.redirect(w, r, userPath(user.ID)+"?done=password-changed")
+}
+
+// keepOwnLogin renews the login of an administrator who changed the own
+// account: the change made all its logins worthless, also this one.
+func (u users) keepOwnLogin(w http.ResponseWriter, r *http.Request, before access.User) error {
+	p := principalOf(r.Context())
+	if p.embedded || p.name != before.Name {
+		return nil
+	}
+	now, ok := u.cfg.Directory.User(before.Name)
+	if !ok || !now.Admin || now.Disabled {
+		return nil
+	}
+	return u.logins.start(w, r, now)
+}
+
+// posted returns the path's user and the form.
+func (u users) posted(r *http.Request) (access.User, url.Values, error) {
+	user, err := u.userByID(r)
+	if err != nil {
+		return access.User{}, nil, err
+	}
+	form, err := parseForm(r)
+	return user, form, err
+}
+
+func (u users) confirmDelete(w http.ResponseWriter, r *http.Request) error {
+	user, err := u.userByID(r)
+	if err != nil {
+		return err
+	}
+	return u.render(w, r, http.StatusOK, ui.ConfirmPage(u.view(r, "Delete user", "users"), deleteUser(user), userPath(user.ID)))
+}
+
+func deleteUser(user access.User) ui.ConfirmView {
+	return ui.ConfirmView{
+		ID: "delete-user", Title: "Delete " + user.Name + "?", Action: userPath(user.ID) + "/delete", Label: "Delete " + user.Name,
+		Text: "Its clients are disconnected at once and can't log in again. This can't be undone.",
+	}
+}
+
+func (u users) delete(w http.ResponseWriter, r *http.Request) error {
+	user, err := u.userByID(r)
+	if err != nil {
+		return err
+	}
+	err = u.cfg.Accounts.DeleteUser(r.Context(), user.Name)
+	if p := problemsOf(err); p != nil {
+		v := u.userView(r, user)
+		v.Problem = elsewhere(p)[""]
+		return u.userPage(w, r, http.StatusUnprocessableEntity, v)
+	}
+	if err != nil {
+		return err
+	}
+	return u.redirect(w, r, "/users?done=user-deleted")
+}
