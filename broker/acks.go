@@ -41,7 +41,7 @@ func (c *conn) ackAfter(bt *batch, a ackPending) {
 
 // writeAck is called with c.mu held.
 func (c *conn) writeAck(a ackPending) {
-	if a.final {
+	if a.final && c.unacked.Load() > 0 { // what an earlier connection brought was never counted
 		c.unacked.Add(-1)
 	}
 	if a.raw == nil {

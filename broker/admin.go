@@ -55,7 +55,7 @@ func (s *Session) info() SessionInfo {
 		ClientID: s.clientID, User: s.user, Connected: c != nil, Identity: s.identity.Load(),
 		Version: byte(s.version), Since: s.since, Created: s.created, Expiry: s.expiry,
 		Subscriptions: len(s.subs), Queued: s.queue.len() + s.replay.len(), QueuedBytes: s.queued,
-		Inflight: s.flights.len(), Dropped: s.dropped.Load(), HasWill: s.will != nil,
+		Inflight: s.flights.len(), Dropped: s.dropped.Load(), Violations: s.violations.Load(), HasWill: s.will != nil,
 	}
 	if s.will != nil {
 		in.WillTopic = s.will.Message.Topic

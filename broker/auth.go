@@ -70,6 +70,22 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c *Credentials) (*Identity, error)
 }
 
+// EnhancedAuthenticator is implemented by an Authenticator that knows Authentication
+// Methods (MQTT 5, section 4.12). StartAuth is called for each CONNECT and each
+// re-authentication that names one; c.Password is overwritten once it has returned.
+// A method that is not known is a *Refusal with BadMethod.
+type EnhancedAuthenticator interface {
+	StartAuth(ctx context.Context, method string, c *Credentials) (AuthExchange, error)
+}
+
+// AuthExchange is one such authentication. Step gets the client's Authentication
+// Data, nil when CONNECT brought none, and returns what goes back to it. A nil id
+// without an error asks for more; with an id the client is let in. It is called by
+// one goroutine, must not block for long, and its errors are those of Authenticate.
+type AuthExchange interface {
+	Step(data []byte) (reply []byte, id *Identity, err error)
+}
+
 // RuleRef names the rule that decided, for people.
 type RuleRef struct {
 	ID   int64  // row of the rule; 0 when no stored rule decided
@@ -116,6 +132,7 @@ const (
 	BadClientID         Reason = "client identifier not valid"
 	BadProtocol         Reason = "protocol error in CONNECT"
 	WillNotAllowed      Reason = "will not allowed"
+	BadMethod           Reason = "authentication method not offered"
 )
 
 // Refusal is the error of an Authenticator that said no.
@@ -142,6 +159,8 @@ func Refuse(reason Reason, err error) *Refusal {
 		code = packet.ServerUnavailable
 	case ClientIDInUse, BadClientID:
 		code = packet.ClientIDNotValid
+	case BadMethod:
+		code = packet.BadAuthenticationMethod
 	}
 	return &Refusal{Reason: reason, Code: code, Err: err}
 }

@@ -39,6 +39,13 @@ type Config struct {
 	MaxSessionExpiry    time.Duration
 	RetainedMaxMessages int // 0: no bound
 	RetainedMaxBytes    int64
+	// StrictProtocol ends connections over what is otherwise tolerated and counted
+	// (SessionInfo.Violations): see CONFORMANCE.md.
+	StrictProtocol bool
+	// MaximumQoS is the highest QoS that clients may publish with, nil: 2.
+	MaximumQoS *byte
+	// NoRetain switches retained messages off.
+	NoRetain bool
 	// TopicAliasMaximum is how many aliases a client may use towards the broker.
 	TopicAliasMaximum uint16
 	// MaxSubscriptions bounds the subscriptions of one session.

@@ -25,11 +25,12 @@ type conn struct {
 
 	// Set by the handshake, constant afterwards.
 	version   packet.Version
-	id        *Identity
-	sess      *Session // nil before CONNECT
-	maxPacket uint32   // the client's Maximum Packet Size, 0: none
+	id        *Identity // a re-authentication may replace it
+	sess      *Session  // nil before CONNACK
+	maxPacket uint32    // the client's Maximum Packet Size, 0: none
 	keepAlive time.Duration
-	problems  bool // Request Problem Information: reason strings are welcome
+	problems  bool   // Request Problem Information: reason strings are welcome
+	method    string // Authentication Method of CONNECT, "": none
 
 	// The reader's own.
 	bt          batch
@@ -39,13 +40,14 @@ type conn struct {
 	msg         Message // the one under way, shown to observers
 	publication publication
 	routes      routeCache
-	aliases     []string // topic aliases of the client, by number
-	expiry      uint32   // Session Expiry Interval as it stands, DISCONNECT may change it
-	discarded   bool     // the will is not to be published
-	sawBye      bool
+	aliases     []string  // topic aliases of the client, by number
+	expiry      uint32    // Session Expiry Interval as it stands, DISCONNECT may change it
+	discarded   bool      // the will is not to be published
+	auth        *authFlow // enhanced authentication under way
 
 	recv      received
 	seen      atomic.Int64 // Unix nanoseconds of the last packet
+	stopped   atomic.Bool  // the server has ended it: what still comes is not for us
 	connected func() bool  // ends the CONNECT deadline
 	unacked   atomic.Int32 // QoS 1 and 2 messages of the client without a final acknowledgement
 
@@ -146,14 +148,17 @@ func (c *conn) readLoop() error {
 		full = !rb.pooled && rb.n == len(small)
 		c.now = time.Now()
 		c.bt.now = c.now
-		c.seen.Store(c.now.UnixNano())
 		carry := c.carry
 		c.carry = nil
 		c.recv.bytes.Add(uint64(rb.n - len(carry)))
+		before := c.recv.packets.Load()
 		err = c.consume(rb.b[:rb.n])
 		rb.release()
 		if err != nil {
 			return err
+		}
+		if c.recv.packets.Load() > before || len(c.carry) > lifeSign {
+			c.seen.Store(c.now.UnixNano())
 		}
 		if c.unacked.Load() > 0 {
 			c.b.journal.ease(c.ctx) // its own window may have no bound
@@ -195,10 +200,13 @@ func (c *conn) consume(data []byte) error {
 
 func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 	for len(data) > 0 {
+		if c.stopped.Load() {
+			return packets, errClosed
+		}
 		limit := c.b.cfg.MaxPacketSize
 		if c.sess == nil {
 			limit = min(limit, preConnectLimit)
-			if packet.Type(data[0]>>4) != packet.TypeConnect {
+			if c.auth == nil && packet.Type(data[0]>>4) != packet.TypeConnect {
 				// [MQTT-3.1.0-1] case P1: nothing is buffered for what can't be right.
 				return packets, &packet.Error{Code: packet.ProtocolError, Msg: "first packet is not CONNECT"}
 			}
@@ -226,9 +234,17 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 // preConnectLimit is the largest packet before a client is known (case P2).
 const preConnectLimit = 64 << 10
 
+// lifeSign is how many bytes of an unfinished packet count as a sign of life: a
+// large one may take longer than the Keep Alive over a slow link, a few bytes now
+// and then are no MQTT Control Packet [MQTT-3.1.2-22].
+const lifeSign = 1000
+
 // handle acts on one packet. An error ends the connection.
 func (c *conn) handle(f packet.Frame) error {
 	if c.sess == nil {
+		if c.auth != nil {
+			return c.beforeConnack(f)
+		}
 		return c.handleConnect(f)
 	}
 	switch t := f.Type(); t {
@@ -249,6 +265,8 @@ func (c *conn) handle(f packet.Frame) error {
 		return nil
 	case packet.TypeDisconnect:
 		return c.handleDisconnect(f)
+	case packet.TypeAuth:
+		return c.handleAuth(f)
 	case packet.TypeConnect:
 		return protocolError("second CONNECT") // [MQTT-3.1.0-2] case P14
 	default:
@@ -265,16 +283,33 @@ func (c *conn) handleDisconnect(f packet.Frame) error {
 	if err := p.Decode(c.version, f); err != nil {
 		return err
 	}
+	switch {
+	case p.Properties.Has(packet.PropServerReference):
+		return protocolError("Server Reference in a DISCONNECT from a client")
+	case !fromClient(p.Code):
+		return protocolError("DISCONNECT with a Reason Code of servers")
+	}
 	if p.Properties.Has(packet.PropSessionExpiry) {
 		if c.expiry == 0 && p.Properties.SessionExpiry != 0 {
-			return protocolError("Session Expiry Interval set by DISCONNECT after 0 in CONNECT") // [MQTT-3.14.2-2]
+			return protocolError("Session Expiry Interval set by DISCONNECT after 0 in CONNECT")
 		}
 		c.expiry = c.b.capExpiry(p.Properties.SessionExpiry)
 	}
-	c.discarded = p.Code != packet.DisconnectWithWill // [MQTT-3.1.2-10] [MQTT-3.14.4-3]
-	c.sawBye = true
+	c.discarded = p.Code == packet.Success // [MQTT-3.1.2-10] [MQTT-3.14.4-3]
 	c.endWith(p.Code, "client disconnected")
 	return errDisconnect
+}
+
+// fromClient reports whether a client may send the Reason Code in DISCONNECT (3.14.2.1).
+func fromClient(code packet.ReasonCode) bool {
+	switch code {
+	case packet.Success, packet.DisconnectWithWill, packet.UnspecifiedError, packet.MalformedPacket, packet.ProtocolError,
+		packet.ImplementationError, packet.BadAuthenticationMethod, packet.TopicNameInvalid, packet.ReceiveMaximumExceeded,
+		packet.TopicAliasInvalid, packet.PacketTooLarge, packet.MessageRateTooHigh, packet.QuotaExceeded,
+		packet.AdministrativeAction, packet.PayloadFormatInvalid:
+		return true
+	}
+	return false
 }
 
 // endWith notes why the connection ends; the first reason stays.
@@ -287,9 +322,11 @@ func (c *conn) endWith(code packet.ReasonCode, reason string) {
 }
 
 // disconnect ends the connection from the server's side, with a DISCONNECT for
-// MQTT 5 clients [MQTT-3.14.0-1]. Any goroutine may call it.
+// MQTT 5 clients [MQTT-3.14.0-1]. Any goroutine may call it. Why a user may not
+// stay is told to the owner alone.
 func (c *conn) disconnect(code packet.ReasonCode, reason string) {
 	c.endWith(code, reason)
+	c.stopped.Store(true)
 	c.mu.Lock()
 	tell := c.version == packet.V50 && c.sess != nil
 	c.mu.Unlock()
@@ -298,8 +335,11 @@ func (c *conn) disconnect(code packet.ReasonCode, reason string) {
 		return
 	}
 	c.closeAfter(func(dst []byte) []byte {
-		p := packet.Disconnect{Code: code}
-		return p.Append(dst, packet.V50)
+		if code == packet.NotAuthorized {
+			reason = ""
+		}
+		p := packet.Disconnect{Code: code} // without a Session Expiry Interval [MQTT-3.14.2-2]
+		return c.appendPacket(dst, &p, &p.Properties, reason)
 	})
 }
 
@@ -311,11 +351,16 @@ func (c *conn) teardown(err error) {
 		c.endWith(pe.Code, pe.Msg)
 		c.b.log.Debug("protocol error", "client_id", c.clientID(), "remote", c.remote, "reason", pe.Msg)
 		if c.sess != nil {
-			c.disconnect(pe.Code, pe.Msg)
+			c.disconnect(pe.Code, pe.Msg) // [MQTT-4.13.1-1] [MQTT3-4.8.0-1]
+		} else if c.auth != nil {
+			c.answer(packet.V50, pe.Code, pe.Msg)
 		}
 	case errors.Is(err, errClosed):
 	default:
 		c.endWith(packet.UnspecifiedError, endReason(err))
+	}
+	if c.auth != nil {
+		c.auth.stop()
 	}
 	c.closeAfter(nil)
 	if c.sess != nil {

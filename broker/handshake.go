@@ -3,10 +3,13 @@ package broker
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"time"
 
 	"hearthmq/broker/packet"
+	"hearthmq/broker/topic"
 )
 
 // maxClientID is the longest Client Identifier in bytes that is accepted (case A11).
@@ -23,12 +26,13 @@ func (c *conn) handleConnect(f packet.Frame) error {
 	c.version = p.Version
 	c.mu.Unlock()
 	c.problems = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
+	c.maxPacket = p.Properties.MaximumPacketSize
 	// Hashing may wait its turn; that time is not the client's fault.
 	c.connected()
 
 	assigned := false
 	if p.ClientID == "" {
-		// [MQTT-3.1.3-8] in 3.1.1: only with Clean Session. 3.1 knows no empty identifier.
+		// [MQTT3-3.1.3-7] [MQTT3-3.1.3-8]: only with Clean Session. 3.1 knows no empty identifier.
 		if p.Version == packet.V31 || p.Version == packet.V311 && !p.CleanStart {
 			return c.refuse(&p, Refuse(BadClientID, errors.New("empty client identifier")))
 		}
@@ -41,24 +45,41 @@ func (c *conn) handleConnect(f packet.Frame) error {
 	if most := c.b.cfg.MaxKeepAlive; most > 0 && p.Version != packet.V50 && (p.KeepAlive == 0 || p.KeepAlive > most) {
 		return c.refuse(&p, Refuse(BadClientID, errors.New("keep alive above the limit")))
 	}
-	if p.Properties.Has(packet.PropAuthMethod) {
-		return c.refuse(&p, &Refusal{Reason: BadProtocol, Code: packet.BadAuthenticationMethod,
-			Err: errors.New("authentication method not offered")})
+	if c.b.cfg.StrictProtocol && oddClientID(p.ClientID) { // [MQTT-3.1.3-8] [MQTT3-3.1.3-9]
+		return c.refuse(&p, Refuse(BadClientID, errors.New("contains / + or #")))
 	}
-
+	if p.Properties.Has(packet.PropAuthMethod) {
+		return c.startAuth(&p, assigned)
+	}
 	id, err := c.authenticate(&p)
 	if err != nil {
 		return c.refuse(&p, err)
 	}
+	return c.admit(&p, id, assigned, nil)
+}
+
+// admit lets an authenticated client in. authData ends an enhanced authentication.
+func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []byte) error {
 	c.id = id
-	will, refusal := c.checkWill(&p)
+	will, refusal := c.checkWill(p)
 	if refusal != nil {
-		return c.refuse(&p, refusal)
+		return c.refuse(p, refusal)
 	}
-	c.takeLimits(&p)
-	present, refusal := c.b.sessions.attach(c, &p, will, func(present bool) { c.accept(&p, present, assigned) })
+	c.takeLimits(p)
+	ack := c.connack(p, assigned, authData)
+	if !c.takes(len(ack.Append(nil, c.version))) {
+		return c.refuse(p, &Refusal{Reason: BadProtocol, Code: packet.PacketTooLarge, Err: errors.New("Maximum Packet Size is too small for CONNACK")})
+	}
+	present, refusal := c.b.sessions.attach(c, p, will, func(present bool) {
+		ack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+		// Nobody can find the connection before: nothing comes before CONNACK [MQTT-3.2.0-1].
+		c.send(&c.bt, func(dst []byte) []byte { return ack.Append(dst, c.version) })
+	})
 	if refusal != nil {
-		return c.refuse(&p, refusal)
+		return c.refuse(p, refusal)
+	}
+	if oddClientID(id.ClientID) {
+		c.sess.violations.Add(1)
 	}
 	c.b.stats.accepted.Add(1)
 	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive})
@@ -71,22 +92,19 @@ func (c *conn) handleConnect(f packet.Frame) error {
 
 // authenticate asks the Authenticator; the password is overwritten afterwards.
 func (c *conn) authenticate(p *packet.Connect) (*Identity, error) {
-	cred := &Credentials{
+	defer clear(p.Password)
+	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
+	defer cancel()
+	id, err := c.b.deps.Authenticator.Authenticate(ctx, c.credentials(p))
+	return id, refusalOf(err)
+}
+
+func (c *conn) credentials(p *packet.Connect) *Credentials {
+	return &Credentials{
 		ClientID: p.ClientID, HasUser: p.HasUserName, User: p.UserName,
 		HasPassword: p.HasPassword, Password: p.Password,
 		Listener: c.info, Remote: c.remote, TLSName: c.tlsName(), Version: p.Version,
 	}
-	defer clear(p.Password)
-	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
-	defer cancel()
-	id, err := c.b.deps.Authenticator.Authenticate(ctx, cred)
-	if err == nil {
-		return id, nil
-	}
-	if _, ok := errors.AsType[*Refusal](err); !ok {
-		err = Refuse(BackendUnavailable, err)
-	}
-	return nil, err
 }
 
 // authTimeout bounds the wait for a verdict; whoever is not through by then is
@@ -98,7 +116,16 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 	if p.Will == nil {
 		return nil, nil
 	}
-	d := c.b.deps.Authorizer.Authorize(c.id, Publish, p.Will.Topic)
+	if err := willTopic(p.Will.Topic); err != nil {
+		return nil, err
+	}
+	if un := c.b.unsupported(p.Will.QoS, p.Will.Retain); un != nil {
+		return nil, &Refusal{Reason: BadProtocol, Code: un.Code, Err: un}
+	}
+	if c.b.misformatted(p.Will.Payload, p.Will.Forward) {
+		return nil, &Refusal{Reason: BadProtocol, Code: packet.PayloadFormatInvalid, Err: errors.New("will payload is not UTF-8")}
+	}
+	d := c.b.mayPublish(c.id, p.Will.Topic)
 	if !d.Allow {
 		c.b.denied(c.id, Publish, p.Will.Topic, d.Rule)
 		return nil, &Refusal{Reason: WillNotAllowed, Code: packet.NotAuthorized}
@@ -121,8 +148,7 @@ func (c *conn) takeLimits(p *packet.Connect) {
 	if most := c.b.cfg.MaxKeepAlive; most > 0 && (ka == 0 || ka > most) {
 		ka = most
 	}
-	c.keepAlive = time.Duration(ka) * time.Second
-	c.maxPacket = p.Properties.MaximumPacketSize
+	c.keepAlive = time.Duration(ka) * time.Second // [MQTT-3.2.2-22]
 	c.alias.max = p.Properties.TopicAliasMaximum
 	switch {
 	case p.Version == packet.V50:
@@ -141,26 +167,61 @@ func (c *conn) inflightLimit(p *packet.Connect) int {
 	return int(n)
 }
 
-// accept answers CONNECT. It runs before anybody can find the connection, so
-// that nothing comes before CONNACK [MQTT-3.2.0-1].
-func (c *conn) accept(p *packet.Connect, present, assigned bool) {
-	ack := packet.Connack{SessionPresent: present}
-	if c.version == packet.V50 {
-		pr := &ack.Properties
-		if assigned {
-			pr.SetAssignedClientID(p.ClientID) // [MQTT-3.2.2-16]
-		}
-		if p.Properties.SessionExpiry != c.expiry {
-			pr.SetSessionExpiry(c.expiry)
-		}
-		pr.SetReceiveMaximum(c.b.cfg.ReceiveMaximum)
-		pr.SetMaximumPacketSize(c.b.cfg.MaxPacketSize)
-		pr.SetTopicAliasMaximum(c.b.cfg.TopicAliasMaximum)
-		if ka := uint16(c.keepAlive / time.Second); ka != p.KeepAlive {
-			pr.SetServerKeepAlive(ka) // [MQTT-3.1.2-21]
+// connack is the answer to a CONNECT that is accepted [MQTT-3.1.4-5].
+func (c *conn) connack(p *packet.Connect, assigned bool, authData []byte) *packet.Connack {
+	ack := new(packet.Connack)
+	if c.version != packet.V50 {
+		return ack
+	}
+	cfg, pr := &c.b.cfg, &ack.Properties
+	if assigned {
+		pr.SetAssignedClientID(p.ClientID) // [MQTT-3.1.3-7] [MQTT-3.2.2-16]
+	}
+	if p.Properties.SessionExpiry != c.expiry {
+		pr.SetSessionExpiry(c.expiry)
+	}
+	pr.SetReceiveMaximum(cfg.ReceiveMaximum)
+	pr.SetMaximumPacketSize(cfg.MaxPacketSize)
+	pr.SetTopicAliasMaximum(cfg.TopicAliasMaximum)
+	if qos := cfg.announcedQoS(); qos < 2 {
+		pr.SetMaximumQoS(qos) // [MQTT-3.2.2-9]
+	}
+	if cfg.NoRetain {
+		pr.SetRetainAvailable(0)
+	}
+	if ka := uint16(c.keepAlive / time.Second); ka != p.KeepAlive {
+		pr.SetServerKeepAlive(ka) // [MQTT-3.1.2-21]
+	}
+	if c.method != "" {
+		pr.SetAuthMethod(c.method) // [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+		if len(authData) > 0 {
+			pr.SetAuthData(authData)
 		}
 	}
-	c.send(&c.bt, func(dst []byte) []byte { return ack.Append(dst, c.version) })
+	if p.Properties.RequestResponseInfo == 1 { // [MQTT-3.1.2-28]
+		if prefix := c.responsePrefix(); prefix != "" {
+			pr.SetResponseInfo(prefix)
+			if !c.takes(len(ack.Append(nil, c.version))) {
+				pr.Clear(packet.PropResponseInfo)
+			}
+		}
+	}
+	return ack
+}
+
+// responsePrefix is where the client may have answers sent to: a part of the topics
+// that is its own, as far as the rules let it subscribe there; else "".
+func (c *conn) responsePrefix() string {
+	id := c.id.ClientID
+	if oddClientID(id) || id == "" || id[0] == '$' {
+		sum := sha256.Sum256([]byte(id))
+		id = hex.EncodeToString(sum[:12])
+	}
+	prefix := "response/" + id
+	if topic.ValidName(prefix) != nil || !c.b.deps.Authorizer.Authorize(c.id, Subscribe, prefix+"/#").Allow {
+		return ""
+	}
+	return prefix
 }
 
 // refuse answers CONNECT with the reason's code and ends the connection
@@ -169,7 +230,13 @@ func (c *conn) accept(p *packet.Connect, present, assigned bool) {
 func (c *conn) refuse(p *packet.Connect, err error) error {
 	r, _ := errors.AsType[*Refusal](err)
 	c.b.refused(c, p.ClientID, p.UserName, r)
-	c.answer(p.Version, r.Code)
+	why := ""
+	switch {
+	case r.Err == nil:
+	case r.Reason == BadClientID || r.Reason == BadProtocol:
+		why = r.Err.Error() // about what the client sent, not about users
+	}
+	c.answer(p.Version, r.Code, why)
 	return errClosed
 }
 
@@ -187,22 +254,28 @@ func (c *conn) refuseBroken(p *packet.Connect, err error) {
 		if p.Version > packet.V50 {
 			v = packet.V50
 		}
-		c.answer(v, pe.Code)
+		c.answer(v, pe.Code, "")
 	case p.Version == packet.V50:
-		c.answer(packet.V50, pe.Code)
+		c.answer(packet.V50, pe.Code, "")
 	default:
 		c.closeAfter(nil) // 3.x: no return code fits, close [MQTT-3.1.4-1]
 	}
 }
 
-func (c *conn) answer(v packet.Version, code packet.ReasonCode) {
+// answer sends the one CONNACK with a failure [MQTT-3.2.2-6] and closes [MQTT-3.2.2-7].
+func (c *conn) answer(v packet.Version, code packet.ReasonCode, why string) {
 	c.endWith(code, "refused")
 	c.closeAfter(func(dst []byte) []byte {
 		ack := packet.Connack{Code: code}
 		if v != packet.V50 {
 			ack.ReturnCode = code.Connack311()
+			return ack.Append(dst, v)
 		}
-		return ack.Append(dst, v)
+		c.version = v
+		if out := c.appendPacket(dst, &ack, &ack.Properties, why); c.takes(len(out) - len(dst)) {
+			return out
+		}
+		return dst
 	})
 }
 

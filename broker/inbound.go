@@ -22,9 +22,18 @@ func (c *conn) handlePublish(f packet.Frame) error {
 			return err
 		}
 	}
-	if p.QoS > 0 && c.version == packet.V50 && int(c.unacked.Load()) >= 2*int(c.b.cfg.ReceiveMaximum) {
-		// Twice what was announced is tolerated: clients in the field overrun (case P19).
-		return &packet.Error{Code: packet.ReceiveMaximumExceeded, Msg: "more messages under way than Receive Maximum allows"} // [MQTT-3.3.4-9]
+	if p.QoS > 0 {
+		if un := c.b.unsupported(p.QoS, p.Retain); un != nil { // [MQTT-3.2.2-11] [MQTT-3.2.2-14]
+			return un
+		}
+		if err := c.overrun(); err != nil { // [MQTT-3.3.4-7]
+			return err
+		}
+	} else if p.Retain && c.b.cfg.NoRetain {
+		return c.b.unsupported(0, true)
+	}
+	if len(p.Properties) > 0 && c.b.misformatted(p.Payload, p.Properties) {
+		return c.badFormat(p)
 	}
 	r, err := c.routes.lookup(c.b, p.Topic, c.id, c.sess) // case A: after the alias
 	if err != nil {
@@ -54,13 +63,37 @@ func (c *conn) deny(p *packet.Publish, r *route) error {
 	if c.version != packet.V50 {
 		code = packet.Success
 	}
-	switch p.QoS {
-	case 1:
-		c.ackAfter(&c.bt, ackPending{typ: packet.TypePuback, id: p.PacketID, code: code})
-	case 2:
-		c.ackAfter(&c.bt, ackPending{typ: packet.TypePubrec, id: p.PacketID, code: code})
-	}
+	c.refuseMessage(p, code, "the access rules do not allow this message")
 	return nil
+}
+
+// badFormat refuses a message whose payload is not the text that it claims to be
+// (case P9). Only QoS 1 and 2 can say so.
+func (c *conn) badFormat(p *packet.Publish) error {
+	const msg = "payload is not UTF-8 as its Payload Format Indicator says"
+	c.sess.violations.Add(1)
+	if p.QoS == 0 {
+		return &packet.Error{Code: packet.PayloadFormatInvalid, Msg: msg}
+	}
+	c.refuseMessage(p, packet.PayloadFormatInvalid, msg)
+	return nil
+}
+
+// refuseMessage acknowledges a message that goes nowhere. Nothing of it is
+// remembered: the same Packet Identifier is a new message [MQTT-4.3.3-9].
+func (c *conn) refuseMessage(p *packet.Publish, code packet.ReasonCode, why string) {
+	t := packet.TypePuback
+	switch p.QoS {
+	case 0:
+		return
+	case 2:
+		t = packet.TypePubrec
+	}
+	if code == packet.Success {
+		c.ackAfter(&c.bt, ackPending{typ: t, id: p.PacketID})
+		return
+	}
+	c.ackAfter(&c.bt, c.failedAck(t, p.PacketID, code, why))
 }
 
 func (c *conn) resolveAlias(p *packet.Publish) error {
@@ -114,6 +147,10 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	var ticket uint64
 	if p.QoS == 2 {
 		t, fresh := c.sess.addReceived(c, p.PacketID)
+		if !fresh && c.sess.conn.Load() != c {
+			b.journal.close()
+			return errClosed // taken over: the new connection brings it again
+		}
 		if !fresh { // again: acknowledge, don't deliver [MQTT-4.3.3-10]
 			b.journal.close()
 			c.ackAfter(&c.bt, ackPending{ticket: b.journal.lastTicket(), typ: packet.TypePubrec, id: p.PacketID})

@@ -45,7 +45,7 @@ func (l *LocalClient) Publish(ctx context.Context, m *Message) error {
 		return err
 	}
 	if l.id != nil {
-		d := l.b.deps.Authorizer.Authorize(l.id, Publish, m.Topic)
+		d := l.b.mayPublish(l.id, m.Topic)
 		if !d.Allow || m.QoS > d.MaxQoS || m.Retain && d.NoRetain {
 			l.b.denied(l.id, Publish, m.Topic, d.Rule)
 			return &DeniedError{Rule: d.Rule}
@@ -98,15 +98,16 @@ func (b *Broker) publishAs(ctx context.Context, m *Message, id *Identity) error 
 	if id != nil {
 		m.Publisher, m.PublisherID, m.PublisherUser = id, id.ClientID, id.User
 	}
-	ticket := b.inject(m)
+	ticket := b.inject(m, nil)
 	return b.journal.wait(ctx, ticket)
 }
 
-// inject delivers a message that no connection brought.
-func (b *Broker) inject(m *Message) (ticket uint64) {
-	r := b.newRoute(m.Topic, nil, nil)
+// inject delivers a message that no connection brought. from is the session of a
+// Will's publisher, nil where there is none.
+func (b *Broker) inject(m *Message, from *Session) (ticket uint64) {
+	r := b.newRoute(m.Topic, nil, from)
 	m.Slot = r.slot
-	pub := &publication{msg: m, route: r}
+	pub := &publication{msg: m, route: r, from: from}
 	held := m.QoS > 0 || m.Retain
 	withBatch(func(bt *batch) {
 		if held {
@@ -124,7 +125,7 @@ func (b *Broker) inject(m *Message) (ticket uint64) {
 // publishWill publishes a Will Message, unless the right to do so is gone (case A7).
 func (b *Broker) publishWill(id *Identity, w *Will) {
 	m := *w.Message
-	d := b.deps.Authorizer.Authorize(id, Publish, m.Topic)
+	d := b.mayPublish(id, m.Topic)
 	if !d.Allow {
 		b.denied(id, Publish, m.Topic, d.Rule)
 		return
@@ -134,5 +135,5 @@ func (b *Broker) publishWill(id *Identity, w *Will) {
 	if w.Expiry > 0 {
 		m.Expires = m.Received.Add(time.Duration(w.Expiry) * time.Second)
 	}
-	b.inject(&m)
+	b.inject(&m, b.sessions.get(id.ClientID)) // No Local counts for Wills, too [MQTT-3.8.3-3]
 }

@@ -93,7 +93,7 @@ func (b *Broker) newRoute(name string, id *Identity, from *Session) *route {
 	// Generations first: what changes meanwhile makes the route out of date at once.
 	r := &route{name: name, subs: b.subs.gen.Load(), rules: b.deps.Authorizer.Generation(), slot: new(Slot)}
 	if id != nil {
-		r.decision = b.deps.Authorizer.Authorize(id, Publish, name)
+		r.decision = b.mayPublish(id, name)
 	} else {
 		r.decision = Decision{Allow: true, MaxQoS: 2}
 	}

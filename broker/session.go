@@ -19,7 +19,8 @@ type Session struct {
 	conn     atomic.Pointer[conn]     // nil while disconnected; changed with sessions.mu and mu held
 	identity atomic.Pointer[Identity] // the latest; never nil
 
-	dropped atomic.Uint64
+	dropped    atomic.Uint64
+	violations atomic.Uint64 // by the client, tolerated
 
 	mu         sync.Mutex
 	gone       bool // deleted: nothing may be added any more
@@ -91,7 +92,6 @@ func (s *Session) connect(c *conn, p *packet.Connect, will *Will) {
 	s.persistent = c.expiry > 0
 	hadWill := s.will != nil
 	s.will, s.willOf = will, c.id
-	c.unacked.Store(int32(len(s.received)))
 	s.conn.Store(c)
 	switch {
 	case s.persistent:

@@ -50,6 +50,7 @@ type SessionInfo struct {
 	QueuedBytes   int
 	Inflight      int
 	Dropped       uint64
+	Violations    uint64 // of the specification by the client, tolerated
 	Received      uint64 // PUBLISH packets from the client in this connection
 	Sent          uint64 // PUBLISH packets to it in this connection
 	HasWill       bool
