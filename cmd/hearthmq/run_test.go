@@ -162,11 +162,7 @@ func TestSetUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	form := url.Values{"token": {u.Query().Get("token")}, "name": {"owner"}, "password": {"a long enough password"}, "repeat": {"a long enough password"}}
-	resp, err := browser.PostForm(s.admin+"/setup", form)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
+	resp := post(t, browser, s.admin, "/setup", form)
 	if resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/" {
 		t.Fatalf("set-up ended at %s with %d", resp.Request.URL, resp.StatusCode)
 	}
@@ -195,6 +191,23 @@ func get(tb testing.TB, c *http.Client, address string) int {
 	}
 	resp.Body.Close()
 	return resp.StatusCode
+}
+
+// post sends a form as a browser does that shows a page of the admin.
+func post(tb testing.TB, c *http.Client, admin, path string, form url.Values) *http.Response {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, admin+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", admin)
+	resp, err := c.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp
 }
 
 func TestInApp(t *testing.T) {

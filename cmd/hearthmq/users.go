@@ -65,7 +65,7 @@ func (c *userAdd) Run(ctx context.Context, app *application) error {
 		}
 		n.Rules = append(n.Rules, r)
 	}
-	return app.change(ctx, func(ctx context.Context, a *access.Accounts) error {
+	return app.change(ctx, c.Name, func(ctx context.Context, a *access.Accounts) error {
 		_, generated, err := a.CreateUser(ctx, n)
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func (c *userPasswd) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	return app.change(ctx, func(ctx context.Context, a *access.Accounts) error {
+	return app.change(ctx, c.Name, func(ctx context.Context, a *access.Accounts) error {
 		generated, err := a.SetPassword(ctx, c.Name, password, c.Generate)
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func (a *application) setDisabled(ctx context.Context, name string, disabled boo
 	} else {
 		err = accounts.ChangeUser(a.actor(ctx), name, access.UserChange{Revision: u.Revision, Disabled: &disabled})
 	}
-	if err = errors.Join(explainUser(name, err), db.Close()); err == nil {
+	if err = errors.Join(explain(name, err), db.Close()); err == nil {
 		word := "enabled"
 		if disabled {
 			word = "disabled"
@@ -144,9 +144,9 @@ type userDelete struct {
 
 // Run deletes a user.
 func (c *userDelete) Run(ctx context.Context, app *application) error {
-	return app.change(ctx, func(ctx context.Context, a *access.Accounts) error {
+	return app.change(ctx, c.Name, func(ctx context.Context, a *access.Accounts) error {
 		if err := a.DeleteUser(ctx, c.Name); err != nil {
-			return explainUser(c.Name, err)
+			return err
 		}
 		app.say("User %s is deleted.", c.Name)
 		return nil
@@ -193,13 +193,14 @@ func orDash(s string) string {
 	return s
 }
 
-// change opens the database, calls do as the person at this terminal, and closes it.
-func (a *application) change(ctx context.Context, do func(context.Context, *access.Accounts) error) error {
+// change opens the database, calls do for the user as the person at this terminal,
+// and closes it.
+func (a *application) change(ctx context.Context, user string, do func(context.Context, *access.Accounts) error) error {
 	db, _, accounts, err := a.accounts(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(explain(do(a.actor(ctx), accounts)), db.Close())
+	return errors.Join(explain(user, do(a.actor(ctx), accounts)), db.Close())
 }
 
 // actor names in the audit who types here.
@@ -213,8 +214,11 @@ func (a *application) actor(ctx context.Context) context.Context {
 	return access.WithActor(ctx, name)
 }
 
-// explain writes what is wrong with a form's fields as lines of text.
-func explain(err error) error {
+// explain says what is wrong in lines of text.
+func explain(user string, err error) error {
+	if errors.Is(err, access.ErrNotFound) {
+		return fmt.Errorf("there is no user named %s", user)
+	}
 	p, ok := errors.AsType[access.Problems](err)
 	if !ok {
 		return err
@@ -224,13 +228,6 @@ func explain(err error) error {
 		lines = append(lines, errors.New(p[field]))
 	}
 	return errors.Join(lines...)
-}
-
-func explainUser(name string, err error) error {
-	if errors.Is(err, access.ErrNotFound) {
-		return fmt.Errorf("there is no user named %s", name)
-	}
-	return explain(err)
 }
 
 // say prints for a person; what a script wants goes to standard output.
