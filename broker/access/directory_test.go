@@ -283,3 +283,31 @@ func TestAuthorizeOddQuestions(t *testing.T) {
 		t.Error("an unknown action is allowed")
 	}
 }
+
+// A server and a command may start on a new database at the same time.
+func TestTwoOpenAtOnce(t *testing.T) {
+	repo := NewMemoryRepository()
+	late := NewAccounts(repo, NewDirectory(Policy{Hashing: cheap}), nil, nil)
+	first := NewAccounts(repo, NewDirectory(Policy{Hashing: cheap}), nil, nil)
+	late.repo = &between{Repository: repo, then: func() { check(t, first.Open(t.Context())) }}
+	check(t, late.Open(t.Context()))
+	one, _ := first.SystemPassword(AddonsUser)
+	two, ok := late.SystemPassword(AddonsUser)
+	if !ok || one != two {
+		t.Errorf("the passwords are %q and %q", one, two)
+	}
+}
+
+// between has something done between loading and the first change.
+type between struct {
+	Repository
+	then func()
+}
+
+func (b *between) InsertRole(ctx context.Context, r Role, a AuditEntry) (int64, error) {
+	if b.then != nil {
+		b.then()
+		b.then = nil
+	}
+	return b.Repository.InsertRole(ctx, r, a)
+}

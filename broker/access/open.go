@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -25,7 +26,7 @@ func builtinRoles() []Role {
 
 // Open loads everything and makes what has to be there: the built-in roles and the
 // system users with passwords that stay the same for ever. It logs which logins of the
-// settings are left out.
+// settings are left out. Another process may do the same at the same time.
 func (a *Accounts) Open(ctx context.Context) error {
 	ctx = WithActor(ctx, actorSelf)
 	a.mu.Lock()
@@ -37,7 +38,7 @@ func (a *Accounts) Open(ctx context.Context) error {
 		if _, err := a.role(r.Name); err == nil {
 			continue
 		}
-		if _, err := a.repo.InsertRole(ctx, r, entry(ctx, "role created", r.Name, "", describeRole(r))); err != nil {
+		if _, err := a.repo.InsertRole(ctx, r, entry(ctx, "role created", r.Name, "", describeRole(r))); err != nil && !errors.Is(err, ErrExists) {
 			return fmt.Errorf("create the role %q: %w", r.Name, err)
 		}
 	}
@@ -91,7 +92,7 @@ func (a *Accounts) ensureSystemUser(ctx context.Context, name string) error {
 	} else {
 		_, err = a.repo.InsertUser(ctx, u, entry(ctx, "system user created", name, "", ""))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrExists) && !errors.Is(err, ErrConflict) {
 		return fmt.Errorf("set up the system user %q: %w", name, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -156,7 +157,7 @@ func ParseRule(s string) (Rule, error) {
 	case "deny":
 		r.Effect = Deny
 	case "":
-		return Rule{}, fmt.Errorf("a rule looks like: allow both sensors/%%u/#")
+		return Rule{}, errors.New("a rule looks like: allow both sensors/%u/#")
 	default:
 		return Rule{}, fmt.Errorf("a rule starts with allow or deny, not with %q", word)
 	}
@@ -225,7 +226,7 @@ func (r *Rule) addCondition(word string) error {
 	switch {
 	case word == "retain" || word == "no-retain":
 		if r.Retain != Any {
-			return fmt.Errorf("retain or no-retain can stand in a rule once")
+			return errors.New("retain or no-retain can stand in a rule once")
 		}
 		r.Retain = Yes
 		if word == "no-retain" {
@@ -236,17 +237,17 @@ func (r *Rule) addCondition(word string) error {
 			return fmt.Errorf("qos<=%s: the highest QoS is 0, 1 or 2", value)
 		}
 		if r.MaxQoS != AnyQoS {
-			return fmt.Errorf("qos<= can stand in a rule once")
+			return errors.New("qos<= can stand in a rule once")
 		}
 		r.MaxQoS = int8(value[0] - '0')
 	case key == "listener" && value != "":
 		if r.Listener != "" {
-			return fmt.Errorf("listener= can stand in a rule once")
+			return errors.New("listener= can stand in a rule once")
 		}
 		r.Listener = value
 	case key == "from" && value != "":
 		if r.Network != (netip.Prefix{}) {
-			return fmt.Errorf("from= can stand in a rule once")
+			return errors.New("from= can stand in a rule once")
 		}
 		p, err := parseNetwork(value)
 		if err != nil {
@@ -291,39 +292,39 @@ func (r Rule) Normal() (Rule, error) {
 func (r Rule) Validate() error {
 	switch {
 	case r.Effect != Allow && r.Effect != Deny:
-		return fmt.Errorf("a rule allows or denies")
+		return errors.New("a rule allows or denies")
 	case r.Scope < ScopePublish || r.Scope > ScopeBoth:
-		return fmt.Errorf("a rule is about publish, subscribe or both")
+		return errors.New("a rule is about publish, subscribe or both")
 	case r.Filter == "":
-		return fmt.Errorf("a topic filter is needed; # stands for every topic")
+		return errors.New("a topic filter is needed; # stands for every topic")
 	case len(r.Filter) > MaxRuleBytes/2:
 		return fmt.Errorf("a topic filter in a rule has at most %d bytes", MaxRuleBytes/2)
 	}
 	if _, _, shared, _ := topic.ParseShare(r.Filter); shared {
-		return fmt.Errorf("rules are about topics: leave out $share/…/, shared subscriptions are judged by their topic filter")
+		return errors.New("rules are about topics: leave out $share/…/, shared subscriptions are judged by their topic filter")
 	}
 	if err := topic.ValidFilter(r.Filter); err != nil {
 		return err
 	}
 	switch {
 	case r.MaxQoS != AnyQoS && (r.MaxQoS < 0 || r.MaxQoS > 2):
-		return fmt.Errorf("the highest QoS is 0, 1 or 2")
+		return errors.New("the highest QoS is 0, 1 or 2")
 	case r.MaxQoS != AnyQoS && r.Effect == Deny:
-		return fmt.Errorf("qos<= limits what is allowed, so it belongs to an allow rule")
+		return errors.New("qos<= limits what is allowed, so it belongs to an allow rule")
 	case r.Retain > No:
-		return fmt.Errorf("retain is yes, no or any")
+		return errors.New("retain is yes, no or any")
 	case r.Retain != Any && r.Scope == ScopeSubscribe:
-		return fmt.Errorf("retain and no-retain are about publishing; this rule is about subscribe")
+		return errors.New("retain and no-retain are about publishing; this rule is about subscribe")
 	case r.Retain == Yes && r.Effect == Deny && r.Scope == ScopeBoth:
-		return fmt.Errorf("retain is about publishing; write deny publish … retain")
+		return errors.New("retain is about publishing; write deny publish … retain")
 	case r.Effect == Allow && r.Retain == Yes:
-		return fmt.Errorf("a rule can't allow retained messages only; leave retain out, or write no-retain to keep messages from being retained")
+		return errors.New("a rule can't allow retained messages only; leave retain out, or write no-retain to keep messages from being retained")
 	case r.Effect == Deny && r.Retain == No:
-		return fmt.Errorf("a rule can't deny messages for not being retained; write deny … retain to deny retained ones")
+		return errors.New("a rule can't deny messages for not being retained; write deny … retain to deny retained ones")
 	case len(r.Listener) > MaxNameBytes || r.Listener != "" && ValidName(r.Listener) != "":
 		return fmt.Errorf("%q is not the name of a listener", r.Listener)
 	case r.Network != (netip.Prefix{}) && !r.Network.IsValid():
-		return fmt.Errorf("the network is not one such as 192.168.1.0/24")
+		return errors.New("the network is not one such as 192.168.1.0/24")
 	}
 	return nil
 }
