@@ -1,7 +1,7 @@
 package broker
 
 // aliasTable holds the Topic Aliases that the server has set towards a client
-// [MQTT-3.3.2-26]. The first topics that come get one; it is never reassigned,
+// [MQTT-3.1.2-26]. The first topics that come get one; it is never reassigned,
 // so a client that sees few topics often saves most of their bytes. conn.mu guards it.
 type aliasTable struct {
 	max uint16
@@ -25,7 +25,10 @@ func (t *aliasTable) of(topic string) (id uint16, known bool) {
 	if t.ids == nil {
 		t.ids = make(map[string]uint16, t.max)
 	}
-	id = uint16(len(t.ids) + 1)
+	id = uint16(len(t.ids) + 1) // [MQTT-3.3.2-11] [MQTT-3.1.2-27]
 	t.ids[topic] = id
 	return id, false
 }
+
+// forget takes back the alias that of has just given.
+func (t *aliasTable) forget(topic string) { delete(t.ids, topic) }

@@ -173,7 +173,7 @@ func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qo
 	case c.out.dead:
 		c.mu.Unlock()
 		return sentDirectly // it will be noticed
-	case c.room() < len(p.msg.Payload):
+	case len(c.out.buf) > 0 && c.room() < len(p.msg.Payload): // one message always fits
 		c.mu.Unlock()
 		return bufferFull
 	}

@@ -17,9 +17,10 @@ type flights struct {
 	byID   map[uint16]*flight
 	first  *flight
 	last   *flight
-	unsent *flight // first that is still to be sent; all behind it are too
+	unsent *flight // first that is still to be sent; behind it only PUBRELs may have been sent
 	spare  *flight // recycled, chained by next
 	lastID uint16
+	sent   int // how many have been sent on this connection
 }
 
 func (l *flights) len() int { return len(l.byID) }
@@ -69,8 +70,11 @@ func (l *flights) reserve(id uint16) {
 // remove ends a flight; f is recycled and must not be used afterwards.
 func (l *flights) remove(f *flight) {
 	delete(l.byID, f.id)
+	if !f.unsent {
+		l.sent--
+	}
 	if l.unsent == f {
-		l.unsent = f.next
+		l.skip()
 	}
 	if f.prev != nil {
 		f.prev.next = f.next
@@ -86,10 +90,20 @@ func (l *flights) remove(f *flight) {
 	l.spare = f
 }
 
-// sentOne notes that the first unsent flight has been sent.
-func (l *flights) sentOne() {
-	l.unsent.unsent = false
-	l.unsent = l.unsent.next
+// sentOne notes that an unsent flight has been sent.
+func (l *flights) sentOne(f *flight) {
+	f.unsent = false
+	l.sent++
+	if l.unsent == f {
+		l.skip()
+	}
+}
+
+// skip moves on to the next flight that is still to be sent.
+func (l *flights) skip() {
+	for l.unsent = l.unsent.next; l.unsent != nil && !l.unsent.unsent; {
+		l.unsent = l.unsent.next
+	}
 }
 
 // resend marks everything as still to be sent, for a new connection: what was
@@ -103,4 +117,5 @@ func (l *flights) resend() {
 	}
 	l.unsent = l.first
 	l.spare = nil
+	l.sent = 0
 }

@@ -254,8 +254,8 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 func (s *Session) released(bt *batch, c *conn, f *flight) {
 	first := f.state == StateSent
 	f.state = StateReleased
-	if s.flights.unsent == f {
-		s.flights.sentOne()
+	if f.unsent {
+		s.flights.sentOne(f)
 	}
 	if first && f.stored {
 		f.ticket = s.b.journal.append(Sent{s.clientID, f.seq, f.id, StateReleased})

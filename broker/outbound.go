@@ -271,6 +271,7 @@ func (c *conn) closeAfter(f func(dst []byte) []byte) {
 		c.out.buf = f(c.out.buf)
 		c.sent.packets++
 	}
+	c.out.dead = true // nothing comes after DISCONNECT [MQTT-3.14.4-1]
 	c.mu.Unlock()
 	// The socket may never take it; then it goes without.
 	time.AfterFunc(linger, func() { c.nc.Close() })

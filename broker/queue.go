@@ -146,12 +146,9 @@ func (s *Session) pumpLocked(bt *batch, c *conn) {
 	if s.conn.Load() != c {
 		return // taken over
 	}
-	for f := s.flights.unsent; f != nil; f = s.flights.unsent {
-		if !s.b.journal.stored(f.ticket) {
-			c.awaitCommit()
-			return
-		}
-		s.sendFlight(bt, c, f)
+	if !s.sendFlights(bt, c) {
+		s.setBehind(c, s.replay.len() > 0)
+		return
 	}
 	for {
 		q := &s.replay
@@ -221,22 +218,46 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 	return sent
 }
 
-// sendFlight sends PUBLISH or PUBREL of the first unsent flight. s.mu is held.
+// sendFlights sends what is under way and was not sent on this connection, in its
+// order [MQTT-4.4.0-1]; false: some of it has to wait. A client may come back with a
+// smaller Receive Maximum: PUBLISH waits for it [MQTT-4.9.0-2], PUBREL does not
+// [MQTT-3.3.4-10]. s.mu and the gate are held.
+func (s *Session) sendFlights(bt *batch, c *conn) bool {
+	for f := s.flights.unsent; f != nil; f = s.flights.unsent {
+		if !s.b.journal.stored(f.ticket) {
+			c.awaitCommit()
+			return false
+		}
+		if f.state != StateReleased && s.flights.sent >= s.window {
+			for ; f != nil; f = f.next {
+				if f.unsent && f.state == StateReleased && s.b.journal.stored(f.ticket) {
+					s.sendFlight(bt, c, f)
+				}
+			}
+			return false
+		}
+		s.sendFlight(bt, c, f)
+	}
+	return true
+}
+
+// sendFlight sends PUBLISH or PUBREL of an unsent flight. s.mu and the gate are held.
 func (s *Session) sendFlight(bt *batch, c *conn, f *flight) {
 	if f.state == StateReleased {
 		c.sendAck(bt, packet.TypePubrel, f.id, packet.Success)
-		s.flights.sentOne()
+		s.flights.sentOne(f)
 		return
 	}
-	if f.dup && !s.stillAllowed(&f.delivery) {
-		// The right was revoked while the client was away (case A6).
+	if f.dup && (!s.stillAllowed(&f.delivery) || !c.fits(&f.delivery, bt.now)) {
+		// The right was revoked while the client was away (case A6), or it takes
+		// smaller packets than before [MQTT-3.1.2-25].
 		s.done(&f.delivery)
 		s.flights.remove(f)
-		s.drop("right revoked")
+		s.drop("no longer allowed, or larger than the client accepts")
 		return
 	}
 	c.appendMessage(bt, &f.delivery, f.id, f.dup, noLimit)
-	s.flights.sentOne()
+	s.flights.sentOne(f)
 }
 
 // takeFrom takes the oldest element of one of the two queues.
@@ -324,6 +345,9 @@ func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit 
 			p.HasAlias, p.TopicAlias = true, alias
 			if known {
 				p.Topic = nil
+			} else if !c.takes(packet.PublishSize(c.version, &p)) {
+				c.alias.forget(d.msg.Topic) // its property would be too much
+				p.HasAlias = false
 			}
 		}
 	}
