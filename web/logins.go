@@ -34,17 +34,16 @@ type logins struct {
 }
 
 func newLogins(store scs.Store, d *access.Directory) *logins {
+	// Not scs.New: that starts a goroutine which nobody can end.
 	manager := func(name string, secure bool) *scs.SessionManager {
-		m := scs.New()
-		m.Store = store
-		m.Lifetime = loginLifetime
-		m.Cookie.Name = name
-		m.Cookie.Path = "/"
-		m.Cookie.HttpOnly = true
-		m.Cookie.SameSite = http.SameSiteStrictMode
-		m.Cookie.Secure = secure
-		m.Cookie.Persist = false
-		return m
+		return &scs.SessionManager{
+			Store:    store,
+			Codec:    scs.GobCodec{},
+			Lifetime: loginLifetime,
+			Cookie: scs.SessionCookie{
+				Name: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure,
+			},
+		}
 	}
 	return &logins{encrypted: manager(cookieTLS, true), plain: manager(cookiePlain, false), directory: d}
 }

@@ -343,4 +343,3 @@ func (s *site) rolePath(name string) string {
 }
 
 func revisionOf(n int64) string { return fmt.Sprint(n) }
-
