@@ -139,15 +139,21 @@ func (b *Broker) revoke(s *Session, id *Identity) {
 			continue
 		}
 		full := n.FullFilter()
-		b.journal.open()
-		if b.subs.remove(s, full) {
+		withBatch(func(bt *batch) {
+			b.journal.open()
+			defer b.journal.close()
+			if !b.subs.remove(s, full) {
+				return
+			}
 			s.mu.Lock()
 			if s.persistent {
 				b.journal.append(SubscriptionDeleted{s.clientID, full})
 			}
 			s.mu.Unlock()
-		}
-		b.journal.close()
+			if n.Share != "" {
+				b.leaveShare(bt, s, n.Share, n.Filter)
+			}
+		})
 		b.event(Unsubscribed{At: time.Now(), Identity: id, Filter: full, Revoked: true})
 	}
 }

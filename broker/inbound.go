@@ -203,18 +203,21 @@ func (c *conn) handleAck(f packet.Frame) error {
 		return nil
 	}
 	b.journal.open()
-	c.sess.acked(&c.bt, c, f.Type(), id, code)
+	known := c.sess.acked(&c.bt, c, f.Type(), id, code)
 	b.journal.close()
+	if !known {
+		return c.violation(packet.ProtocolError, f.Type().String()+" for what is not under way")
+	}
 	return nil
 }
 
 // acked moves a message under way on by one step. Acknowledgements of what is
-// not under way are counted and otherwise ignored (case P18). The gate is held.
-func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packet.ReasonCode) {
+// not under way are counted and otherwise ignored (case P18): known is false. The gate is held.
+func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packet.ReasonCode) (known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn.Load() != c {
-		return
+		return true
 	}
 	f := s.flights.byID[id]
 	qos := byte(2)
@@ -229,16 +232,17 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 				unknown = packet.PacketIDNotFound
 			}
 			c.sendAck(bt, packet.TypePubrel, id, unknown)
+			return true // it may be from before a session was lost
 		}
-		return
+		return false
 	}
 	switch {
 	case t == packet.TypePubrec && code < 0x80:
 		s.released(bt, c, f)
-		return
+		return true
 	case t == packet.TypePubcomp && f.state != StateReleased:
 		s.b.stats.strayAcks.Add(1)
-		return
+		return false
 	}
 	s.done(&f.delivery)
 	kept := f.promise
@@ -247,6 +251,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 		kept.taken(bt)
 	}
 	s.pumpLocked(bt, c)
+	return true
 }
 
 // released answers PUBREC with PUBREL, once it is stored that the client has the

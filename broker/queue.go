@@ -28,7 +28,10 @@ func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain
 	if !s.makeRoom(bt, m.Size(), c) {
 		return 0
 	}
-	d := delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: retain, rules: t.rules}
+	d := delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: retain, rules: t.rules, share: t.share}
+	if t.share != nil {
+		s.sharing = true
+	}
 	s.seq++
 	d.seq = s.seq
 	if qos > 0 && s.persistent && s.b.journal.store != nil {

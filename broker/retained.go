@@ -139,7 +139,7 @@ func (r *retained) slots(filter string) []*retainedSlot {
 // [MQTT-3.3.1-6]. c's reader calls it with the gate held.
 func (b *Broker) replay(c *conn, n *subscription) {
 	id := c.sess.identity.Load()
-	t := n.target()
+	t := n.target(nil)
 	t.rules = b.deps.Authorizer.Generation()
 	for _, slot := range b.retained.slots(n.Filter) {
 		d := b.deps.Authorizer.Authorize(id, Receive, slot.name)

@@ -16,6 +16,7 @@ type target struct {
 	rap     bool         // Retain As Published
 	subIDs  []uint32
 	rules   uint64 // generation of the rules that allowed it
+	share   *shareGroup
 }
 
 // shareRoute is a Shared Subscription as a receiver: one of its members gets the message.
@@ -164,12 +165,12 @@ func (m *merger) add(set *subscribers) bool {
 			}
 			continue
 		}
-		m.r.targets = append(m.r.targets, n.target())
+		m.r.targets = append(m.r.targets, n.target(nil))
 	}
 	for _, g := range set.shares {
 		sh := shareRoute{group: g, members: make([]target, 0, len(g.members))}
 		for _, n := range g.members {
-			sh.members = append(sh.members, n.target())
+			sh.members = append(sh.members, n.target(g))
 		}
 		m.r.shares = append(m.r.shares, sh)
 	}
@@ -198,8 +199,9 @@ func (m *merger) find(s *Session) int {
 	return -1
 }
 
-func (n *subscription) target() target {
-	t := target{session: n.session, qos: n.QoS, rap: n.RetainAsPublished}
+// target is the subscription as a receiver; g is its Shared Subscription, if any.
+func (n *subscription) target(g *shareGroup) target {
+	t := target{session: n.session, qos: n.QoS, rap: n.RetainAsPublished, share: g}
 	if n.ID != 0 {
 		t.subIDs = []uint32{n.ID}
 	}

@@ -44,6 +44,7 @@ type Session struct {
 	window   int // how many flights may be under way
 	seq      int64
 	behind   bool   // the connection knows that something waits here
+	sharing  bool   // it got messages of Shared Subscriptions
 	told     uint64 // drops that the Dropped event has reported
 	telling  bool
 }
@@ -53,9 +54,10 @@ type delivery struct {
 	msg     *Message
 	subIDs  []uint32
 	seq     int64
-	ticket  uint64   // must be committed before it is sent; 0: nothing to wait for
-	promise *promise // told when the client has it; nil: nobody waits
-	rules   uint64   // generation of the rules that allowed it
+	ticket  uint64      // must be committed before it is sent; 0: nothing to wait for
+	promise *promise    // told when the client has it; nil: nobody waits
+	rules   uint64      // generation of the rules that allowed it
+	share   *shareGroup // the Shared Subscription that it came by
 	qos     byte
 	retain  bool
 	stored  bool
@@ -117,6 +119,10 @@ func stopTimer(t **time.Timer) {
 // decides what becomes of will and session. A connection that was taken over
 // changes nothing.
 func (s *Session) detach(c *conn) {
+	withBatch(func(bt *batch) { s.detachWith(bt, c) })
+}
+
+func (s *Session) detachWith(bt *batch, c *conn) {
 	b := s.b
 	now := time.Now()
 	var will *Will
@@ -151,7 +157,9 @@ func (s *Session) detach(c *conn) {
 	id := s.identity.Load()
 	s.mu.Unlock()
 	if ends {
-		b.sessions.remove(s)
+		b.sessions.remove(bt, s)
+	} else {
+		b.handOver(bt, s, leaving{sent: true, online: true})
 	}
 	b.sessions.mu.Unlock()
 	b.journal.close()

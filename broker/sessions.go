@@ -20,6 +20,11 @@ type sessions struct {
 // called before messages can reach c; it may take no lock but c.mu. The error is
 // a *Refusal.
 func (r *sessions) attach(c *conn, p *packet.Connect, will *Will, accept func(present bool)) (present bool, err error) {
+	withBatch(func(bt *batch) { present, err = r.attachWith(bt, c, p, will, accept) })
+	return present, err
+}
+
+func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will, accept func(present bool)) (present bool, err error) {
 	b := r.b
 	var oldConn *conn
 	var oldWill *Will
@@ -51,7 +56,7 @@ func (r *sessions) attach(c *conn, p *packet.Connect, will *Will, accept func(pr
 		}
 		s.mu.Unlock()
 		if ends {
-			r.remove(s)
+			r.remove(bt, s)
 			s = nil
 		}
 	}
@@ -85,11 +90,12 @@ func (r *sessions) attach(c *conn, p *packet.Connect, will *Will, accept func(pr
 }
 
 // remove deletes a session with everything that belongs to it. r.mu and the gate are held.
-func (r *sessions) remove(s *Session) {
+func (r *sessions) remove(bt *batch, s *Session) {
 	if r.byID[s.clientID] == s {
 		delete(r.byID, s.clientID)
 	}
 	r.b.subs.removeAll(s)
+	r.b.handOver(bt, s, leaving{sent: true})
 	s.mu.Lock()
 	s.gone = true
 	s.epoch++
@@ -109,6 +115,10 @@ func (r *sessions) remove(s *Session) {
 
 // expire ends a session whose time has come, unless it was used since.
 func (r *sessions) expire(s *Session, epoch uint64) {
+	withBatch(func(bt *batch) { r.expireWith(bt, s, epoch) })
+}
+
+func (r *sessions) expireWith(bt *batch, s *Session, epoch uint64) {
 	b := r.b
 	b.journal.open()
 	r.mu.Lock()
@@ -120,7 +130,7 @@ func (r *sessions) expire(s *Session, epoch uint64) {
 	}
 	s.mu.Unlock()
 	if due {
-		r.remove(s)
+		r.remove(bt, s)
 	}
 	r.mu.Unlock()
 	b.journal.close()
@@ -152,7 +162,12 @@ func (r *sessions) get(clientID string) *Session {
 }
 
 // delete removes the session with this Client Identifier, its connection first.
-func (r *sessions) delete(clientID string, code packet.ReasonCode, why string) error {
+func (r *sessions) delete(clientID string, code packet.ReasonCode, why string) (err error) {
+	withBatch(func(bt *batch) { err = r.deleteWith(bt, clientID, code, why) })
+	return err
+}
+
+func (r *sessions) deleteWith(bt *batch, clientID string, code packet.ReasonCode, why string) error {
 	b := r.b
 	b.journal.open()
 	r.mu.Lock()
@@ -166,7 +181,7 @@ func (r *sessions) delete(clientID string, code packet.ReasonCode, why string) e
 		s.will = nil
 		s.conn.Store(nil)
 		s.mu.Unlock()
-		r.remove(s)
+		r.remove(bt, s)
 	}
 	r.mu.Unlock()
 	b.journal.close()

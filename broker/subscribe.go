@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+
 	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
 )
@@ -19,29 +21,36 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 	replays := make([]*subscription, 0, len(p.Subscriptions))
 	var ticket uint64
 	var subID uint32
+	why := ""
 	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
 		subID = ids[0]
 	}
 	for i := range p.Subscriptions {
 		ask := &p.Subscriptions[i]
-		sub, code, err := c.newSubscription(ask, subID)
+		sub, code, said, err := c.newSubscription(ask, subID)
 		if err != nil {
 			return err
 		}
 		if code != packet.Success {
-			ack.Codes[i] = c.subscribeFailure(code)
+			ack.Codes[i], why = c.subscribeFailure(code), said
 			continue
 		}
 		n, fresh, t := c.subscribe(sub, &ack.Codes[i])
 		ticket = max(ticket, t)
-		if n == nil || n.Share != "" { // [MQTT-3.3.1-9 of 5.0: none for shared ones]
+		if n == nil {
+			why = "not granted"
+			continue
+		}
+		if n.Share != "" { // no retained messages for Shared Subscriptions (4.8.2)
 			continue
 		}
 		if n.RetainHandling == 0 || n.RetainHandling == 1 && fresh { // [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]
 			replays = append(replays, n)
 		}
 	}
-	c.ackAfter(&c.bt, ackPending{ticket: ticket, raw: ack.Append(nil, c.version)}) // [MQTT-3.8.4-1] [MQTT-3.8.4-2]
+	if err := c.ackFilters(ticket, &ack, &ack.Properties, why); err != nil { // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5]
+		return err
+	}
 	for _, n := range replays {
 		b.replay(c, n)
 	}
@@ -54,26 +63,33 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 }
 
 // newSubscription checks what a client asks for. code is Success or why this one
-// fails; err ends the connection.
-func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscription, code packet.ReasonCode, err error) {
-	share, filter, shared, err := topic.ParseShare(ask.Filter)
-	if err == nil {
-		err = topic.ValidFilter(filter)
+// fails, said the same in words; err ends the connection.
+//
+// MQTT 3 knows no Shared Subscriptions: there a name that is malformed as one is
+// a sound Topic Filter, which a server may refuse but not close over.
+func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscription, code packet.ReasonCode, said string, err error) {
+	share, filter, shared, bad := topic.ParseShare(ask.Filter)
+	if bad == nil {
+		bad = topic.ValidFilter(filter)
+	} else if c.version != packet.V50 && topic.ValidFilter(ask.Filter) == nil {
+		return sub, packet.TopicFilterInvalid, bad.Error(), nil
 	}
-	if err != nil {
-		if c.version != packet.V50 {
-			// [MQTT-4.7.1-2], [MQTT-4.7.1-3] of 3.1.1: a Topic Filter like that must not be sent.
-			return sub, 0, &packet.Error{Code: packet.MalformedPacket, Msg: "topic filter: " + err.Error()}
-		}
-		return sub, packet.TopicFilterInvalid, nil
+	switch {
+	case bad == nil:
+	case errors.Is(bad, topic.ErrTooDeep): // sound, but more than is stored (case P7)
+		return sub, packet.QuotaExceeded, bad.Error(), nil
+	case c.version == packet.V50:
+		return sub, packet.TopicFilterInvalid, bad.Error(), nil
+	default: // [MQTT3-4.7.1-2] [MQTT3-4.7.1-3]
+		return sub, 0, "", &packet.Error{Code: packet.MalformedPacket, Msg: bad.Error()}
 	}
 	if shared && ask.NoLocal {
-		return sub, 0, protocolError("No Local on a Shared Subscription") // [MQTT-3.8.3-4]
+		return sub, 0, "", protocolError("No Local on a Shared Subscription") // [MQTT-3.8.3-4]
 	}
 	return Subscription{
 		Filter: filter, Share: share, QoS: ask.QoS, NoLocal: ask.NoLocal, ID: id,
 		RetainAsPublished: ask.RetainAsPublished, RetainHandling: ask.RetainHandling,
-	}, packet.Success, nil
+	}, packet.Success, "", nil
 }
 
 // subscribe asks the rules and adds the subscription. code gets the granted QoS or
@@ -126,20 +142,22 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	defer b.journal.close()
 	ack := packet.Unsuback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Filters))}
 	var ticket uint64
-	for i, full := range p.Filters {
+	why := ""
+	for i, full := range p.Filters { // [MQTT-3.10.4-6]
 		t, ok, code := c.unsubscribe(s, full)
-		ack.Codes[i] = code
+		ack.Codes[i] = code // [MQTT-3.11.3-1]
 		ticket = max(ticket, t)
 		if ok {
 			b.event(Unsubscribed{At: c.now, Identity: c.id, Filter: full})
+		} else if code.Failed() && why == "" {
+			why = "not a Topic Filter"
 		}
 	}
-	c.ackAfter(&c.bt, ackPending{ticket: ticket, raw: ack.Append(nil, c.version)})
-	return nil
+	return c.ackFilters(ticket, &ack, &ack.Properties, why) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 }
 
 func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, code packet.ReasonCode) {
-	_, filter, _, err := topic.ParseShare(full)
+	share, filter, _, err := topic.ParseShare(full)
 	if err == nil {
 		err = topic.ValidFilter(filter)
 	}
@@ -150,9 +168,12 @@ func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, cod
 		return 0, false, packet.NoSubscriptionExisted
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.persistent {
 		ticket = c.b.journal.append(SubscriptionDeleted{s.clientID, full})
+	}
+	s.mu.Unlock()
+	if share != "" {
+		c.b.leaveShare(&c.bt, s, share, filter)
 	}
 	return ticket, true, packet.Success
 }

@@ -25,6 +25,7 @@ type subscribers struct {
 // shareGroup is a Shared Subscription: one Share Name and Topic Filter [MQTT-4.8.2-1].
 type shareGroup struct {
 	name    string
+	filter  string
 	members []*subscription
 	turn    atomic.Uint32
 }
@@ -80,7 +81,7 @@ func (ss *subscriptions) link(n *subscription) {
 		ss.shared++
 		g := set.group(n.Share)
 		if g == nil {
-			g = &shareGroup{name: n.Share}
+			g = &shareGroup{name: n.Share, filter: n.Filter}
 			set.shares = append(set.shares, g)
 		}
 		list = &g.members
