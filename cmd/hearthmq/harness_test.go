@@ -32,6 +32,8 @@ type testServer struct {
 	exit     chan int
 	stopOnce sync.Once
 	code     int
+
+	sentinels int // how many topics tell that subscriptions stand
 }
 
 // syncBuffer is a buffer that tells when something was written to it.
