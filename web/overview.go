@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hearthmq/broker"
@@ -64,21 +66,20 @@ func health(s broker.Stats) ui.HealthView {
 
 func (o overview) figures(s broker.Stats) []ui.FigureView {
 	in, out := o.meter.observe(s)
-	store := ui.FigureView{Key: "store", Icon: "store", Label: "Storage", Value: "Good", Detail: "everything is on disk"}
+	store := ui.FigureView{Key: "store", Icon: "store", Label: "Storage", Value: "Good", Detail: "nothing pending"}
 	switch {
 	case s.StoreError != nil:
 		store.Value, store.Detail = "Failing", "see the log"
 	case s.JournalPending > 0:
-		store.Detail = ui.Plural(s.JournalPending, "change", "changes") + " on the way to disk"
+		store.Detail = ui.Plural(s.JournalPending, "change", "changes") + " on the way"
 	}
-	away := max(s.Sessions-s.Clients, 0)
 	return []ui.FigureView{
-		{Key: "clients", Icon: "clients", Label: "Clients", Value: ui.Count(uint64(max(s.Clients, 0))), Detail: ui.Plural(away, "session", "sessions") + " away"},
+		{Key: "clients", Icon: "clients", Label: "Clients", Value: ui.Count(uint64(max(s.Clients, 0))), Detail: awayWords(max(s.Sessions-s.Clients, 0))},
 		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Count(s.PublishReceived) + " messages", Graph: true},
 		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Count(s.PublishSent) + " messages", Graph: true},
 		{Key: "retained", Icon: "pin", Label: "Retained", Value: ui.Count(uint64(max(s.Retained, 0))), Detail: ui.Bytes(uint64(max(s.RetainedBytes, 0)))},
 		{Key: "denied", Icon: "block", Label: "Denied", Value: ui.Count(s.Denied), Detail: ui.Count(s.ConnectsRefused) + " logins refused"},
-		{Key: "dropped", Icon: "warning", Label: "Dropped", Value: ui.Count(s.PublishDropped), Detail: ui.Plural(s.QueuedMessages, "message", "messages") + " waiting"},
+		{Key: "dropped", Icon: "warning", Label: "Dropped", Value: ui.Count(s.PublishDropped), Detail: ui.Count(uint64(max(s.QueuedMessages, 0))) + " waiting"},
 		store,
 		{Key: "uptime", Icon: "clock", Label: "Running for", Value: ui.Span(s.Now.Sub(s.Started)), Detail: o.cfg.Version},
 	}
@@ -86,7 +87,7 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 
 // start finds out how far the owner has come.
 func (o overview) start(r *http.Request) ui.StartView {
-	v := ui.StartView{Host: hostOf(r), Endpoints: o.endpoints()}
+	v := ui.StartView{Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: o.endpoints()}
 	v.HasUser = slices.ContainsFunc(o.cfg.Directory.Users(), func(u access.User) bool { return !u.System && !u.Admin })
 	v.HasClient = slices.ContainsFunc(o.cfg.Broker.Sessions(), func(s broker.SessionInfo) bool {
 		return s.Connected && s.User != access.HomeAssistantUser && s.User != access.AddonsUser
@@ -98,6 +99,13 @@ func (o overview) start(r *http.Request) ui.StartView {
 		}
 	}
 	return v
+}
+
+func awayWords(n int) string {
+	if n == 0 {
+		return "nobody is away"
+	}
+	return ui.Plural(n, "session", "sessions") + " away"
 }
 
 func (s *Server) endpoints() []ui.EndpointView {
@@ -116,6 +124,12 @@ func hostOf(r *http.Request) string {
 		host = name
 	}
 	return host
+}
+
+// loopbackName reports whether a host name means the machine itself.
+func loopbackName(host string) bool {
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 // denials returns the newest refusals, at most limit.

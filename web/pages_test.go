@@ -37,7 +37,7 @@ func TestOverview(t *testing.T) {
 func TestClients(t *testing.T) {
 	s := furnished(t, true)
 	b := s.ingress()
-	b.get("/clients").is(t, http.StatusOK).says(t, "3 clients are connected", "zigbee2mqtt_bridge", "127.0.0.1", "MQTT 3.1.1 by mqtt", "Disconnect")
+	b.get("/clients").is(t, http.StatusOK).says(t, "3 clients are connected", "zigbee2mqtt_bridge", "127.0.0.1", "MQTT 3.1.1 via mqtt", "Disconnect")
 	var live struct {
 		Summary string
 		Clients []struct{ Client, Address string }

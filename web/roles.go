@@ -71,7 +71,7 @@ func (a rights) editRole(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a rights) rolePage(w http.ResponseWriter, r *http.Request, status int, v ui.RoleView) error {
-	return a.render(w, r, status, ui.RolePage(a.view(r, v.Name, "access", "forms"), v))
+	return a.render(w, r, status, ui.RolePage(a.view(r, "Role", "access", "forms"), v))
 }
 
 func (a rights) roleView(role access.Role) ui.RoleView {
@@ -132,7 +132,7 @@ func (a rights) changeRole(w http.ResponseWriter, r *http.Request) error {
 
 func deleteRole(role access.Role) ui.ConfirmView {
 	return ui.ConfirmView{
-		ID: "delete-role", Title: "Delete the role " + role.Name + "?", Action: rolePath(role.ID) + "/delete", Label: "Delete " + role.Name,
+		ID: "delete-role", Title: "Delete the role " + role.Name + "?", Action: rolePath(role.ID) + "/delete", Label: "Delete role",
 		Text: "Users that have it lose its rules at once. This can't be undone.",
 	}
 }

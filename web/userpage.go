@@ -21,7 +21,7 @@ func (u users) edit(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u users) userPage(w http.ResponseWriter, r *http.Request, status int, v ui.UserView) error {
-	return u.render(w, r, status, ui.UserPage(u.view(r, v.Name, "users", "forms"), v))
+	return u.render(w, r, status, ui.UserPage(u.view(r, "User", "users", "forms"), v))
 }
 
 // userView is the page of a user as it is stored.
@@ -29,7 +29,7 @@ func (u users) userView(_ *http.Request, user access.User) ui.UserView {
 	now := time.Now()
 	v := ui.UserView{
 		UserRow: userRow(user, 0, now), Revision: user.Revision, Kind: passwordWords(user),
-		Created: ui.Ago(user.Created, now), RoleChoices: u.roleChoices(user.Roles),
+		Created: since(user.Created, now), RoleChoices: u.roleChoices(user.Roles),
 		Rules: editor(user.Rules), Delete: deleteUser(user),
 	}
 	v.Rules.Action, v.Rules.Revision = userPath(user.ID)+"/rules", user.Revision

@@ -27,8 +27,16 @@ func userRow(u access.User, clients int, now time.Time) ui.UserRow {
 	return ui.UserRow{
 		ID: u.ID, Name: u.Name, Note: u.Note, Roles: u.Roles, OwnRules: len(u.Rules),
 		Admin: u.Admin, Disabled: u.Disabled, System: u.System, FromSettings: u.FromSettings,
-		Clients: clients, Changed: ui.Ago(u.Changed, now),
+		Clients: clients, Changed: since(u.Changed, now),
 	}
+}
+
+// since is how long ago something was, "" when nobody knows: users of the settings have no dates.
+func since(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return ui.Ago(t, now)
 }
 
 // connectedByUser counts the connected clients of each user.
@@ -111,7 +119,7 @@ func (u users) secretPage(w http.ResponseWriter, r *http.Request, user access.Us
 		title = "User added"
 	}
 	return u.render(w, r, http.StatusOK, ui.SecretPage(u.view(r, title, "users"), ui.SecretView{
-		ID: user.ID, Name: user.Name, Password: password, New: isNew, Host: hostOf(r), Endpoints: u.endpoints(),
+		ID: user.ID, Name: user.Name, Password: password, New: isNew, Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: u.endpoints(),
 	}))
 }
 
@@ -177,7 +185,7 @@ func (u users) confirmDelete(w http.ResponseWriter, r *http.Request) error {
 
 func deleteUser(user access.User) ui.ConfirmView {
 	return ui.ConfirmView{
-		ID: "delete-user", Title: "Delete " + user.Name + "?", Action: userPath(user.ID) + "/delete", Label: "Delete " + user.Name,
+		ID: "delete-user", Title: "Delete " + user.Name + "?", Action: userPath(user.ID) + "/delete", Label: "Delete user",
 		Text: "Its clients are disconnected at once and can't log in again. This can't be undone.",
 	}
 }

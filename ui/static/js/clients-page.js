@@ -24,7 +24,7 @@ function fill(/** @type {HTMLElement} */ row, /** @type {Client} */ c) {
   row.querySelector('.row-icon')?.classList.toggle('row-icon-on', c.connected);
   setText(cell('user'), c.user || 'anonymous');
   setText(cell('address'), c.address);
-  setText(cell('connection'), `${c.protocol}${c.listener ? ` by ${c.listener}` : ''} · ${c.since}`);
+  setText(cell('connection'), `${c.protocol}${c.listener ? ` via ${c.listener}` : ''} · ${c.since}`);
   setText(cell('traffic'), c.traffic);
   setText(cell('waiting'), c.waiting);
   const action = row.querySelector('[data-when-connected]');
