@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,15 +82,23 @@ func (w *walker) shows(text string) {
 	w.until(fmt.Sprintf(`document.body && document.body.innerText.includes(%q)`, text))
 }
 
-// screenshot keeps a picture with the test's artifacts.
+var pictures = flag.Bool("pictures", false, "make the pictures of README.md anew")
+
+// screenshot keeps a picture with the test's artifacts, and with -pictures for README.md.
 func (w *walker) screenshot(name string) {
 	w.t.Helper()
 	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(w.t.ArtifactDir(), name+".png"), png, 0o600); err != nil {
-		w.t.Fatal(err)
+	files := []string{filepath.Join(w.t.ArtifactDir(), name+".png")}
+	if *pictures {
+		files = append(files, filepath.Join("..", "..", "ui", "screenshots", name+".png"))
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, png, 0o644); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 
@@ -126,12 +135,13 @@ func TestFirstMinute(t *testing.T) {
 	w.click(`input[name=password-kind][value=choose]`)
 	w.do(chromedp.SendKeys(`input[name=password]`, "open sesame"))
 	w.click(`main button[type=submit]`)
-	w.until(`/\/users\/\d+/.test(location.pathname)`)
+	w.until(`location.pathname === '/users' && [...document.querySelectorAll('main a')].some((a) => a.innerText.startsWith('sensor') && (a.click(), true))`)
+	w.until(`/^\/users\/\d+/.test(location.pathname)`)
 	w.do(chromedp.SendKeys(`input[name=filter]`, "sensors/%u/#"))
 	w.click(`#rules button[type=submit]`)
-	w.shows("sensors/%u/#")
+	w.until(`location.search === '?done=user-changed' && document.querySelector('input[name=filter]').value === 'sensors/%u/#'`)
 
-	watch := device(t, s, "owner-tool", s.user("watch", "--role", "everything"), "watch")
+	watch := device(t, s, "zigbee2mqtt", e2ePassword, e2eUser)
 	got := make(chan string, 10)
 	done(t, watch.Subscribe("#", 0, func(_ mqtt.Client, m mqtt.Message) { got <- m.Topic() }))
 	d := device(t, s, "sensor-1", "open sesame", "sensor")
@@ -155,10 +165,24 @@ func TestFirstMinute(t *testing.T) {
 	done(t, d.Publish("sensors/sensor/humidity", 0, false, "48")) // appears by itself
 	w.shows("sensors")
 	w.do(chromedp.SendKeys(`input[type=search]`, "kitchen"))
-	w.shows("Ceiling light")
-	w.until(`[...document.querySelectorAll('[role=treeitem]')].some((e) => e.innerText.includes('Ceiling light') && (e.click(), true))`)
+	w.row("Ceiling light", `e.click()`)
 	w.shows("color_temp")
+
+	// The picture in README.md: the same house with its folders open.
+	w.until(`(() => { const s = document.querySelector('input[type=search]'); s.value = ''; return s.dispatchEvent(new Event('input', {bubbles: true})) })()`)
+	w.do(chromedp.EmulateViewport(1280, 640))
+	for _, folder := range []string{"zigbee2mqtt", "Kitchen", "Living room", "esphome", "garage", "tele", "washing-machine"} {
+		w.row(folder, `e.getAttribute('aria-expanded') === 'true' || e.querySelector('.tree-twist').click()`)
+	}
+	w.shows("Fridge door")
+	w.until(`[...document.querySelectorAll('.tree-value')].some((e) => e.innerText.includes('Online'))`)
 	w.screenshot("topics")
+}
+
+// row waits for a row of the tree and runs code on it, as e.
+func (w *walker) row(text, code string) {
+	w.t.Helper()
+	w.until(fmt.Sprintf(`[...document.querySelectorAll('[role=treeitem]')].some((e) => e.innerText.trim().startsWith(%q) && (%s, true))`, text, code))
 }
 
 // device logs in as a device does.
