@@ -275,7 +275,7 @@ func SetupHelpPage(v PageView, problem string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<p>Nobody administers this HearthMQ yet. At its start it printed a link that creates the first administrator. It stands in the log and looks like this:</p><pre class=\"code\"><code>http://…/setup?token=…</code></pre><p class=\"muted\">Open that link in this browser. In a terminal, <code>hearthmq user add NAME --admin</code> does the same.</p></section>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 13, "<p>Nobody administers this HearthMQ yet. At its start it printed a link that creates the first administrator. It stands in the log and looks like this:</p><pre class=\"code\"><code>http://…/setup?token=…</code></pre><p class=\"muted\">Open that link in this browser. It works once.</p></section>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

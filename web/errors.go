@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	"github.com/go-chi/chi/v5/middleware"
 
@@ -39,6 +40,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &tooLarge):
 		s.errorPage(w, r, http.StatusRequestEntityTooLarge, ui.ErrorView{
 			Icon: "warning", Title: "That is too much", Text: "What was sent is larger than this page takes.",
+		})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.errorPage(w, r, http.StatusRequestTimeout, ui.ErrorView{
+			Icon: "clock", Title: "That took too long", Text: "What was sent did not arrive in time, so nothing was changed. Try again.",
 		})
 	case errors.Is(err, errBadRequest):
 		s.errorPage(w, r, http.StatusBadRequest, ui.ErrorView{

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/go-chi/chi/v5"
 )
 
 func TestIngressTakesNobodyButTheSupervisor(t *testing.T) { // case W1
@@ -195,4 +197,38 @@ func TestPlainHTTPFormWithOriginAlonePasses(t *testing.T) { // case W10: no Sec-
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Origin", "http://"+req.URL.Host)
 	b.do(req).is(t, http.StatusOK)
+}
+
+// TestEveryRouteAsksWhoItIs walks the route table: nothing but what is listed here
+// answers somebody who is not logged in, or is no administrator of Home Assistant.
+func TestEveryRouteAsksWhoItIs(t *testing.T) {
+	s := furnished(t, false)
+	s.haAdmin = func(context.Context, string) (bool, error) { return false, nil }
+	open := map[string]bool{
+		"/healthz": true, "/static/*": true, "/login": true, "/logout": true, "/setup": true,
+	}
+	for name, h := range map[string]http.Handler{"direct": s.server.Direct(), "ingress": s.server.Ingress()} {
+		seen := 0
+		err := chi.Walk(h.(chi.Routes), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+			if open[route] {
+				return nil
+			}
+			seen++
+			r := httptest.NewRequest(method, strings.ReplaceAll(route, "{id}", "1"), strings.NewReader("revision=1"))
+			r.RemoteAddr = "172.30.32.2:1"
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			r.Header.Set("X-Remote-User-Id", "2")
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			toLogin := strings.HasPrefix(w.Header().Get("Location"), "/login")
+			if w.Code != http.StatusForbidden && w.Code != http.StatusUnauthorized && !(w.Code == http.StatusSeeOther && toLogin) {
+				t.Errorf("%s: %s %s answers %d to a stranger", name, method, route, w.Code)
+			}
+			return nil
+		})
+		if err != nil || seen < 25 {
+			t.Errorf("%s: %d routes, %v", name, seen, err)
+		}
+	}
 }

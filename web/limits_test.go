@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 )
@@ -35,6 +38,29 @@ func TestBodiesAreBounded(t *testing.T) { // case W23
 		t.Errorf("gzip: %d", a.StatusCode)
 	}
 }
+
+func TestSlowBodies(t *testing.T) { // case W23
+	s := furnished(t, false)
+	h := withBodyOf(s.server.Ingress(), timeoutBody{})
+	srv := httptest.NewServer(ingressProxy(h, ingressBase))
+	t.Cleanup(srv.Close)
+	b := newBrowser(t, srv, ingressBase)
+	b.post("/users/new", nil).is(t, http.StatusRequestTimeout).says(t, "did not arrive in time")
+}
+
+// withBodyOf replaces the body of every request.
+func withBodyOf(h http.Handler, body io.ReadCloser) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = body
+		h.ServeHTTP(w, r)
+	})
+}
+
+// timeoutBody is what is left of a body when the deadline has passed.
+type timeoutBody struct{}
+
+func (timeoutBody) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+func (timeoutBody) Close() error             { return nil }
 
 func TestHealth(t *testing.T) { // case W25
 	var err error

@@ -83,10 +83,16 @@ func (s *Server) recoverer(next http.Handler) http.Handler {
 	})
 }
 
-// bodyLimit bounds what is read of a request (case W23).
+// bodyTime is how long a request's body may take.
+const bodyTime = 30 * time.Second
+
+// bodyLimit bounds how much is read of a request, and for how long (case W23).
 func bodyLimit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != nil {
+		if r.Body != nil && r.Body != http.NoBody {
+			// Not every ResponseWriter knows deadlines; those of net/http do, and
+			// they start afresh with the connection's next request.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		}
 		next.ServeHTTP(w, r)

@@ -41,7 +41,7 @@ type Config struct {
 	Accounts  *access.Accounts  // must not be nil
 	Denials   *access.Denials   // must not be nil
 	Feed      *feed.Feed        // must not be nil
-	Sessions  scs.Store         // logins of the direct port; must not be nil when Direct is used
+	Sessions  scs.Store         // logins of the direct port; must not be nil
 
 	// Endpoints are the ports that are open, the plain MQTT one first.
 	Endpoints []Endpoint
@@ -73,8 +73,9 @@ type Server struct {
 
 // New returns the admin for cfg.
 func New(cfg Config) (*Server, error) {
-	if cfg.Broker == nil || cfg.Directory == nil || cfg.Accounts == nil || cfg.Denials == nil || cfg.Feed == nil {
-		return nil, errors.New("web: Broker, Directory, Accounts, Denials and Feed must not be nil")
+	if cfg.Broker == nil || cfg.Directory == nil || cfg.Accounts == nil || cfg.Denials == nil ||
+		cfg.Feed == nil || cfg.Sessions == nil {
+		return nil, errors.New("web: Broker, Directory, Accounts, Denials, Feed and Sessions must not be nil")
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

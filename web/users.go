@@ -68,8 +68,12 @@ func (s *Server) userByID(r *http.Request) (access.User, error) {
 func (s *Server) roleChoices(selected []string) []ui.OptionView {
 	var list []ui.OptionView
 	for _, role := range s.cfg.Directory.Roles() {
+		has := slices.Contains(selected, role.Name)
+		if role.Name == access.RoleAnonymous && !has {
+			continue // meant for those without a user
+		}
 		list = append(list, ui.OptionView{
-			Value: role.Name, Label: role.Name, Hint: role.Description, Selected: slices.Contains(selected, role.Name),
+			Value: role.Name, Label: role.Name, Hint: role.Description, Selected: has,
 		})
 	}
 	return list

@@ -19,7 +19,7 @@ function setText(/** @type {Element | null} */ el, /** @type {string} */ text) {
 function draw(/** @type {string} */ key) {
   const line = document.querySelector(`[data-spark="${key}"] polyline`);
   const points = history[key];
-  if (!line || points.length < 2) return;
+  if (!line || points.length < 4) return;
   const top = Math.max(...points, 1);
   const step = 120 / (KEPT - 1);
   const start = 120 - (points.length - 1) * step;
