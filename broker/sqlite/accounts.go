@@ -28,6 +28,7 @@ func (a accounts) mutate(ctx context.Context, what string, entry access.AuditEnt
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	a.db.exportAccounts(ctx)
 	return nil
 }
 
@@ -57,12 +58,16 @@ func named(err error) error {
 }
 
 // Load implements access.Repository.
-func (a accounts) Load(ctx context.Context) (_ *access.Data, err error) {
-	tx, err := a.db.reader.BeginTx(ctx, nil)
+func (a accounts) Load(ctx context.Context) (*access.Data, error) {
+	d := new(access.Data)
+	err := a.db.read(ctx, func(tx *sql.Tx) (err error) { d, err = a.data(ctx, tx); return err })
 	if err != nil {
 		return nil, fmt.Errorf("load users and roles: %w", err)
 	}
-	defer func() { err = errors.Join(err, rollback(tx)) }()
+	return d, nil
+}
+
+func (a accounts) data(ctx context.Context, tx *sql.Tx) (*access.Data, error) {
 	ofUser, ofRole, err := a.rules(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -84,9 +89,14 @@ func (a accounts) Load(ctx context.Context) (_ *access.Data, err error) {
 // users and roles writes an audit row, it is the last of those that counts: the
 // answer changes with changes made through Accounts, here or elsewhere.
 func (a accounts) DataVersion(ctx context.Context) (int64, error) {
+	a.db.pools.RLock()
+	defer a.db.pools.RUnlock()
 	w := &a.db.watch
 	w.Lock()
 	defer w.Unlock()
+	if a.db.reader == nil {
+		return 0, errClosed
+	}
 	if w.conn == nil {
 		c, err := a.db.reader.Conn(ctx)
 		if err != nil {
@@ -99,10 +109,14 @@ func (a accounts) DataVersion(ctx context.Context) (int64, error) {
 		if err := w.conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&v); err != nil || v == w.version {
 			return err
 		}
+		before := w.access
 		if err := w.conn.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM audit`).Scan(&w.access); err != nil {
 			return err
 		}
 		w.version = v
+		if w.access != before {
+			a.db.exportSoon() // the other process may have lost a race for the file
+		}
 		return nil
 	}()
 	if err != nil {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -37,22 +36,20 @@ func writeAudit(ctx context.Context, tx *sql.Tx, e access.AuditEntry) error {
 }
 
 // Audit implements access.Repository.
-func (a accounts) Audit(ctx context.Context, limit int) (_ []access.AuditEntry, err error) {
-	tx, err := a.db.reader.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, fmt.Errorf("read audit: %w", err)
-	}
-	defer func() { err = errors.Join(err, rollback(tx)) }()
+func (a accounts) Audit(ctx context.Context, limit int) ([]access.AuditEntry, error) {
 	var out []access.AuditEntry
-	err = a.db.each(ctx, tx, "audit", fmt.Sprintf(`SELECT id, at, actor, action, object, before, after FROM audit ORDER BY id DESC LIMIT %d`, max(limit, 0)), func(r *row) error {
-		var e access.AuditEntry
-		var at int64
-		if err := r.scan(&e.ID, &at, &e.Actor, &e.Action, &e.Object, &e.Before, &e.After); err != nil {
-			return err
-		}
-		e.At = fromMillis(at)
-		out = append(out, e)
-		return nil
+	query := fmt.Sprintf(`SELECT id, at, actor, action, object, before, after FROM audit ORDER BY id DESC LIMIT %d`, max(limit, 0))
+	err := a.db.read(ctx, func(tx *sql.Tx) error {
+		return a.db.each(ctx, tx, "audit", query, func(r *row) error {
+			var e access.AuditEntry
+			var at int64
+			if err := r.scan(&e.ID, &at, &e.Actor, &e.Action, &e.Object, &e.Before, &e.After); err != nil {
+				return err
+			}
+			e.At = fromMillis(at)
+			out = append(out, e)
+			return nil
+		})
 	})
 	return out, err
 }

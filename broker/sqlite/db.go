@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	sqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -19,11 +20,20 @@ import (
 
 // DB is an open database. All methods are safe for concurrent use; what Store
 // returns has rules of its own.
+//
+// Locks, outermost first: pools, watch, trouble (a leaf).
 type DB struct {
 	path   string
 	log    *slog.Logger
-	writer *sql.DB // one connection
-	reader *sql.DB // readers, and one that watches for changes
+	server bool // OpenServer: this process looks after the files
+
+	// pools is held for reading while a connection is used, and for writing while
+	// the pools are replaced.
+	pools      sync.RWMutex
+	writer     *sql.DB // one connection
+	reader     *sql.DB // readers, and one that watches for changes
+	closed     bool
+	generation atomic.Int64 // grows when they are replaced
 
 	watch struct {
 		sync.Mutex
@@ -31,40 +41,63 @@ type DB struct {
 		version int64 // PRAGMA data_version of conn
 		access  int64 // what DataVersion answered for it
 	}
+
+	trouble  trouble
+	upkeep   upkeep
+	exporter exporter
+	report   Report // complete when OpenServer returns; guarded by pools
 }
 
 // readers is how many queries run at once.
 const readers = 4
 
-// Open opens the database at path and brings it to the present schema. A missing
-// database is made (mode 0600), as is its folder (mode 0700). An existing one is
-// copied to path.v<old>.bak before it is migrated. It is an error when the
-// database is newer than this HearthMQ, or the file is not HearthMQ's.
+// Open opens the database at path for a command beside a server, which may be
+// running, and brings it to the present schema. A missing database is made (mode
+// 0600), as is its folder (mode 0700). An existing one is copied to
+// path.v<old>.bak before it is migrated. It is an error when the database is
+// newer than this HearthMQ, the file is not HearthMQ's, or it is damaged: errors
+// then are ErrDamaged, and ErrUnwritable when nothing can be written there.
 func Open(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
-	path, err := filepath.Abs(path)
+	return begin(ctx, &DB{path: path, log: log}, (*DB).open)
+}
+
+func begin(ctx context.Context, db *DB, open func(*DB, context.Context) error) (*DB, error) {
+	path, err := filepath.Abs(db.path)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	if err := createFile(path); err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, err)
-	}
-	db := &DB{path: path, log: log}
-	if err := db.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), db.Close())
+	db.path = path
+	if err := open(db, ctx); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, errors.Join(classified(err), db.Close()))
 	}
 	return db, nil
 }
 
 func (db *DB) open(ctx context.Context) error {
+	if err := db.find(ctx); err != nil {
+		return err
+	}
+	if err := createFile(db.path); err != nil {
+		return err
+	}
+	// Asked of a plain connection, before WAL mode changes a file that may not be ours.
+	if err := inspect(ctx, uri(db.path)+"?"+plainPragmas, 0); err != nil {
+		return err
+	}
+	if err := db.openPools(ctx); err != nil {
+		return err
+	}
+	return db.refill(ctx)
+}
+
+// openPools opens the connections and migrates. pools is held, or nobody else
+// knows db yet.
+func (db *DB) openPools(ctx context.Context) error {
 	var err error
 	if db.writer, err = sql.Open("sqlite", dsn(db.path, "immediate")); err != nil {
 		return err
 	}
 	db.writer.SetMaxOpenConns(1)
-	// Asked of a plain connection, before WAL mode changes a file that may not be ours.
-	if err := checkOwner(ctx, db.path); err != nil {
-		return err
-	}
 	if err := db.migrate(ctx); err != nil {
 		return err
 	}
@@ -76,8 +109,8 @@ func (db *DB) open(ctx context.Context) error {
 	return db.reader.PingContext(ctx)
 }
 
-// Close closes the database. Calls under way are waited for.
-func (db *DB) Close() error {
+// closePools closes the connections. pools is held, or nobody else knows db yet.
+func (db *DB) closePools() error {
 	var errs []error
 	db.watch.Lock()
 	if db.watch.conn != nil {
@@ -89,11 +122,22 @@ func (db *DB) Close() error {
 	// query_only one may not.
 	if db.reader != nil {
 		errs = append(errs, db.reader.Close())
+		db.reader = nil
 	}
 	if db.writer != nil {
 		errs = append(errs, db.writer.Close())
+		db.writer = nil
 	}
 	return errors.Join(errs...)
+}
+
+// Close closes the database. Calls under way are waited for; later ones fail.
+func (db *DB) Close() error {
+	db.upkeep.end()
+	db.pools.Lock()
+	defer db.pools.Unlock()
+	db.closed = true
+	return db.closePools()
 }
 
 // Path is where the database is.
@@ -144,30 +188,6 @@ func createFile(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// applicationID marks a database as HearthMQ's in its header: "HMQT".
-const applicationID = 0x484D5154
-
-// checkOwner refuses a file that is something else than HearthMQ's database. An
-// empty database is nobody's yet: the process may have died before it was filled.
-func checkOwner(ctx context.Context, path string) (err error) {
-	plain, err := sql.Open("sqlite", uri(path)+"?_pragma=busy_timeout(5000)&_pragma=query_only(1)")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, plain.Close()) }()
-	var id, tables int64
-	err = plain.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`).Scan(&id, &tables)
-	switch {
-	case errorCode(err)&0xff == sqlite3.SQLITE_NOTADB:
-		return errors.New("this file is not a SQLite database")
-	case err != nil:
-		return err
-	case id == applicationID, id == 0 && tables == 0:
-		return nil
-	}
-	return errors.New("this SQLite database belongs to another program")
-}
-
 // errorCode is SQLite's extended result code, 0 when err does not come from there.
 func errorCode(err error) int {
 	if e, ok := errors.AsType[*sqlite.Error](err); ok {
@@ -182,8 +202,28 @@ func isUnique(err error) bool {
 	return c == sqlite3.SQLITE_CONSTRAINT_UNIQUE || c == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 }
 
-// update runs f in one transaction of the writer: all of it or nothing.
+// update runs f in one transaction of the writer: all of it or nothing. When the
+// disk is full it makes room and runs f once more.
 func (db *DB) update(ctx context.Context, f func(tx *sql.Tx) error) error {
+	if err := db.mend(ctx); err != nil {
+		return err
+	}
+	err := db.attempt(ctx, f)
+	if db.condition(err) == DiskFull && db.makeRoom(ctx) {
+		err = db.attempt(ctx, f)
+	}
+	if err = db.judge(err); err == nil {
+		db.maintain()
+	}
+	return err
+}
+
+func (db *DB) attempt(ctx context.Context, f func(tx *sql.Tx) error) error {
+	db.pools.RLock()
+	defer db.pools.RUnlock()
+	if db.writer == nil {
+		return errClosed
+	}
 	tx, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -193,6 +233,27 @@ func (db *DB) update(ctx context.Context, f func(tx *sql.Tx) error) error {
 	}
 	return tx.Commit()
 }
+
+// read runs f in one transaction of a reader, which sees one state of the database.
+func (db *DB) read(ctx context.Context, f func(tx *sql.Tx) error) error {
+	err := func() (err error) {
+		db.pools.RLock()
+		defer db.pools.RUnlock()
+		if db.reader == nil {
+			return errClosed
+		}
+		tx, err := db.reader.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rollback(tx)) }()
+		return f(tx)
+	}()
+	db.suspect(err)
+	return err
+}
+
+var errClosed = errors.New("the database is closed")
 
 // rollback ends a transaction that failed. SQLite may have rolled it back by
 // itself (disk full, I/O error), and so does a context that ended.

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"hearthmq/broker"
 )
@@ -14,18 +14,35 @@ import (
 // Load implements broker.Store. Rows that make no sense are logged and passed
 // over, and stay where they are: a later HearthMQ may know better.
 func (s *Store) Load(ctx context.Context) (*broker.State, error) {
+	state, err := s.load(ctx)
+	if c := conditionOf(err); c == Damaged || c == IOError {
+		// The look at the start is short and does not find everything.
+		if err := s.db.judge(err); s.db.mend(ctx) != nil {
+			return nil, err
+		}
+		state, err = s.load(ctx)
+	}
+	return state, err
+}
+
+func (s *Store) load(ctx context.Context) (*broker.State, error) {
+	s.loaded = false
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
-	tx, err := s.db.reader.BeginTx(ctx, nil)
+	var state *broker.State
+	err := s.db.read(ctx, func(tx *sql.Tx) (err error) {
+		l := &loading{ctx: ctx, s: s, tx: tx, sessions: map[int64]*broker.StoredSession{}, messages: map[int64]*broker.Message{}}
+		s.sessions, s.messages, s.garbage, s.nextSession = map[string]*storedSession{}, map[int64]messageRow{}, garbage{}, 1
+		if s.clock.known.IsZero() {
+			if s.clock, err = readClock(ctx, tx, time.Now()); err != nil {
+				return err
+			}
+		}
+		state, err = l.state()
+		return err
+	})
 	if err != nil {
-		return nil, err
-	}
-	l := &loading{ctx: ctx, s: s, tx: tx, sessions: map[int64]*broker.StoredSession{}, messages: map[int64]*broker.Message{}}
-	s.loaded = false
-	s.sessions, s.messages, s.garbage, s.nextSession = map[string]*storedSession{}, map[int64]messageRow{}, garbage{}, 1
-	state, err := l.state()
-	if err := errors.Join(err, tx.Rollback()); err != nil {
 		return nil, err
 	}
 	s.loaded = true
@@ -75,7 +92,7 @@ func (l *loading) readSessions() error {
 			}
 			l.s.nextSession = max(l.s.nextSession, id+1)
 			x.Version, x.Expiry = r.version(version), number[uint32](r, "session_expiry", expiry)
-			x.Disconnected, x.Created = fromNull(disconnected), fromMillis(created)
+			x.Disconnected, x.Created = l.s.clock.disconnected(fromNull(disconnected)), fromMillis(created)
 			r.text("client_id", x.ClientID)
 			r.text("user_name", x.User)
 			if r.err != nil {
@@ -157,7 +174,7 @@ func (l *loading) readMessages() error {
 			}
 			row.size = m.Size()
 			l.s.messages[id] = row
-			m.QoS, m.Expires, m.Received = r.upTo2("qos", qos), fromNull(expires), fromNull(received)
+			m.QoS, m.Expires, m.Received = r.upTo2("qos", qos), l.s.clock.expires(fromNull(expires)), fromNull(received)
 			r.message(&m)
 			if r.err != nil {
 				return r.failed("id", id)
@@ -243,7 +260,7 @@ func (l *loading) readRetained() ([]*broker.Message, error) {
 			if err := r.scan(&id, &m.Topic, &m.Payload, &m.Properties, &qos, &expires, &received, &m.PublisherID, &m.PublisherUser); err != nil {
 				return err
 			}
-			m.QoS, m.Expires, m.Received = r.upTo2("qos", qos), fromNull(expires), fromNull(received)
+			m.QoS, m.Expires, m.Received = r.upTo2("qos", qos), l.s.clock.expires(fromNull(expires)), fromNull(received)
 			r.message(&m)
 			if r.err != nil {
 				return r.failed("rowid", id)

@@ -43,8 +43,10 @@ func hashToken(token string) []byte {
 
 // FindCtx implements scs.CtxStore.
 func (l Logins) FindCtx(ctx context.Context, token string) (data []byte, found bool, err error) {
-	err = l.db.reader.QueryRowContext(ctx, `SELECT data FROM login WHERE token_hash = ? AND expires > ?`,
-		hashToken(token), time.Now().UnixMilli()).Scan(&data)
+	err = l.db.read(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT data FROM login WHERE token_hash = ? AND expires > ?`,
+			hashToken(token), time.Now().UnixMilli()).Scan(&data)
+	})
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, false, nil
@@ -97,24 +99,27 @@ func (l Logins) Commit(token string, data []byte, expiry time.Time) error {
 func (l Logins) Delete(token string) error { return l.DeleteCtx(context.Background(), token) }
 
 // ListLogins returns the logins of user, of everybody when user is "", the last used first.
-func (l Logins) ListLogins(ctx context.Context, user string) (_ []Login, err error) {
-	rows, err := l.db.reader.QueryContext(ctx, `SELECT id, user_name, created, seen, expires FROM login
-		WHERE expires > ?1 AND (?2 = '' OR user_name = ?2) ORDER BY seen DESC, id DESC`, time.Now().UnixMilli(), user)
-	if err != nil {
-		return nil, fmt.Errorf("list logins: %w", err)
-	}
-	defer rows.Close()
+func (l Logins) ListLogins(ctx context.Context, user string) ([]Login, error) {
 	var out []Login
-	for rows.Next() {
-		var x Login
-		var created, seen, expires int64
-		if err := rows.Scan(&x.ID, &x.User, &created, &seen, &expires); err != nil {
-			return nil, fmt.Errorf("list logins: %w", err)
+	err := l.db.read(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `SELECT id, user_name, created, seen, expires FROM login
+			WHERE expires > ?1 AND (?2 = '' OR user_name = ?2) ORDER BY seen DESC, id DESC`, time.Now().UnixMilli(), user)
+		if err != nil {
+			return err
 		}
-		x.Created, x.Seen, x.Expires = fromMillis(created), fromMillis(seen), fromMillis(expires)
-		out = append(out, x)
-	}
-	if err := rows.Err(); err != nil {
+		defer rows.Close()
+		for rows.Next() {
+			var x Login
+			var created, seen, expires int64
+			if err := rows.Scan(&x.ID, &x.User, &created, &seen, &expires); err != nil {
+				return err
+			}
+			x.Created, x.Seen, x.Expires = fromMillis(created), fromMillis(seen), fromMillis(expires)
+			out = append(out, x)
+		}
+		return rows.Err()
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list logins: %w", err)
 	}
 	return out, nil

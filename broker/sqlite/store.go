@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"hearthmq/broker"
 )
@@ -21,11 +22,15 @@ type Store struct {
 	statements [statementCount]*sql.Stmt
 
 	loaded      bool
+	generation  int64 // of the DB's connections that statements and the rest belong to
+	clock       clock
 	sessions    map[string]*storedSession // by ClientID
 	nextSession int64
 	// messages has the rows that deliveries refer to, garbage the others.
 	messages map[int64]messageRow
 	garbage  garbage
+
+	written, estimated atomic.Int64 // see Written
 }
 
 // storedSession is what the database holds of a session.
@@ -60,6 +65,17 @@ func (s *Store) Close() error {
 // prepare readies the statements that Apply runs. They are of the pool, not of a
 // transaction, and outlive a connection that is replaced.
 func (s *Store) prepare(ctx context.Context) error {
+	s.db.pools.RLock()
+	defer s.db.pools.RUnlock()
+	if s.db.writer == nil {
+		return errClosed
+	}
+	if now := s.db.generation.Load(); now != s.generation {
+		if err := s.Close(); err != nil { // of connections that are gone
+			s.db.log.Debug("statements of a failed connection", "err", err)
+		}
+		s.generation = now
+	}
 	for i, text := range statementText {
 		if s.statements[i] != nil {
 			continue
@@ -84,6 +100,9 @@ func (s *Store) Apply(ctx context.Context, changes []broker.Change) error {
 	if !s.loaded {
 		return errNotLoaded
 	}
+	if err := s.refresh(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
 	p, err := s.plan(changes)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -92,12 +111,31 @@ func (s *Store) Apply(ctx context.Context, changes []broker.Change) error {
 		return nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	w := &writing{ctx: ctx, s: s, refs: map[int64]int{}, fresh: map[int64]int{}, nextSession: s.nextSession}
-	if err := s.db.update(ctx, func(tx *sql.Tx) error { w.tx = tx; return w.write(p) }); err != nil {
+	var w *writing
+	err = s.db.update(ctx, func(tx *sql.Tx) error { // runs a second time when there had to be made room
+		w = &writing{ctx: ctx, s: s, tx: tx, refs: map[int64]int{}, fresh: map[int64]int{}, nextSession: s.nextSession, squeeze: w != nil}
+		return w.write(p)
+	})
+	if err != nil {
 		return fmt.Errorf("store %d changes: %w", len(changes), err)
 	}
 	s.adopt(p, w)
+	s.clock.noted = w.noted
+	s.estimated.Add(estimatedCommit + int64(w.rows)*estimatedRow)
 	return nil
+}
+
+// refresh reads again what the Store remembers, when the connections were made
+// anew after a failure: the database may hold less than was thought.
+func (s *Store) refresh(ctx context.Context) error {
+	if err := s.db.mend(ctx); err != nil {
+		return err
+	}
+	if s.generation == s.db.generation.Load() {
+		return nil
+	}
+	_, err := s.load(context.WithoutCancel(ctx))
+	return err
 }
 
 // adopt brings what the Store remembers in line with what has been committed.

@@ -75,13 +75,17 @@ type writing struct {
 	refs        map[int64]int // message id → change of its number of deliveries
 	fresh       map[int64]int // messages written → bytes
 	nextSession int64
+	rows        int
 	collected   bool
+	squeeze     bool      // the disk is full: collect garbage whatever there is of it
+	noted       time.Time // when the clock was written last
 }
 
 func (w *writing) exec(st statement, args ...any) error {
 	if w.bound[st] == nil {
 		w.bound[st] = w.tx.StmtContext(w.ctx, w.s.statements[st])
 	}
+	w.rows++
 	_, err := w.bound[st].ExecContext(w.ctx, args...)
 	return err
 }
@@ -98,7 +102,10 @@ func (w *writing) write(p *plan) error {
 			return fmt.Errorf("retained message of %q: %w", r.key, err)
 		}
 	}
-	return w.collect()
+	if err := w.collect(); err != nil {
+		return err
+	}
+	return w.noteTime()
 }
 
 func (w *writing) session(sp *sessionPlan) error {
@@ -152,7 +159,7 @@ func (w *writing) record(sp *sessionPlan) error {
 		w.nextSession++
 	}
 	if r := sp.record; r != nil {
-		return w.exec(st, r.ClientID, r.User, r.Listener, r.Version, r.Expiry, orNull(r.Disconnected), r.Created.UnixMilli(), sp.id)
+		return w.exec(st, r.ClientID, r.User, r.Listener, r.Version, r.Expiry, w.orNull(r.Disconnected), w.s.clock.stored(r.Created).UnixMilli(), sp.id)
 	}
 	return nil
 }
@@ -210,7 +217,7 @@ func (w *writing) message(id int64, m *broker.Message) error {
 	w.fresh[id] = m.Size()
 	client, user := publisher(m)
 	return w.exec(insertMessage, id, m.Topic, blob(m.Payload), blob(m.Properties), m.QoS, m.Retain,
-		orNull(m.Expires), orNull(m.Received), client, user)
+		w.orNull(m.Expires), w.orNull(m.Received), client, user)
 }
 
 func (w *writing) will(session int64, will *broker.Will) error {
@@ -220,7 +227,7 @@ func (w *writing) will(session int64, will *broker.Will) error {
 	m := will.Message
 	client, user := publisher(m)
 	return w.exec(saveWill, session, m.Topic, blob(m.Payload), blob(m.Properties), m.QoS, m.Retain,
-		will.Expiry, will.Delay.Milliseconds(), orNull(m.Received), client, user)
+		will.Expiry, will.Delay.Milliseconds(), w.orNull(m.Received), client, user)
 }
 
 func (w *writing) retained(topicName string, m *broker.Message) error {
@@ -228,12 +235,12 @@ func (w *writing) retained(topicName string, m *broker.Message) error {
 		return w.exec(deleteRetained, topicName)
 	}
 	client, user := publisher(m)
-	return w.exec(saveRetained, topicName, blob(m.Payload), blob(m.Properties), m.QoS, orNull(m.Expires), orNull(m.Received), client, user)
+	return w.exec(saveRetained, topicName, blob(m.Payload), blob(m.Properties), m.QoS, w.orNull(m.Expires), w.orNull(m.Received), client, user)
 }
 
 // collect removes garbage when there is enough of it.
 func (w *writing) collect() error {
-	if !w.s.garbage.due() {
+	if !w.s.garbage.due() && !(w.squeeze && len(w.s.garbage.sizes) > 0) {
 		return nil
 	}
 	w.collected = true
@@ -265,11 +272,11 @@ func blob(b []byte) []byte {
 }
 
 // orNull is the time in Unix milliseconds, NULL for the zero time.
-func orNull(t time.Time) any {
+func (w *writing) orNull(t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}
-	return t.UnixMilli()
+	return w.s.clock.stored(t).UnixMilli()
 }
 
 func formatIDs(ids []uint32) string {

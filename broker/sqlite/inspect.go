@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// applicationID marks a database as HearthMQ's in its header: "HMQT".
+const applicationID = 0x484D5154
+
+// plainPragmas are those of a connection that looks and changes nothing.
+const plainPragmas = "_pragma=busy_timeout(5000)&_pragma=query_only(1)"
+
+// checkLimit bounds what looking through the database may add to a start.
+const checkLimit = 3 * time.Second
+
+// inspect refuses a file that is something else than HearthMQ's database: with
+// ErrDamaged when it is none at all. An empty database is nobody's yet: the
+// process may have died before it was filled. With a limit it also looks through
+// the whole database for damage, for so long at most; what it did not get to
+// counts as sound. name is what SQLite calls the file.
+func inspect(ctx context.Context, name string, limit time.Duration) (err error) {
+	plain, err := sql.Open("sqlite", name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plain.Close()) }()
+	plain.SetMaxOpenConns(1)
+	var id, tables int64
+	err = plain.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)`).Scan(&id, &tables)
+	switch {
+	case errorCode(err)&0xff == sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w: this file is not a SQLite database", ErrDamaged)
+	case err != nil:
+		return err
+	case id == applicationID, id == 0 && tables == 0:
+	default:
+		return errForeign
+	}
+	if limit == 0 || tables == 0 {
+		return nil
+	}
+	return quickCheck(ctx, plain, limit)
+}
+
+var errForeign = errors.New("this SQLite database belongs to another program")
+
+// quickCheck looks through all pages of a database.
+func quickCheck(ctx context.Context, db *sql.DB, limit time.Duration) error {
+	checking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var found string
+	err := db.QueryRowContext(checking, `PRAGMA quick_check(1)`).Scan(&found)
+	switch {
+	case checking.Err() != nil && ctx.Err() == nil:
+		return nil
+	case err != nil:
+		return err
+	case found != "ok":
+		return fmt.Errorf("%w: %s", ErrDamaged, found)
+	}
+	return nil
+}
+
+// errorCodes that say that the content of the file is gone.
+func lost(err error) bool {
+	if errors.Is(err, ErrDamaged) {
+		return true
+	}
+	switch code := errorCode(err); {
+	case code&0xff == sqlite3.SQLITE_CORRUPT, code&0xff == sqlite3.SQLITE_NOTADB:
+		return true
+	case code == sqlite3.SQLITE_IOERR_READ, code == sqlite3.SQLITE_IOERR_SHORT_READ, code == sqlite3.SQLITE_IOERR_DATA, code == sqlite3.SQLITE_IOERR_CORRUPTFS:
+		return true // a sector that can't be read any more
+	}
+	return false
+}
