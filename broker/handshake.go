@@ -249,7 +249,9 @@ func (c *conn) refuseBroken(p *packet.Connect, err error) {
 	}
 	c.b.refused(c, p.ClientID, "", &Refusal{Reason: BadProtocol, Code: pe.Code, Err: err})
 	switch {
-	case pe.Code == packet.UnsupportedProtocolVersion && p.ProtocolName != "":
+	case pe.Code == packet.UnsupportedProtocolVersion && p.ProtocolName == "":
+		c.closeAfter(nil) // this is no MQTT client [MQTT-3.1.2-1] [MQTT3-3.1.2-1]
+	case pe.Code == packet.UnsupportedProtocolVersion:
 		v := packet.V311 // [MQTT-3.1.2-2]: return code 1
 		if p.Version > packet.V50 {
 			v = packet.V50

@@ -226,7 +226,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 	}
 	if f == nil || f.qos != qos {
 		s.b.stats.strayAcks.Add(1)
-		if t == packet.TypePubrec {
+		if t == packet.TypePubrec && !code.Failed() {
 			unknown := packet.Success
 			if c.version == packet.V50 {
 				unknown = packet.PacketIDNotFound
