@@ -165,9 +165,9 @@ func (o *Options) decode(raw map[string]any) (warnings []string, problems Proble
 func (o *Options) fields() map[string]reflect.Value {
 	v := reflect.ValueOf(o).Elem()
 	all := make(map[string]reflect.Value)
-	for i := range v.NumField() {
-		if key := v.Type().Field(i).Tag.Get("koanf"); key != "" {
-			all[key] = v.Field(i)
+	for field, value := range v.Fields() {
+		if key := field.Tag.Get("koanf"); key != "" {
+			all[key] = value
 		}
 	}
 	return all

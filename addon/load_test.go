@@ -1,6 +1,7 @@
 package addon
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -211,7 +212,7 @@ func TestLoadProblems(t *testing.T) {
 			if d := cmp.Diff(tt.want, got); d != "" {
 				t.Errorf("(-want +got)\n%s", d)
 			}
-			if _, ok := err.(Problems); !ok {
+			if _, ok := errors.AsType[Problems](err); !ok {
 				t.Errorf("a %T, want Problems", err)
 			}
 		})
@@ -250,9 +251,8 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("app %v: %v", app, err)
 		}
 	}
-	typ := reflect.TypeFor[Options]()
-	for i := range typ.NumField() {
-		if f := typ.Field(i); f.IsExported() && f.Tag.Get("koanf") == "" {
+	for f := range reflect.TypeFor[Options]().Fields() {
+		if f.IsExported() && f.Tag.Get("koanf") == "" {
 			t.Errorf("%s has no key", f.Name)
 		}
 	}

@@ -179,7 +179,7 @@ func accept(tb testing.TB, ln net.Listener) net.Conn {
 		tb.Cleanup(func() { r.c.Close() })
 		bound(tb, r.c)
 		return r.c
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		tb.Fatal("nothing was accepted")
 		return nil
 	}
@@ -199,7 +199,7 @@ func dial(tb testing.TB, ln net.Listener) net.Conn {
 // bound makes a hanging test fail instead.
 func bound(tb testing.TB, c net.Conn) {
 	tb.Helper()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -52,7 +52,7 @@ func TestAddressNotOurs(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hm") // t.TempDir may be too long for a socket's path
+	dir, err := os.MkdirTemp("", "hm") //nolint:usetesting // t.TempDir may be too long for a socket's path
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,14 +113,9 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 }
 
 func offersMQTT(r *http.Request) bool {
-	for _, offered := range websocket.Subprotocols(r) {
-		for _, known := range subprotocols {
-			if offered == known {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(websocket.Subprotocols(r), func(offered string) bool {
+		return slices.Contains(subprotocols, offered)
+	})
 }
 
 // allowOrigin lets in programs, which send no Origin, pages of this host on

@@ -26,7 +26,7 @@ type webSocketConn struct {
 }
 
 // closeTimeout bounds the attempt to say goodbye on a socket that may be full.
-const closeTimeout = 50 * time.Millisecond
+const closeTimeout = 250 * time.Millisecond
 
 var errTextFrame = errors.New("WebSocket text frame, MQTT needs binary ones")
 

@@ -157,7 +157,7 @@ func TestOnePortForBoth(t *testing.T) {
 
 // MQTT over a Unix domain socket.
 func TestUnixSocket(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hm") // t.TempDir may be too long for a socket's path
+	dir, err := os.MkdirTemp("", "hm") //nolint:usetesting // t.TempDir may be too long for a socket's path
 	if err != nil {
 		t.Fatal(err)
 	}

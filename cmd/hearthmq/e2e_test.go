@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"maps"
 	"os/exec"
 	"strings"
 	"testing"
@@ -27,9 +28,7 @@ func startE2EIn(t *testing.T, dir string, o options) *testServer {
 		t.Skip("not with -short")
 	}
 	all := options{"logins": []map[string]any{{"username": e2eUser, "password": e2ePassword}}}
-	for k, v := range o {
-		all[k] = v
-	}
+	maps.Copy(all, o)
 	return startIn(t, dir, all)
 }
 

@@ -182,7 +182,7 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(15 * time.Second)
+	end := time.After(30 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -208,7 +208,7 @@ func (a *application) actor(ctx context.Context) context.Context {
 	name := "command line"
 	for _, e := range a.environ {
 		if user, ok := strings.CutPrefix(e, "USER="); ok && user != "" {
-			name += " (" + user + ")"
+			name = "command line (" + user + ")"
 		}
 	}
 	return access.WithActor(ctx, name)
