@@ -311,7 +311,7 @@ func (db *DB) refill(ctx context.Context) error {
 	}
 	for _, path := range []string{db.accountsPath(), filepath.Join(db.backupDir(), accountsName)} {
 		f, err := readAccounts(path)
-		if f == nil && err == nil {
+		if err == nil && (f == nil || len(f.Users)+len(f.Roles) == 0) {
 			continue
 		}
 		if err == nil {

@@ -206,7 +206,7 @@ func restore(ctx context.Context, from, path string, log *slog.Logger) (r Restor
 // write-ahead log is read with it.
 func backupName(path string) string {
 	if st, err := os.Stat(path + "-wal"); err == nil && st.Size() > 0 {
-		return uri(path) + "?" + plainPragmas
+		return uri(path) + onlyLook
 	}
 	return immutable(path)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io/fs"
+	"time"
 )
 
 // PragmaOfPools asks one connection of each pool.
@@ -39,4 +40,20 @@ func LimitPages(ctx context.Context, db *DB, pages int) {
 	if _, err := db.writer.ExecContext(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
 		panic(err)
 	}
+}
+
+// Upkeep does now, and at once, what happens once a minute.
+func Upkeep(db *DB) {
+	db.upkeep.mu.Lock()
+	db.upkeep.last = time.Time{}
+	db.upkeep.mu.Unlock()
+	db.maintain()
+	db.upkeep.wg.Wait()
+}
+
+// Broken has the next write look into the database first, as after a failed fsync.
+func Broken(db *DB) {
+	db.trouble.Lock()
+	defer db.trouble.Unlock()
+	db.trouble.mend = true
 }

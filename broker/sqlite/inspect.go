@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -13,8 +14,9 @@ import (
 // applicationID marks a database as HearthMQ's in its header: "HMQT".
 const applicationID = 0x484D5154
 
-// plainPragmas are those of a connection that looks and changes nothing.
-const plainPragmas = "_pragma=busy_timeout(5000)&_pragma=query_only(1)"
+// onlyLook is for connections that look and change nothing. With mode=ro they
+// leave the write-ahead log where it is when they close.
+const onlyLook = "?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
 
 // checkLimit bounds what looking through the database may add to a start.
 const checkLimit = 3 * time.Second
@@ -62,7 +64,7 @@ func quickCheck(ctx context.Context, db *sql.DB, limit time.Duration) error {
 	case err != nil:
 		return err
 	case found != "ok":
-		return fmt.Errorf("%w: %s", ErrDamaged, found)
+		return fmt.Errorf("%w: %s", ErrDamaged, found[strings.LastIndexByte(found, '\n')+1:]) // below a headline
 	}
 	return nil
 }

@@ -135,7 +135,7 @@ func (db *DB) maintain() {
 	u := &db.upkeep
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.ended || u.busy || !u.last.IsZero() && time.Since(u.last) < upkeepInterval {
+	if u.ended || u.busy || time.Since(u.last) < upkeepInterval {
 		return
 	}
 	u.busy, u.last = true, time.Now()

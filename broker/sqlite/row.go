@@ -146,7 +146,7 @@ func (r *row) ids(s string) []uint32 {
 	var out []uint32
 	for part := range strings.SplitSeq(s, ",") {
 		id, err := strconv.ParseUint(part, 10, 28)
-		if err != nil || id == 0 { // [MQTT-3.8.2.1.2]: 1 to 268,435,455
+		if err != nil || id == 0 { // (3.8.2.1.2): 1 to 268,435,455
 			r.fail("subscription_ids", "", "are not a list of Subscription Identifiers")
 			return nil
 		}

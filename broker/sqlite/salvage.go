@@ -107,7 +107,8 @@ var salvaged = []string{
 // and row by row. Users, roles and rules come from the accounts file instead when
 // that is not older than they are, or when some of theirs are lost.
 func (db *DB) salvage(ctx context.Context, old *DB, report *Report) (err error) {
-	from, err := sql.Open("sqlite", uri(old.path)+"?"+plainPragmas)
+	// With writable_schema SQLite also reads a file that is shorter than it should be.
+	from, err := sql.Open("sqlite", uri(old.path)+onlyLook+"&_pragma=writable_schema(1)")
 	if err != nil {
 		return err
 	}
@@ -254,9 +255,19 @@ func copyRows(ctx context.Context, from *sql.DB, insert *sql.Stmt, query string,
 		if err := rows.Scan(pointers...); err != nil {
 			return false, ctx.Err()
 		}
-		_, err := insert.ExecContext(ctx, values...)
+		for i, v := range values {
+			if b, ok := v.([]byte); ok {
+				values[i] = blob(b) // the driver reads an empty one as nil and writes nil as NULL
+			}
+		}
+		res, err := insert.ExecContext(ctx, values...)
+		n := int64(0)
+		if err == nil {
+			n, err = res.RowsAffected()
+		}
 		switch c := conditionOf(err); {
 		case err == nil:
+			whole = whole && n > 0 // or it has no place, such as one that is there twice
 		case c != "" || ctx.Err() != nil:
 			return false, err
 		default:

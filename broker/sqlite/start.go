@@ -43,7 +43,7 @@ func (db *DB) start(ctx context.Context) error {
 		return err
 	}
 	db.exportAccounts(ctx)
-	db.maintain()
+	db.upkeep.last = time.Now() // a start has enough to do
 	return nil
 }
 
@@ -54,7 +54,7 @@ func (db *DB) openSound(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if err := inspect(ctx, uri(db.path)+"?"+plainPragmas, checkLimit); err != nil {
+	if err := inspect(ctx, uri(db.path)+onlyLook, checkLimit); err != nil {
 		return err
 	}
 	return db.openPools(ctx)
