@@ -21,7 +21,7 @@ func (a *ackPending) ready(j *journal) bool {
 }
 
 // ackAfter sends an acknowledgement once it is ready and all
-// acknowledgements before it have left [MQTT-4.6.0-2] [MQTT-4.6.0-3].
+// acknowledgements before it have left [MQTT3-4.6.0-2] [MQTT3-4.6.0-3] [MQTT3-4.6.0-4]
 func (c *conn) ackAfter(bt *batch, a ackPending) {
 	c.mu.Lock()
 	if c.acks.len() == 0 && a.ready(c.b.journal) {

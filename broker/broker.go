@@ -105,7 +105,7 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, info ListenerInfo) 
 	}
 }
 
-// ServeConn serves one Network Connection and returns when it has ended.
+// ServeConn serves one Network Connection and returns when it has ended. [MQTT-4.2-1]
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) {
 	c := newConn(ctx, b, nc, info)
 	defer c.cancel()

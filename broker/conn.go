@@ -200,7 +200,7 @@ func (c *conn) consume(data []byte) error {
 
 func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 	for len(data) > 0 {
-		if c.stopped.Load() {
+		if c.stopped.Load() { // [MQTT-3.1.4-6]
 			return packets, errClosed
 		}
 		limit := c.b.cfg.MaxPacketSize
@@ -268,7 +268,7 @@ func (c *conn) handle(f packet.Frame) error {
 	case packet.TypeAuth:
 		return c.handleAuth(f)
 	case packet.TypeConnect:
-		return protocolError("second CONNECT") // [MQTT-3.1.0-2] case P14
+		return protocolError("second CONNECT") // [MQTT-3.1.0-2] case P14 [MQTT-3.2.0-2]
 	default:
 		return protocolError(t.String() + " from a client") // case P13
 	}

@@ -86,7 +86,7 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 		stripe := b.retained.stripe(m.Topic)
 		stripe.Lock()
 		defer stripe.Unlock()
-		if ticket = b.retained.set(b, p); ticket > 0 {
+		if ticket = b.retained.set(b, p); ticket > 0 { // [MQTT-3.3.1-5] [MQTT-3.3.1-8]
 			p.owner = nil
 		}
 	}
@@ -118,8 +118,8 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 
 func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticket uint64) {
 	m := p.msg
-	qos := min(m.QoS, t.qos) // [MQTT-3.8.4-8]
-	retain := t.rap && m.Retain
+	qos := min(m.QoS, t.qos)    // [MQTT-3.8.4-8]
+	retain := t.rap && m.Retain // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
 	switch {
 	case t.local != nil:
 		t.local.receive(m)
@@ -185,7 +185,7 @@ func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qo
 	c.out.reserve()
 	at := len(c.out.buf)
 	c.out.buf = append(c.out.buf, b...)
-	c.out.buf[at] = byte(packet.TypePublish) << 4 // DUP and QoS 0
+	c.out.buf[at] = byte(packet.TypePublish) << 4 // DUP and QoS 0 [MQTT-4.3.1-1]
 	if retain {
 		c.out.buf[at] |= 1
 	}

@@ -2,7 +2,8 @@
 // messages, wills and $SYS, for MQTT 3.1, 3.1.1 and 5.0. It knows nothing of
 // SQL, HTTP, users or files: those sit behind the seams Authenticator,
 // Authorizer, Store and Observer, which are implemented elsewhere. It is called
-// by cmd/hearthmq, and through small interfaces by web, feed and bridge.
+// by cmd/hearthmq, and through small interfaces by web, feed and bridge. It needs no
+// extension of the protocol to work with others [MQTT3-7.0.0-2].
 //
 // # Vocabulary
 //

@@ -6,7 +6,7 @@ import "hearthmq/broker/packet"
 // Maximum Packet Size has room for it. pr are p's own properties, why is for people;
 // it must not tell what helps an attacker. c.version and c.maxPacket must be known.
 //
-// Only failures carry one: successful acknowledgements keep their shortest form.
+// Only failures carry one: successful acknowledgements keep their shortest form. [MQTT-3.2.2-20] [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-2] [MQTT-3.11.2-2] [MQTT-3.14.2-4] [MQTT-3.15.2-3]
 func (c *conn) appendPacket(dst []byte, p packet.Packet, pr *packet.Properties, why string) []byte {
 	if why != "" && c.problems && c.version == packet.V50 { // [MQTT-3.1.2-29]
 		pr.SetReasonString(why)

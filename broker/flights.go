@@ -11,7 +11,7 @@ type flight struct {
 	prev   *flight
 }
 
-// flights are a session's messages under way, by Packet Identifier and in the
+// flights are a session's messages under way, by Packet Identifier and in the [MQTT3-4.6.0-1]
 // order in which they were first sent. Session.mu guards them.
 type flights struct {
 	byID   map[uint16]*flight
@@ -33,7 +33,7 @@ func (l *flights) add(d delivery, id uint16) *flight {
 	}
 	for id == 0 {
 		l.lastID++
-		if _, used := l.byID[l.lastID]; !used {
+		if _, used := l.byID[l.lastID]; !used { // [MQTT-4.3.2-1] [MQTT-4.3.3-1]
 			id = l.lastID
 		}
 	}
@@ -44,7 +44,7 @@ func (l *flights) add(d delivery, id uint16) *flight {
 	} else {
 		f = new(flight)
 	}
-	f.delivery, f.id, f.state, f.unsent = d, id, StateSent, true
+	f.delivery, f.id, f.state, f.unsent = d, id, StateSent, true // [MQTT-4.3.2-2] [MQTT-4.3.2-3] [MQTT-4.3.3-2] [MQTT-4.3.3-3]
 	f.prev = l.last
 	if l.last != nil {
 		l.last.next = f
@@ -111,7 +111,7 @@ func (l *flights) skip() {
 func (l *flights) resend() {
 	for f := l.first; f != nil; f = f.next {
 		if !f.unsent {
-			f.dup = true
+			f.dup = true // [MQTT-3.3.1-1]
 		}
 		f.unsent = true
 	}

@@ -132,7 +132,7 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 	}
 	m := &Message{
 		Topic: p.Will.Topic, Payload: p.Will.Payload, Properties: p.Will.Forward,
-		QoS: min(p.Will.QoS, d.MaxQoS), Retain: p.Will.Retain && !d.NoRetain,
+		QoS: min(p.Will.QoS, d.MaxQoS), Retain: p.Will.Retain && !d.NoRetain, // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
 		Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User, kept: true,
 	}
 	w := &Will{Message: m, Delay: time.Duration(p.Will.Properties.WillDelay) * time.Second}
@@ -252,7 +252,7 @@ func (c *conn) refuseBroken(p *packet.Connect, err error) {
 	case pe.Code == packet.UnsupportedProtocolVersion && p.ProtocolName == "":
 		c.closeAfter(nil) // this is no MQTT client [MQTT-3.1.2-1] [MQTT3-3.1.2-1]
 	case pe.Code == packet.UnsupportedProtocolVersion:
-		v := packet.V311 // [MQTT-3.1.2-2]: return code 1
+		v := packet.V311 // [MQTT-3.1.2-2]: return code 1 [MQTT3-3.1.2-2]
 		if p.Version > packet.V50 {
 			v = packet.V50
 		}
@@ -260,7 +260,7 @@ func (c *conn) refuseBroken(p *packet.Connect, err error) {
 	case p.Version == packet.V50:
 		c.answer(packet.V50, pe.Code, "")
 	default:
-		c.closeAfter(nil) // 3.x: no return code fits, close [MQTT-3.1.4-1]
+		c.closeAfter(nil) // 3.x: no return code fits, close [MQTT-3.1.4-1] [MQTT3-3.2.2-6] [MQTT3-3.1.4-1]
 	}
 }
 

@@ -52,7 +52,7 @@ func allows(d *Decision, p *packet.Publish) bool {
 
 // deny answers a message that may not be published. MQTT 3 can't say so; it is
 // acknowledged and goes nowhere, since closing would only make the device come
-// back and try again [MQTT-3.3.5-2].
+// back and try again [MQTT3-3.3.5-2].
 func (c *conn) deny(p *packet.Publish, r *route) error {
 	rule := r.decision.Rule
 	if r.decision.Allow {
@@ -102,7 +102,7 @@ func (c *conn) resolveAlias(p *packet.Publish) error {
 		return &packet.Error{Code: packet.TopicAliasInvalid, Msg: "Topic Alias is 0 or above the maximum"}
 	}
 	if c.aliases == nil {
-		c.aliases = make([]string, int(c.b.cfg.TopicAliasMaximum)+1)
+		c.aliases = make([]string, int(c.b.cfg.TopicAliasMaximum)+1) // [MQTT-3.3.2-12]
 	}
 	if len(p.Topic) > 0 {
 		if c.aliases[n] != string(p.Topic) {
@@ -166,9 +166,9 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		return nil
 	}
 	c.unacked.Add(1)
-	a := ackPending{ticket: ticket, promise: pub.promise, typ: packet.TypePubrec, id: p.PacketID}
+	a := ackPending{ticket: ticket, promise: pub.promise, typ: packet.TypePubrec, id: p.PacketID} // [MQTT-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8]
 	if p.QoS == 1 {
-		a.typ, a.final = packet.TypePuback, true
+		a.typ, a.final = packet.TypePuback, true // [MQTT-4.3.2-5]
 	}
 	if matched == 0 && c.version == packet.V50 {
 		a.code = packet.NoMatchingSubscribers
@@ -195,7 +195,7 @@ func (c *conn) handleAck(f packet.Frame) error {
 		b.journal.open()
 		ticket, known := c.sess.release(c, id)
 		b.journal.close()
-		a := ackPending{ticket: ticket, typ: packet.TypePubcomp, id: id, final: known}
+		a := ackPending{ticket: ticket, typ: packet.TypePubcomp, id: id, final: known} // [MQTT-4.3.3-11] [MQTT-4.3.3-13]
 		if !known && c.version == packet.V50 {
 			a.code = packet.PacketIDNotFound // case P18
 		}
@@ -219,7 +219,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 	if s.conn.Load() != c {
 		return true
 	}
-	f := s.flights.byID[id]
+	f := s.flights.byID[id] // [MQTT-2.2.1-5]
 	qos := byte(2)
 	if t == packet.TypePuback {
 		qos = 1
@@ -244,7 +244,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 		s.b.stats.strayAcks.Add(1)
 		return false
 	}
-	s.done(&f.delivery)
+	s.done(&f.delivery) // [MQTT-4.4.0-2]
 	kept := f.promise
 	s.flights.remove(f)
 	if kept != nil {
@@ -258,7 +258,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 // message. s.mu and the gate are held.
 func (s *Session) released(bt *batch, c *conn, f *flight) {
 	first := f.state == StateSent
-	f.state = StateReleased
+	f.state = StateReleased // [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-6]
 	if f.unsent {
 		s.flights.sentOne(f)
 	}

@@ -197,7 +197,7 @@ func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 	if register {
 		c.b.warm.add(c)
 	}
-	if closing {
+	if closing { // [MQTT-3.14.4-2] [MQTT-4.13.2-1]
 		c.nc.Close()
 	}
 	return true
@@ -245,7 +245,7 @@ func (c *conn) writeAll(b []byte) error {
 	return c.nc.SetWriteDeadline(time.Time{})
 }
 
-// writeFailed gives the connection up; its reader notices and cleans up.
+// writeFailed gives the connection up; its reader notices and cleans up. [MQTT3-4.8.0-2]
 func (c *conn) writeFailed(err error) {
 	if errors.Is(err, errSlow) {
 		c.endWith(packet.UnspecifiedError, "slow reader: "+err.Error())

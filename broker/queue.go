@@ -34,7 +34,7 @@ func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain
 	}
 	s.seq++
 	d.seq = s.seq
-	if qos > 0 && s.persistent && s.b.journal.store != nil {
+	if qos > 0 && s.persistent && s.b.journal.store != nil { // [MQTT3-3.1.2-5]
 		ticket = s.b.journal.append(Queued{ClientID: s.clientID, MessageID: m.id, Delivery: StoredDelivery{
 			Seq: d.seq, Message: m, QoS: qos, Retain: retain, SubIDs: t.subIDs}})
 		d.stored = true
@@ -55,7 +55,7 @@ func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain
 			return ticket
 		}
 	}
-	s.push(d)
+	s.push(d) // [MQTT-4.6.0-5] [MQTT-4.6.0-6]
 	if c != nil {
 		s.pumpLocked(bt, c)
 	}
@@ -123,7 +123,7 @@ func (s *Session) done(d *delivery) {
 func (s *Session) enqueueRetained(c *conn, m *Message, t *target, qos byte) {
 	s.mu.Lock()
 	if s.conn.Load() == c && !s.gone {
-		s.replay.push(delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: true, rules: t.rules})
+		s.replay.push(delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: true, rules: t.rules}) // [MQTT3-3.3.1-8]
 		s.setBehind(c, true)
 	}
 	s.mu.Unlock()
@@ -202,7 +202,7 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 			return waitsForRoom
 		}
 		return sent
-	case s.flights.len() >= s.window:
+	case s.flights.len() >= s.window: // [MQTT-4.9.0-2] [MQTT-4.9.0-3]
 		return waits
 	case !s.b.journal.stored(d.ticket):
 		c.awaitCommit()
@@ -221,7 +221,7 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 	return sent
 }
 
-// sendFlights sends what is under way and was not sent on this connection, in its
+// sendFlights sends what is under way and was not sent on this connection, in its [MQTT-4.3.3-7]
 // order [MQTT-4.4.0-1]; false: some of it has to wait. A client may come back with a
 // smaller Receive Maximum: PUBLISH waits for it [MQTT-4.9.0-2], PUBREL does not
 // [MQTT-3.3.4-10]. s.mu and the gate are held.
@@ -333,7 +333,7 @@ const noLimit = 1 << 62
 func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit int) bool {
 	var p packet.Publish
 	fillPublish(&p, d, id, bt.now)
-	p.Dup = dup
+	p.Dup = dup // [MQTT-3.3.1-3]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.out.buf) >= limit {

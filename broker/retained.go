@@ -150,7 +150,7 @@ func (b *Broker) replay(c *conn, n *subscription) {
 		stripe.Lock()
 		m := slot.msg.Load()
 		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) {
-			c.sess.enqueueRetained(c, m, &t, min(m.QoS, n.QoS, d.MaxQoS))
+			c.sess.enqueueRetained(c, m, &t, min(m.QoS, n.QoS, d.MaxQoS)) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
 		}
 		stripe.Unlock()
 	}

@@ -100,7 +100,7 @@ func (b *Broker) newRoute(name string, id *Identity, from *Session) *route {
 	}
 	m := merger{r: r, from: from}
 	b.subs.mu.RLock()
-	b.subs.trie.Match(name, m.add)
+	b.subs.trie.Match(name, m.add) // [MQTT-3.3.2-3] [MQTT-4.5.0-1] [MQTT-4.7.3-4]
 	b.subs.mu.RUnlock()
 	// Rights are asked without the lock; receivers without the right drop out.
 	r.targets = b.admit(r, r.targets)
@@ -138,7 +138,7 @@ func (b *Broker) admit(r *route, list []target) []target {
 	return keep
 }
 
-// merger collects receivers: one per session, whose overlapping subscriptions
+// merger collects receivers: one per session, whose overlapping subscriptions [MQTT-3.3.4-4] [MQTT-3.3.4-5]
 // count as one with the highest QoS and all identifiers [MQTT-3.3.4-2] [MQTT-3.3.4-3].
 type merger struct {
 	r       *route

@@ -344,7 +344,7 @@ func TestSessionExpiry(t *testing.T) {
 		if !ack.SessionPresent {
 			w.Fatal("expired early")
 		}
-		c.Send(&packet.Disconnect{Properties: packet.Properties{SessionExpiry: 10}}) // [MQTT-3.14.2.2.2]
+		c.Send(&packet.Disconnect{Properties: packet.Properties{SessionExpiry: 10}}) // (3.14.2.2.2)
 		brokertest.Pass(11 * time.Second)
 		_, ack = w.login(packet.V50, connect)
 		if ack.SessionPresent {

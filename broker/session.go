@@ -87,13 +87,13 @@ func (s *Session) connect(c *conn, p *packet.Connect, will *Will) {
 	s.identity.Store(c.id)
 	s.listener, s.version, s.since = c.info.Name, c.version, c.now
 	s.expiry = c.expiry
-	s.window = c.inflightLimit(p)
+	s.window = c.inflightLimit(p) // [MQTT-4.9.0-1]
 	s.behind = false
 	s.flights.resend()
 	wasPersistent := s.persistent
 	s.persistent = c.expiry > 0
 	hadWill := s.will != nil
-	s.will, s.willOf = will, c.id
+	s.will, s.willOf = will, c.id // [MQTT-3.1.2-7] [MQTT3-3.1.2-8] [MQTT3-3.1.2-12]
 	s.conn.Store(c)
 	switch {
 	case s.persistent:
@@ -135,7 +135,7 @@ func (s *Session) detachWith(bt *batch, c *conn) {
 		b.journal.close()
 		return
 	}
-	s.conn.Store(nil)
+	s.conn.Store(nil) // [MQTT-4.1.0-1]
 	s.since, s.expiry = now, c.expiry
 	if c.discarded && s.will != nil {
 		s.dropWill()
@@ -237,7 +237,7 @@ func (s *Session) release(c *conn, id uint16) (ticket uint64, ok bool) {
 	if _, known := s.received[id]; !known || s.conn.Load() != c {
 		return 0, false
 	}
-	delete(s.received, id)
+	delete(s.received, id) // [MQTT-4.3.3-12]
 	if s.persistent {
 		ticket = s.b.journal.append(Released{s.clientID, id})
 	}

@@ -32,7 +32,7 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 
 	b.journal.open()
 	r.mu.Lock()
-	s := r.byID[p.ClientID]
+	s := r.byID[p.ClientID] // [MQTT-3.1.3-2]
 	if s != nil && s.user != c.id.User {
 		// A session belongs to its user (case A10).
 		r.mu.Unlock()
@@ -43,7 +43,7 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 		s.mu.Lock()
 		oldConn, oldID = s.conn.Load(), s.identity.Load()
 		// A session that ends with its connection can't be resumed, whoever closes it.
-		ends := p.CleanStart || oldConn != nil && oldConn.expiry == 0
+		ends := p.CleanStart || oldConn != nil && oldConn.expiry == 0 // [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT3-3.1.2-6]
 		if s.will != nil && (ends || oldConn != nil && s.will.Delay == 0) {
 			oldWill = s.will
 			if s.willOf != nil {
@@ -60,9 +60,9 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 			s = nil
 		}
 	}
-	present = s != nil
+	present = s != nil // [MQTT-3.1.2-5] [MQTT3-3.1.2-4]
 	if s == nil {
-		s = newSession(b, c.id, c.now)
+		s = newSession(b, c.id, c.now) // [MQTT-3.1.2-6]
 		r.byID[p.ClientID] = s
 		r.most = max(r.most, len(r.byID))
 	}
@@ -109,7 +109,7 @@ func (r *sessions) remove(bt *batch, s *Session) {
 	}
 	s.replay = deque[delivery]{}
 	s.flights = flights{}
-	s.subs, s.received = nil, nil
+	s.subs, s.received = nil, nil // [MQTT3-3.1.2-7]
 	s.mu.Unlock()
 }
 
@@ -123,7 +123,7 @@ func (r *sessions) expireWith(bt *batch, s *Session, epoch uint64) {
 	b.journal.open()
 	r.mu.Lock()
 	s.mu.Lock()
-	due := s.epoch == epoch && !s.gone && s.conn.Load() == nil
+	due := s.epoch == epoch && !s.gone && s.conn.Load() == nil // [MQTT-4.1.0-1] [MQTT-4.1.0-2]
 	will, id := s.will, s.willOf
 	if due && will != nil {
 		s.dropWill()

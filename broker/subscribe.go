@@ -17,7 +17,7 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 	b := c.b
 	b.journal.open()
 	defer b.journal.close()
-	ack := packet.Suback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))}
+	ack := packet.Suback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))} // [MQTT-2.2.1-6]
 	replays := make([]*subscription, 0, len(p.Subscriptions))
 	var ticket uint64
 	var subID uint32
@@ -32,7 +32,7 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 			return err
 		}
 		if code != packet.Success {
-			ack.Codes[i], why = c.subscribeFailure(code), said
+			ack.Codes[i], why = c.subscribeFailure(code), said // [MQTT-3.9.3-1] [MQTT-3.8.4-7]
 			continue
 		}
 		n, fresh, t := c.subscribe(sub, &ack.Codes[i])
@@ -102,7 +102,7 @@ func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscrip
 		*code = c.subscribeFailure(packet.NotAuthorized)
 		return nil, false, 0
 	}
-	sub.QoS = min(sub.QoS, d.MaxQoS)
+	sub.QoS = min(sub.QoS, d.MaxQoS) // [MQTT-3.2.2-10]
 	full := sub.FullFilter()
 	s.mu.Lock()
 	_, has := s.subs[full]
@@ -123,7 +123,7 @@ func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscrip
 	return n, fresh, ticket
 }
 
-// subscribeFailure is a refusal as the client's version says it.
+// subscribeFailure is a refusal as the client's version says it. [MQTT3-3.9.3-2]
 func (c *conn) subscribeFailure(code packet.ReasonCode) packet.ReasonCode {
 	if c.version != packet.V50 {
 		return packet.UnspecifiedError // 0x80, the only one
@@ -140,7 +140,7 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	b, s := c.b, c.sess
 	b.journal.open()
 	defer b.journal.close()
-	ack := packet.Unsuback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Filters))}
+	ack := packet.Unsuback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Filters))} // [MQTT-2.2.1-6] [MQTT-3.10.4-5]
 	var ticket uint64
 	why := ""
 	for i, full := range p.Filters { // [MQTT-3.10.4-6]

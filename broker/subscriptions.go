@@ -137,7 +137,7 @@ func (ss *subscriptions) remove(s *Session, full string) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	s.mu.Lock()
-	n := s.subs[full]
+	n := s.subs[full] // [MQTT-3.10.4-1]
 	delete(s.subs, full)
 	s.mu.Unlock()
 	if n == nil {
@@ -157,7 +157,7 @@ func (ss *subscriptions) removeAll(s *Session) {
 	s.subs = nil
 	s.mu.Unlock()
 	for _, n := range subs {
-		ss.unlink(n)
+		ss.unlink(n) // [MQTT-3.10.4-2]
 	}
 	if len(subs) > 0 {
 		ss.changed()

@@ -241,7 +241,7 @@ func wireCodes(x *wire) {
 		} {
 			x.one(packet.V50, fmt.Sprintf("%s code %02x", c.name, code), encode(packet.V50, fmt.Sprintf(c.text, code)), c.want)
 		}
-		for _, v := range wireVersionsAll { // Subscription Options [MQTT-3.8.3-5] [MQTT3-3-8.3-4]
+		for _, v := range wireVersionsAll { // Subscription Options [MQTT-3.8.3-5] [MQTT3-3.8.3-4]
 			want := fmt.Sprintf("90{0001 ~ %02x}", code&3)
 			switch {
 			case v != packet.V50 && code > 2:

@@ -19,7 +19,7 @@ type Config struct {
 	Name      string // as rules and the admin call it: mqtt, ws, mqtts, wss, unix
 	Network   string // "tcp" or "unix"
 	Address   string // host:port, or the path of a Unix domain socket
-	WebSocket bool   // MQTT over WebSocket [MQTT-6.0.0]
+	WebSocket bool   // MQTT over WebSocket (section 6)
 	TLS       *TLS   // nil: no encryption
 	// Proxies are the networks whose connections start with a PROXY protocol
 	// header. Nobody else's header is believed.

@@ -70,6 +70,6 @@ func (p *Connack) Append(dst []byte, v Version) []byte {
 	}
 	dst = append(dst, firstByte(TypeConnack))
 	start := len(dst)
-	dst = append(dst, flags, code)
-	return prefixLength(p.Properties.appendBlock(dst, v, inConnack), start)
+	dst = append(dst, flags, code)                                          // [MQTT-3.2.2-1]
+	return prefixLength(p.Properties.appendBlock(dst, v, inConnack), start) // [MQTT-3.2.2-8]
 }

@@ -84,8 +84,8 @@ func (p *Connect) Decode(_ Version, f Frame) error {
 	p.CleanStart = flags&connectClean != 0
 	p.KeepAlive = c.u16()
 	c.properties(p.Version, inConnect, &p.Properties)
-	p.ClientID = string(c.text()) // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
-	if flags&connectWill != 0 && c.err == nil {
+	p.ClientID = string(c.text())               // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
+	if flags&connectWill != 0 && c.err == nil { // [MQTT-3.1.2-9] [MQTT-3.1.3-1]
 		p.Will = new(Will)
 		p.Will.decode(&c, p.Version, flags)
 	}
@@ -108,7 +108,7 @@ func checkConnectFlags(v Version, flags byte) error {
 	switch {
 	case flags&connectWillQoS == connectWillQoS: // [MQTT-3.1.2-12]
 		return errWillQoS
-	case flags&connectPassword != 0 && flags&connectUserName == 0 && v != V50: // 3.1.1: [MQTT-3.1.2-22]
+	case flags&connectPassword != 0 && flags&connectUserName == 0 && v != V50: // [MQTT3-3.1.2-22]
 		return errPasswordOnly
 	case v == V31:
 		return nil // case P15: 3.1 calls the rest unused
@@ -124,10 +124,10 @@ func checkConnectFlags(v Version, flags byte) error {
 // precedence over the flags: a client may announce either and end before it.
 func (p *Connect) login(c *cursor, flags byte) {
 	missing := func() bool { return p.Version == V31 && c.err == nil && len(c.b) == 0 }
-	if flags&connectUserName != 0 && !missing() {
+	if flags&connectUserName != 0 && !missing() { // [MQTT-3.1.2-16] [MQTT-3.1.2-17]
 		p.HasUserName, p.UserName = true, string(c.text()) // [MQTT-3.1.3-12]
 	}
-	if flags&connectPassword != 0 && !missing() {
+	if flags&connectPassword != 0 && !missing() { // [MQTT-3.1.2-18] [MQTT-3.1.2-19]
 		p.HasPassword, p.Password = true, bytes.Clone(c.binary())
 	}
 }

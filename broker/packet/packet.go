@@ -103,7 +103,7 @@ func fixedBits(v Version, t Type) byte {
 // flagsOf returns the fixed flags of every type but PUBLISH, table 2-2.
 func flagsOf(t Type) byte {
 	switch t {
-	case TypePubrel, TypeSubscribe, TypeUnsubscribe:
+	case TypePubrel, TypeSubscribe, TypeUnsubscribe: // [MQTT-3.6.1-1]
 		return 0x02
 	}
 	return 0

@@ -70,12 +70,12 @@ func (w *walker) next() bool {
 	case kindBinary:
 		w.data = w.binary()
 	case kindText:
-		w.data = w.text()
+		w.data = w.text()                                     // [MQTT-3.3.2-13] [MQTT-3.3.2-19]
 		if w.id == PropResponseTopic && hasWildcard(w.data) { // [MQTT-3.3.2-14]
 			w.fail(errResponseTopic)
 		}
 	case kindPair:
-		w.key, w.data = w.text(), w.text()
+		w.key, w.data = w.text(), w.text() // [MQTT-1.5.7-1]
 		if w.users++; w.users > MaxUserProperties {
 			w.fail(errPropUsers)
 		}
@@ -174,7 +174,7 @@ func (p *Properties) appendBlock(dst []byte, v Version, where packetSet) []byte 
 		return dst
 	}
 	start := len(dst)
-	return prefixLength(p.appendTo(dst, where), start)
+	return prefixLength(p.appendTo(dst, where), start) // [MQTT-2.2.2-1]
 }
 
 // appendTo writes the properties allowed in where, without a length.

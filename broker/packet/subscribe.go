@@ -84,7 +84,7 @@ func countFilters(c cursor, extra int) (n int, err error) {
 func (s *Subscription) setOptions(v Version, o byte) error {
 	s.QoS = o & 0x03
 	switch {
-	case v != V50 && o&0xFC != 0, o&0xC0 != 0: // [MQTT-3.8.3-5]; 3.1.1: [MQTT-3-8.3-4]
+	case v != V50 && o&0xFC != 0, o&0xC0 != 0: // [MQTT-3.8.3-5] [MQTT3-3.8.3-4]
 		return errOptions
 	case s.QoS == 3:
 		return errOptionsQoS
@@ -140,7 +140,7 @@ func (p *Suback) Decode(v Version, f Frame) error {
 	p.Codes = c.codes(TypeSuback)
 	if v != V50 {
 		for _, code := range p.Codes {
-			if code > GrantedQoS2 && code != UnspecifiedError { // 3.1.1: [MQTT-3.9.3-2]
+			if code > GrantedQoS2 && code != UnspecifiedError { // [MQTT3-3.9.3-2]
 				c.fail(errReason)
 			}
 		}

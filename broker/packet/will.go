@@ -37,7 +37,7 @@ func (w *Will) decode(c *cursor, v Version, flags byte) {
 	}
 	w.Topic, w.Payload = string(topic), bytes.Clone(c.binary())
 	if c.err == nil {
-		w.Forward = w.Properties.AppendForward(nil)
+		w.Forward = w.Properties.AppendForward(nil) // [MQTT-3.1.3-10]
 	}
 }
 
