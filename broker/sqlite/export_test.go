@@ -57,3 +57,6 @@ func Broken(db *DB) {
 	defer db.trouble.Unlock()
 	db.trouble.mend = true
 }
+
+// Estimated is what Written answers where the system does not count.
+func Estimated(s *Store) int64 { return s.estimated.Load() }
