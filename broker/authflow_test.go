@@ -94,7 +94,7 @@ func authPacket(code packet.ReasonCode, method, data string) *packet.Auth {
 	return p
 }
 
-// expectAuth takes the next packet, which must be this AUTH.
+// expectAuth takes the next packet, which must be this AUTH. [MQTT-3.15.2-2] [MQTT-3.15.2-3]
 func (w *world) expectAuth(c *brokertest.Client, code packet.ReasonCode, method, data string) {
 	w.Helper()
 	a := brokertest.Get[*packet.Auth](c)
@@ -109,8 +109,8 @@ func TestEnhancedAuthentication(t *testing.T) {
 		p := methodConnect("dev", "TALK", "")
 		c.Send(&p)
 		for range 3 {
-			w.expectAuth(c, packet.ContinueAuthentication, "TALK", "why?") // [MQTT-4.12.0-2] [MQTT-4.12.0-5]
-			c.Send(authPacket(packet.ContinueAuthentication, "TALK", "because"))
+			w.expectAuth(c, packet.ContinueAuthentication, "TALK", "why?")       // [MQTT-4.12.0-2] [MQTT-4.12.0-5]
+			c.Send(authPacket(packet.ContinueAuthentication, "TALK", "because")) // [MQTT-4.12.0-3]
 		}
 		w.expectAuth(c, packet.ContinueAuthentication, "TALK", "why?")
 		c.Send(authPacket(packet.ContinueAuthentication, "TALK", "open"))

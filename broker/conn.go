@@ -40,7 +40,7 @@ type conn struct {
 	msg         Message // the one under way, shown to observers
 	publication publication
 	routes      routeCache
-	aliases     []string  // topic aliases of the client, by number
+	aliases     []string  // topic aliases of the client, by number [MQTT-3.3.2-7]
 	expiry      uint32    // Session Expiry Interval as it stands, DISCONNECT may change it
 	discarded   bool      // the will is not to be published
 	auth        *authFlow // enhanced authentication under way

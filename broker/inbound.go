@@ -231,7 +231,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 			if c.version == packet.V50 {
 				unknown = packet.PacketIDNotFound
 			}
-			c.sendAck(bt, packet.TypePubrel, id, unknown)
+			c.ackAfter(bt, ackPending{typ: packet.TypePubrel, id: id, code: unknown})
 			return true // it may be from before a session was lost
 		}
 		return false

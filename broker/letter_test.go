@@ -32,7 +32,7 @@ func (w *world) refused(v packet.Version, p packet.Connect, code packet.ReasonCo
 	p.Version = v
 	c.Send(&p)
 	ack := brokertest.Get[*packet.Connack](c)
-	if ack.Code != code || !c.Closed() { // [MQTT-3.2.2-7] [MQTT3-3.2.2-5]
+	if ack.Code != code || !c.Closed() { // [MQTT-3.2.2-7] [MQTT3-3.2.2-5] [MQTT-3.1.4-2]
 		w.Fatalf("CONNACK %s, closed %v, want %s", ack.Code, c.Closed(), code)
 	}
 	return ack
@@ -212,7 +212,7 @@ func TestReasonStrings(t *testing.T) {
 			d := w.expectBye(c, packet.ProtocolError)
 			check(d.Code, &d.Properties)
 		}
-		// [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1] [MQTT-3.14.2-3]: not beyond Maximum Packet Size
+		// [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1] [MQTT-3.14.2-3]: not beyond Maximum Packet Size [MQTT-3.2.2-20] [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.9.2-2]
 		connect := packet.Connect{ClientID: "dev", CleanStart: true}
 		connect.Properties.SetMaximumPacketSize(20)
 		c, _ := w.login(packet.V50, connect)
@@ -221,7 +221,11 @@ func TestReasonStrings(t *testing.T) {
 			w.Errorf("%+v", a)
 		}
 		c.Publish("secret", "x", 2, false, 2)
+		c.Publish("allowed", "x", 2, false, 2) // the identifier is free again [MQTT-4.3.3-9]
 		if a := w.expectAck(c, packet.TypePubrec, 2); a.Properties.ReasonString != "" {
+			w.Errorf("%+v", a)
+		}
+		if a := w.expectAck(c, packet.TypePubrec, 2); a.Code.Failed() {
 			w.Errorf("%+v", a)
 		}
 		if code := c.Subscribe("a/#/b", 0); code != packet.TopicFilterInvalid {
@@ -340,9 +344,9 @@ func TestViolations(t *testing.T) { // case P19
 			w.Fatalf("closed %v, %d acknowledged", c.Closed(), got)
 		}
 		c.Publish("t", "x", 1, false, 6)
-		w.expectBye(c, packet.ReceiveMaximumExceeded)
+		w.expectBye(c, packet.ReceiveMaximumExceeded) // [MQTT-3.3.4-7]
 		w.refused(packet.V50, packet.Connect{ClientID: "a/b"}, packet.ClientIDNotValid)
-		w.refused(packet.V311, packet.Connect{ClientID: "a/b"}, packet.ClientIDNotValid)
+		w.refused(packet.V311, packet.Connect{ClientID: "a/b"}, packet.ClientIDNotValid) // [MQTT-3.1.3-8] [MQTT3-3.1.3-9]
 		c = w.clean(packet.V50, "stray")
 		c.Send(ackOf(packet.TypePuback, 99))
 		w.expectBye(c, packet.ProtocolError)
@@ -409,7 +413,7 @@ func TestReservedTopics(t *testing.T) {
 		watch.Subscribe("$SYS/mine", 0)
 		for i, name := range []string{"$SYS/mine", "$SYS", "$CONTROL/x", "$hearthmq/x"} {
 			c.Publish(name, "x", 1, true, uint16(i+1))
-			a := w.expectAck(c, packet.TypePuback, uint16(i+1))
+			a := w.expectAck(c, packet.TypePuback, uint16(i+1)) // [MQTT3-3.3.5-2]
 			if v == packet.V50 && a.Code != packet.NotAuthorized {
 				w.Errorf("%s: %s", name, a.Code)
 			}

@@ -284,7 +284,7 @@ func TestOfflineQueue(t *testing.T) {
 		}
 		for i, name := range got {
 			if want := fmt.Sprint("t/", i/2*3+1+i%2); name != want {
-				w.Fatalf("message %d is %s, want %s", i, name, want) // [MQTT-4.6.0-6]
+				w.Fatalf("message %d is %s, want %s", i, name, want) // [MQTT-4.6.0-6] [MQTT-4.6.0-5]
 			}
 		}
 		c.Nothing()
@@ -319,7 +319,7 @@ func TestInflightReplay(t *testing.T) {
 		for i, again := range []func(){func() {}, w.restart} {
 			again()
 			c, _ = w.durable(v, "dev")
-			m := w.expectPublish(c, "t", "one", 1, false)
+			m := w.expectPublish(c, "t", "one", 1, false) // [MQTT3-4.6.0-1]
 			if !m.Dup && i == 0 || i == 0 && m.PacketID != one.PacketID {
 				w.Errorf("not the same again: %+v", m) // [MQTT-4.4.0-1] [MQTT-3.3.1-1]
 			}

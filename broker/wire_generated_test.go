@@ -123,7 +123,7 @@ var examples = []example{
 	{0x03, `"text"`, "pw", map[string]packet.ReasonCode{"<c080>": 0x81, "<00>": 0x81}},
 	{0x08, `"r/t"`, "pw", map[string]packet.ReasonCode{`"r/+"`: 0x82, `"#"`: 0x82, "<ff>": 0x81}}, // [MQTT-3.3.2-14] [MQTT-3.3.2-13]
 	{0x09, "<00ff>", "pw", nil},
-	{0x0B, "05", "s", map[string]packet.ReasonCode{"00": 0x82, "8000": 0x81, "ffffffff7f": 0x81}},
+	{0x0B, "05", "s", map[string]packet.ReasonCode{"00": 0x82, "8000": 0x81, "ffffffff7f": 0x81}}, // [MQTT-3.3.4-6]
 	{0x11, "00000000", "cd", nil},
 	{0x12, `"id"`, "", nil},
 	{0x13, "0010", "", nil},
@@ -233,8 +233,8 @@ func wireCodes(x *wire) {
 		}
 		for _, c := range []struct{ name, text, want string }{
 			{"PUBACK", "40{0001 %02x}", answer(pub, "")},
-			{"PUBREC", "50{0001 %02x}", answer(pub, rec)},
-			{"PUBREL", "62{0001 %02x}", answer(rel, "70{000192}")},
+			{"PUBREC", "50{0001 %02x}", answer(pub, rec)},          // [MQTT-3.6.2-2] [MQTT-3.6.2-3]
+			{"PUBREL", "62{0001 %02x}", answer(rel, "70{000192}")}, // [MQTT-3.7.2-2] [MQTT-3.7.2-3]
 			{"PUBCOMP", "70{0001 %02x}", answer(rel, "")},
 			{"DISCONNECT", "e0{%02x}", answer(bye, "X")},
 			{"AUTH", "f0{%02x}", "e00182X"},
@@ -282,7 +282,7 @@ func wireVersions(x *wire) {
 			x.first(v, fmt.Sprintf("%.10q level %02x", name, level), b, want)
 		}
 	}
-	// Connect Flags, all of them [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-13].
+	// Connect Flags, all of them [MQTT-3.1.2-3] [MQTT-3.1.2-11] [MQTT-3.1.2-12] [MQTT-3.1.2-13] [MQTT-3.1.2-9].
 	for _, v := range wireVersionsAll {
 		for flags := range 256 {
 			x.connectFlags(v, flags)
@@ -327,20 +327,20 @@ func wireText(x *wire) {
 		name, text, answer string
 		only5              bool
 	}{
-		{"topic", `30{<%s> ~ 'x'}`, "", false},
-		{"filter", `82{0001 ~ <%s> 00}`, "90{0001 ~ 00}", false},
-		{"unsubscribe", `a2{0001 ~ <%s>}`, "b0{0001 ~ 5:11}", false},
+		{"topic", `30{<%s> ~ 'x'}`, "", false},                       // [MQTT-3.3.2-1] [MQTT-4.7.3-2]
+		{"filter", `82{0001 ~ <%s> 00}`, "90{0001 ~ 00}", false},     // [MQTT-3.8.3-1] [MQTT-4.7.3-2]
+		{"unsubscribe", `a2{0001 ~ <%s>}`, "b0{0001 ~ 5:11}", false}, // [MQTT-3.10.3-1]
 		{"response topic", `30{"t" {08<%s>} 'x'}`, "", true},
-		{"content type", `30{"t" {03<%s>} 'x'}`, "", true},
+		{"content type", `30{"t" {03<%s>} 'x'}`, "", true}, // [MQTT-3.3.2-19]
 		{"user property name", `30{"t" {26<%s>"v"} 'x'}`, "", true},
 		{"user property value", `30{"t" {26"k"<%s>} 'x'}`, "", true},
 		{"reason string", `40{0001 00 {1f<%s>}}`, "", true},
 		{"authentication method", `f0{18 {15<%s>}}`, "e00182X", true},
 	}
 	connects := []struct{ name, text string }{
-		{"client identifier", ` 02 0000 ~ <%s>}`},
-		{"user name", ` 82 0000 ~ "c" <%s>}`},
-		{"will topic", ` 06 0000 ~ "c" ~ <%s> <>}`},
+		{"client identifier", ` 02 0000 ~ <%s>}`},   // [MQTT-3.1.3-4]
+		{"user name", ` 82 0000 ~ "c" <%s>}`},       // [MQTT-3.1.3-12]
+		{"will topic", ` 06 0000 ~ "c" ~ <%s> <>}`}, // [MQTT-3.1.3-11]
 	}
 	for _, v := range wireVersionsAll {
 		for i, text := range append(slices.Clone(broken), sound...) {

@@ -19,9 +19,9 @@ func wireRules(x *wire) {
 			// case P6
 			{"empty Topic Name", `30{"" ~ 'x'}`, versionCode(v, packet.ProtocolError, packet.MalformedPacket), ""},
 			// case P10
-			{"wildcard + in Topic Name", `30{"a/+" ~ 'x'}`, packet.TopicNameInvalid, ""}, // [MQTT-3.3.2-2]
+			{"wildcard + in Topic Name", `30{"a/+" ~ 'x'}`, packet.TopicNameInvalid, ""}, // [MQTT-3.3.2-2] [MQTT-4.7.0-1]
 			{"wildcard # in Topic Name", `30{"#" ~ 'x'}`, packet.TopicNameInvalid, ""},
-			// case P16
+			// case P16 [MQTT-2.2.1-3]
 			{"PUBLISH QoS 1 id 0", `32{"t" 0000 ~ 'x'}`, packet.ProtocolError, ""},
 			{"PUBLISH QoS 2 id 0", `34{"t" 0000 ~ 'x'}`, packet.ProtocolError, ""},
 			{"SUBSCRIBE id 0", `82{0000 ~ "t" 00}`, packet.ProtocolError, ""},
@@ -32,7 +32,7 @@ func wireRules(x *wire) {
 			{"topic longer than the packet", `30{0009 't'}`, packet.MalformedPacket, ""},
 			{"topic takes all, no id", `32{"t"}`, packet.MalformedPacket, ""},
 			// case P14
-			{"second CONNECT", `10{"MQTT" 04 02 0000 "c"}`, packet.ProtocolError, ""}, // [MQTT-3.1.0-2]
+			{"second CONNECT", `10{"MQTT" 04 02 0000 "c"}`, packet.ProtocolError, ""}, // [MQTT-3.1.0-2] [MQTT-3.2.0-2]
 			// case P7: 128 levels and no more
 			{"128 levels published", `30{"` + strings.Repeat("/", 127) + `" ~ 'x'}`, packet.Success, ""},
 			{"129 levels published", `30{"` + strings.Repeat("/", 128) + `" ~ 'x'}`, packet.TopicNameInvalid, ""},
@@ -78,7 +78,7 @@ func (x *wire) filters(v packet.Version) {
 		"$share": "share", "$share/": "share", "$share//x": "share", "$share/g": "share", "$share/g/": "share",
 		"$share/+/x": "share", "$share/#": "share", "$share/g#/x": "bad", "$share/g+/x": "bad", "$share/g/a+": "bad", "$share/g/#/x": "bad",
 	} {
-		want := "90{0001 ~ 02}"
+		want := "90{0001 ~ 02}" // [MQTT-3.8.4-7] [MQTT-3.9.3-2] [MQTT3-3.9.3-2]
 		switch {
 		case kind == "ok":
 		case v == packet.V50:
@@ -121,7 +121,7 @@ func (x *wire) clientIDs(v packet.Version) {
 		x.first(v, "empty client identifier", encode(v, `10{"MQIsdp" 03 02 0000 ""}`), refused)
 	}
 	if v != packet.V50 { // [MQTT3-3.1.3-8]
-		x.first(v, "empty client identifier, not clean", encode(v, fmt.Sprintf(`10{%s 00 0000 ""}`, name)), refused)
+		x.first(v, "empty client identifier, not clean", encode(v, fmt.Sprintf(`10{%s 00 0000 ""}`, name)), refused) // [MQTT3-3.1.3-7]
 	}
 }
 

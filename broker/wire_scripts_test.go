@@ -22,13 +22,52 @@ func wireScripts(x *wire) {
 // The sequences that a person had to think about. Topics are theirs alone: they share a broker.
 var wireSequences = []wireScript{
 	{name: "QoS 0 from one to another", text: `
+		# [MQTT3-3.1.2-12]
+		# [MQTT-4.3.1-1] [MQTT-3.3.2-3] [MQTT-4.5.0-1]
 		A connect
 		B connect
 		A > 82{0001 ~ "s1/a" 00}
 		A < 90{0001 ~ 00}
 		B > 30{"s1/a" ~ 'hello'}
-		A < 30{"s1/a" ~ 'hello'}`},
+		A < 30{"s1/a" ~ 'hello'}
+		B close`},
+	{name: "DUP is not passed on", text: `
+		# [MQTT-3.3.1-3]
+		A connect
+		A > 82{0001 ~ "s37" 01}
+		A < 90{0001 ~ 01}
+		A > 3a{"s37" 0005 ~ 'x'}
+		A < 32{"s37" 0001 ~ 'x'} 40{0005}`},
+	{name: "what was sent does not expire", text: `
+		# [MQTT-4.3.3-7] [MQTT-4.3.3-13] case P26
+		A connect 10{"MQTT" 05 02 0000 {1100000064 1700} "s38"}
+		A < 20{0000{210064 22000a 2701000000}}
+		A > 82{0001 00 "s38" 02}
+		A < 90{0001 00 02}
+		B connect
+		B > 34{"s38" 0001 {0200000002} 'x'}
+		B < 50{0001}
+		A < 34{"s38" 0001 {0200000002} 'x'}
+		A close
+		wait 3s
+		A connect 10{"MQTT" 05 00 0000 {1100000064 1700} "s38"}
+		A < 20{0100{210064 22000a 2701000000}} 3c{"s38" 0001 {0200000000} 'x'}
+		A > 50{0001}
+		A < 62{0001}
+		A > 70{0001}
+		B > 62{0001}
+		B < 70{0001}`, only: packet.V50},
+	{name: "a will's properties keep their order", text: `
+		# [MQTT-3.1.3-10]
+		B connect
+		B > 82{0001 00 "s39" 00}
+		B < 90{0001 00 00}
+		A connect 10{"MQTT" 05 06 0000 {1700} "s39" {26"b""1" 26"a""2" 26"b""3"} "s39" <6f>}
+		A < 20{0000{210064 22000a 2701000000}}
+		A close
+		B < 30{"s39" {26"b""1" 26"a""2" 26"b""3"} 'o'}`, only: packet.V50},
 	{name: "QoS 1 there and back", text: `
+		# [MQTT-2.2.1-4] [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.2-1] [MQTT-4.3.2-2] [MQTT-4.3.2-4] [MQTT-4.3.2-5]
 		A connect
 		A > 82{0001 ~ "s2" 01}
 		A < 90{0001 ~ 01}
@@ -38,7 +77,7 @@ var wireSequences = []wireScript{
 		A > 32{"s2" 0005 ~ 'y'}
 		A < 32{"s2" 0002 ~ 'y'} 40{0005}`},
 	{name: "QoS 2 in all its steps", text: `
-		# [MQTT-4.3.3-1] to [MQTT-4.3.3-12]
+		# [MQTT-3.3.4-1] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.3-3] [MQTT-4.3.3-4] [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.3.3-8] [MQTT-4.3.3-10] [MQTT-4.3.3-11] [MQTT-4.3.3-12]
 		A connect
 		B connect
 		A > 82{0001 ~ "s3" 02}
@@ -73,6 +112,7 @@ var wireSequences = []wireScript{
 		A > 50{0001}
 		A < 62{0001}`},
 	{name: "retained: kept, replaced, removed", text: `
+		# [MQTT3-3.3.1-6]
 		# [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-7] [MQTT-3.3.1-8] [MQTT3-3.3.1-5] [MQTT3-3.3.1-7] [MQTT3-3.3.1-8] [MQTT3-3.3.1-9] [MQTT3-3.3.1-10] [MQTT3-3.3.1-11] [MQTT3-3.3.1-12]
 		A connect
 		A > 33{"s5" 0001 ~ 'one'}
@@ -91,6 +131,7 @@ var wireSequences = []wireScript{
 		B > 82{0003 ~ "s5" 00}
 		B < 90{0003 ~ 00}`},
 	{name: "two filters in one SUBSCRIBE are two SUBSCRIBEs", text: `
+		# [MQTT-2.2.1-6] [MQTT-2.2.2-1] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.9.3-1]
 		# [MQTT-3.8.4-5] [MQTT3-3.8.4-4]
 		A connect
 		A > 31{"s6/a" ~ 'r'}
@@ -102,6 +143,7 @@ var wireSequences = []wireScript{
 		A > 31{"s6/a" ~}
 		A < 30{"s6/a" ~}`},
 	{name: "UNSUBSCRIBE ends what it names, byte by byte", text: `
+		# [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.2-2] [MQTT-3.11.3-1] [MQTT-3.11.3-2]
 		# [MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT3-3.10.4-1] [MQTT3-3.10.4-2] [MQTT3-3.10.4-4] [MQTT3-3.10.4-5] [MQTT3-3.10.4-6]
 		A connect
 		A > 82{0001 ~ "s7/a" 00 "s7/+" 00}
@@ -147,6 +189,7 @@ var wireSequences = []wireScript{
 		A > 30{<efbbbf733130> ~ 'with'}
 		A < 30{<efbbbf733130> ~ 'with'}`},
 	{name: "a will after the connection was lost", text: `
+		# [MQTT-3.1.2-7]
 		# [MQTT-3.1.2-8] [MQTT-3.1.2-14] [MQTT3-3.1.2-8] [MQTT3-3.1.2-16]
 		B connect
 		B > 82{0001 "s11" 01}
@@ -159,6 +202,7 @@ var wireSequences = []wireScript{
 		C > 82{0001 "s11" 01}
 		C < 90{000101}`, only: packet.V311},
 	{name: "a retained will", text: `
+		# [MQTT3-3.1.2-7]
 		# [MQTT-3.1.2-15] [MQTT3-3.1.2-17]
 		A connect 10{"MQTT" 04 26 0000 "s36" "s36" <7a7a>}
 		A < 20020000
@@ -184,10 +228,12 @@ var wireSequences = []wireScript{
 		A < 20{00 84 00}
 		A X`},
 	{name: "packets right behind CONNECT are read", text: `
+		# [MQTT-3.1.4-5] [MQTT-3.2.0-1]
 		A connect 10{"MQIsdp" 03 02 0000 "s14"} c000 30{"s14" 'x'} e000
 		A < 20020000 d000
 		A X`, only: packet.V31},
 	{name: "keep alive ends a silent connection", text: `
+		# [MQTT-3.2.2-22]
 		# [MQTT-3.1.2-22] [MQTT3-3.1.2-24]
 		A connect 10{"MQTT" 04 02 0002 "s15"}
 		A < 20020000
@@ -206,6 +252,7 @@ var wireSequences = []wireScript{
 		A < e0018d
 		A X`, only: packet.V50},
 	{name: "a session that stays, and is told so", text: `
+		# [MQTT-3.1.3-2] [MQTT-4.3.2-3] [MQTT-4.5.0-1]
 		# [MQTT3-3.1.2-4] [MQTT3-3.1.2-5] [MQTT3-3.2.2-2] [MQTT3-3.2.2-3] [MQTT3-4.4.0-1]
 		A connect 10{"MQTT" 04 00 0000 "s17"}
 		A < 20020000
@@ -245,6 +292,7 @@ var wireSequences = []wireScript{
 		C connect 10{"MQTT" 04 02 0000 "s18"}
 		C < 20020000`, only: packet.V311},
 	{name: "take-over", text: `
+		# [MQTT-3.1.4-4] [MQTT-3.2.2-2] [MQTT-4.1.0-1]
 		# [MQTT-3.1.4-3] [MQTT-3.1.2-5] [MQTT-3.2.2-3] case P24
 		A connect 10{"MQTT" 05 02 0000 {1100000064 1700} "s19"}
 		A < 20{0000{210064 22000a 2701000000}}
@@ -341,6 +389,7 @@ var wireSequences = []wireScript{
 		A > 30{"s25/first" 00 '1'} 30{"s25/first" 00 '2'} 30{"s25/other" 00 '3'}
 		A < 30{"s25/first" {230001} '1'} 30{"" {230001} '2'} 30{"s25/other" 00 '3'}`, only: packet.V50},
 	{name: "Subscription Identifiers, one message for all filters", text: `
+		# [MQTT-3.3.4-5]
 		# [MQTT-3.3.4-2] [MQTT-3.3.4-3] [MQTT-3.3.4-4] case P29
 		A connect
 		A > 82{0001 {0b01} "s26/+" 00} 82{0002 {0bffffff7f} "s26/#" 02} 82{0003 00 "s26/a" 01}

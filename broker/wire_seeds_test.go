@@ -31,7 +31,7 @@ type seed struct {
 func seeds(v packet.Version) []seed {
 	if v == packet.V50 {
 		return []seed{
-			{name: "PUBLISH QoS 0", packet: `30{"a/b" {0101 020000003c 03"t" 08"r" 09<ff00> 26"k""v"} 'xyz'}`, from: 5 + 1 + 27},
+			{name: "PUBLISH QoS 0", packet: `30{"a/b" {0101 020000003c 03"t" 08"r" 09<ff00> 26"k""v"} 'xyz'}`, from: 5 + 1 + 27}, // [MQTT-3.3.2-1]
 			{name: "PUBLISH QoS 1", packet: `32{"a/b" 0007 {26"k""v"} 'xyz'}`, answer: "40{000710}", from: 7 + 1 + 7},
 			{name: "PUBLISH QoS 2", packet: `34{"a/b" 0007 {26"k""v"} 'xyz'}`, answer: "50{000710}", from: 7 + 1 + 7},
 			{name: "PUBACK", packet: `40{0001 00 {1f"x" 26"k""v"}}`, cuts: map[int]string{2: "", 3: ""}},
@@ -39,9 +39,9 @@ func seeds(v packet.Version) []seed {
 			{name: "PUBREL", packet: `62{0001 00 {1f"x" 26"k""v"}}`, answer: "70{000192}", cuts: map[int]string{2: "70{000192}", 3: "70{000192}"}},
 			{name: "PUBCOMP", packet: `70{0001 00 {1f"x" 26"k""v"}}`, cuts: map[int]string{2: "", 3: ""}},
 			{name: "SUBSCRIBE", packet: `82{0001 {0b05 26"k""v"} "a/+" 01 "b" 2e}`, answer: "90{0001 00 01 02}",
-				cuts: map[int]string{12: "e00182X", 18: "90{0001 00 01}"}},
+				cuts: map[int]string{12: "e00182X", 18: "90{0001 00 01}"}}, // [MQTT-3.8.3-2]
 			{name: "UNSUBSCRIBE", packet: `a2{0001 {26"k""v"} "a/+" "b"}`, answer: "b0{0001 00 11 11}",
-				cuts: map[int]string{10: "e00182X", 15: "b0{0001 00 11}"}},
+				cuts: map[int]string{10: "e00182X", 15: "b0{0001 00 11}"}}, // [MQTT-3.10.3-2]
 			{name: "PINGREQ", packet: `c0{}`, answer: "d000"},
 			{name: "DISCONNECT", packet: `e0{00 {1100000000 1f"x" 26"k""v"}}`, answer: "X", cuts: map[int]string{0: "X", 1: "X"}},
 			{name: "AUTH", packet: `f0{18 {15"m" 16<00ff> 26"k""v"}}`, answer: "e00182X", cuts: map[int]string{0: "e00182X", 1: "e00182X"}},
@@ -107,7 +107,7 @@ func wireTruncated(x *wire) {
 	}
 }
 
-// [MQTT-3.1.4-1] [MQTT3-3.1.4-1]
+// [MQTT-3.1.4-1] [MQTT3-3.1.4-1] [MQTT-3.1.2-9] [MQTT-3.1.2-16] [MQTT-3.1.2-17] [MQTT-3.1.2-18] [MQTT-3.1.2-19] [MQTT-3.1.3-1] [MQTT-3.1.3-3]
 func (x *wire) truncatedConnect(v packet.Version) {
 	whole := encode(v, fullConnect(v))
 	head := 2
@@ -127,7 +127,7 @@ func (x *wire) truncatedConnect(v packet.Version) {
 	x.first(v, "CONNECT and one byte", append([]byte{0x10, byte(len(body) + 1)}, append(slices.Clone(body), 0)...), badConnect(v, packet.MalformedPacket))
 }
 
-// case P32: a packet that comes in two pieces, split at every offset, does the same.
+// case P32: a packet that comes in two pieces, split at every offset, does the same. [MQTT-4.2-1]
 func wireSplit(x *wire) {
 	for _, v := range wireVersionsAll {
 		for _, s := range seeds(v) {

@@ -21,7 +21,7 @@ import (
 // wireCases is the least number of sequences that the wire-level suite must have.
 const wireCases = 2500
 
-// TestWire speaks bytes with the broker and expects bytes: what is sent, what comes
+// TestWire speaks bytes with the broker and expects bytes: what is sent, what comes [MQTT3-7.0.0-2]
 // back exactly, and whether the connection stands afterwards.
 func TestWire(t *testing.T) {
 	total := 0
@@ -178,7 +178,7 @@ func (x *wire) first(v packet.Version, name string, send []byte, want string) {
 	l.end()
 }
 
-// bad is how the broker ends a connection of that version after CONNECT.
+// bad is how the broker ends a connection of that version after CONNECT. [MQTT-3.14.4-2] [MQTT-3.14.2-4] [MQTT-4.13.2-1]
 func bad(v packet.Version, code packet.ReasonCode) string {
 	if v != packet.V50 {
 		return "X"
@@ -186,7 +186,7 @@ func bad(v packet.Version, code packet.ReasonCode) string {
 	return fmt.Sprintf("e001%02xX", byte(code))
 }
 
-// badConnect is the same before CONNACK.
+// badConnect is the same before CONNACK. [MQTT-3.2.2-6] [MQTT-3.2.2-8] [MQTT-3.14.0-1] [MQTT-4.13.2-1] [MQTT3-3.2.2-6]
 func badConnect(v packet.Version, code packet.ReasonCode) string {
 	if v != packet.V50 {
 		return "X"
@@ -194,7 +194,7 @@ func badConnect(v packet.Version, code packet.ReasonCode) string {
 	return fmt.Sprintf("200300%02x00X", byte(code))
 }
 
-// accepted is the whole CONNACK for clients without wishes.
+// accepted is the whole CONNACK for clients without wishes. [MQTT-3.2.2-1] [MQTT-2.2.2-1]
 func accepted(v packet.Version) string {
 	if v != packet.V50 {
 		return "20020000"

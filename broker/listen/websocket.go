@@ -32,7 +32,7 @@ type webSocketListener struct {
 
 // subprotocols are the names that a client may offer [MQTT-6.0.0-3]; the second
 // is what libraries used before there was a standard.
-var subprotocols = []string{"mqtt", "mqttv3.1"}
+var subprotocols = []string{"mqtt", "mqttv3.1"} // [MQTT-6.0.0-4]
 
 func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 	g := newGate(ln)

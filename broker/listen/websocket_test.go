@@ -58,7 +58,7 @@ const (
 	ping                             = 0x9
 )
 
-func TestWebSocketHandshake(t *testing.T) {
+func TestWebSocketHandshake(t *testing.T) { // [MQTT-6.0.0-4]
 	for _, tt := range []struct {
 		name, header string
 		status       int
@@ -110,7 +110,7 @@ func TestWebSocketPortIsNoWebServer(t *testing.T) {
 }
 
 // case P33: how packets are cut into frames means nothing.
-func TestWebSocketFrames(t *testing.T) {
+func TestWebSocketFrames(t *testing.T) { // [MQTT-6.0.0-2]
 	long := strings.Repeat("0123456789", 7000)
 	for _, tt := range []struct{ name, in, want string }{
 		{"one packet in one frame", frame(fin|binaryFrame, "\x10\x03abc"), "\x10\x03abc"},
@@ -133,7 +133,7 @@ func TestWebSocketFrames(t *testing.T) {
 
 // case P33, P34: what breaks the WebSocket protocol ends the connection with
 // its close code, and not the process.
-func TestWebSocketBrokenFrames(t *testing.T) {
+func TestWebSocketBrokenFrames(t *testing.T) { // [MQTT-6.0.0-1]
 	const unlimited, limited = 0, 1000
 	for _, tt := range []struct {
 		name  string

@@ -9,7 +9,7 @@ import (
 	"hearthmq/broker/topic"
 )
 
-func TestValidName(t *testing.T) {
+func TestValidName(t *testing.T) { // [MQTT-4.7.3-3]
 	for name, want := range map[string]error{
 		"a":                                    nil,
 		"/":                                    nil,
