@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -62,10 +63,15 @@ func (c *Core) Command(ctx context.Context, command string, fields map[string]an
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := c.command(ctx, command, fields, result)
-	if err == nil || ctx.Err() == nil {
+	// Connection and context have the same deadline, and either may notice first.
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		err = context.DeadlineExceeded
+	} else if err == nil || ctx.Err() == nil {
 		return err
+	} else {
+		err = ctx.Err() // the rest is only that it was cut off
 	}
-	return fmt.Errorf("ask Home Assistant: %w", ctx.Err()) // the rest is only that it was cut off
+	return fmt.Errorf("ask Home Assistant: %w", err)
 }
 
 func (c *Core) command(ctx context.Context, command string, fields map[string]any, result any) error {
