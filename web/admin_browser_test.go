@@ -33,7 +33,7 @@ func (b *tab) typeInto(name, text string) {
 // submit presses a button and waits for the page it leads to.
 func (b *tab) submit(selector string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 40*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Minute)
 	defer cancel()
 	if _, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
 		b.t.Fatalf("%s: %v", selector, err)

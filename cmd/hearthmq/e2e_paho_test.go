@@ -78,7 +78,7 @@ func TestPahoGo(t *testing.T) {
 
 func done(t *testing.T, token mqtt.Token) {
 	t.Helper()
-	if !token.WaitTimeout(20 * time.Second) {
+	if !token.WaitTimeout(3*time.Minute) {
 		t.Fatal("no acknowledgement")
 	}
 	if err := token.Error(); err != nil {
@@ -91,7 +91,7 @@ func received[T any](t *testing.T, from <-chan T) T {
 	select {
 	case m := <-from:
 		return m
-	case <-time.After(20 * time.Second):
+	case <-time.After(3*time.Minute):
 		t.Fatal("nothing was received")
 		panic("not reached")
 	}
@@ -124,7 +124,7 @@ func v5(t *testing.T, s *testServer, clientID string, edit func(*autopaho.Client
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 		defer cancel()
 		_ = c.Disconnect(ctx) // it may be disconnected already
 	})
@@ -137,7 +137,7 @@ func v5(t *testing.T, s *testServer, clientID string, edit func(*autopaho.Client
 // within bounds one step of a test.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -214,7 +214,7 @@ func TestPahoGoV5(t *testing.T) {
 			case m := <-got2:
 				seen[string(m.Payload)]++
 				counts[1]++
-			case <-time.After(20 * time.Second):
+			case <-time.After(3*time.Minute):
 				t.Fatalf("received %d of %d", len(seen), n)
 			}
 		}
