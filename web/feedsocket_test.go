@@ -37,7 +37,7 @@ func dialFeed(t *testing.T, url, origin string) (*websocket.Conn, *http.Response
 // frames reads frames until want says that it has seen what it waits for.
 func frames(t *testing.T, ws *websocket.Conn, want func(map[string]json.RawMessage) bool) {
 	t.Helper()
-	if err := ws.SetReadDeadline(time.Now().Add(3*time.Minute)); err != nil {
+	if err := ws.SetReadDeadline(time.Now().Add(3 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	for {

@@ -177,7 +177,7 @@ func (s *site) connect(clientID, user string) device {
 
 func (d device) wait(token mqtt.Token) {
 	d.t.Helper()
-	if !token.WaitTimeout(3*time.Minute) {
+	if !token.WaitTimeout(3 * time.Minute) {
 		d.t.Fatal("the broker did not answer")
 	}
 }

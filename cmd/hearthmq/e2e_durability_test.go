@@ -131,7 +131,7 @@ func TestEncrypted(t *testing.T) {
 			t.Fatal(err)
 		}
 		token := c.Subscribe("tls/t", 1, nil)
-		if !token.WaitTimeout(3*time.Minute) {
+		if !token.WaitTimeout(3 * time.Minute) {
 			t.Fatal("no SUBACK")
 		}
 		if code := token.(*mqtt.SubscribeToken).Result()["tls/t"]; code != 0x80 {

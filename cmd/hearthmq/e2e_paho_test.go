@@ -78,7 +78,7 @@ func TestPahoGo(t *testing.T) {
 
 func done(t *testing.T, token mqtt.Token) {
 	t.Helper()
-	if !token.WaitTimeout(3*time.Minute) {
+	if !token.WaitTimeout(3 * time.Minute) {
 		t.Fatal("no acknowledgement")
 	}
 	if err := token.Error(); err != nil {
@@ -91,7 +91,7 @@ func received[T any](t *testing.T, from <-chan T) T {
 	select {
 	case m := <-from:
 		return m
-	case <-time.After(3*time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatal("nothing was received")
 		panic("not reached")
 	}
@@ -214,7 +214,7 @@ func TestPahoGoV5(t *testing.T) {
 			case m := <-got2:
 				seen[string(m.Payload)]++
 				counts[1]++
-			case <-time.After(3*time.Minute):
+			case <-time.After(3 * time.Minute):
 				t.Fatalf("received %d of %d", len(seen), n)
 			}
 		}

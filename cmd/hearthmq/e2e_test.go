@@ -85,7 +85,7 @@ func (p *program) line() string {
 			p.t.Fatalf("%s ended: %s", p.cmd, p.err)
 		}
 		return line
-	case <-time.After(3*time.Minute):
+	case <-time.After(3 * time.Minute):
 		p.t.Fatalf("%s says nothing: %s", p.cmd, p.err)
 		return ""
 	}

@@ -98,7 +98,7 @@ func startIn(tb testing.TB, dir string, o options, environ ...string) *testServe
 	case code := <-s.exit:
 		s.exit <- code
 		tb.Fatalf("ended with %d before it was ready", code)
-	case <-time.After(3*time.Minute):
+	case <-time.After(3 * time.Minute):
 		tb.Fatal("not ready in time")
 	}
 	s.welcome = out.String()
@@ -142,7 +142,7 @@ func (s *testServer) stop() int {
 		s.cancel()
 		select {
 		case s.code = <-s.exit:
-		case <-time.After(3*time.Minute):
+		case <-time.After(3 * time.Minute):
 			s.tb.Error("did not stop in time")
 			s.code = -1
 		}
@@ -182,7 +182,7 @@ func eventually(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	end := time.After(3*time.Minute)
+	end := time.After(3 * time.Minute)
 	for !ok() {
 		select {
 		case <-tick.C:

@@ -15,7 +15,7 @@ func connect(tb testing.TB, address, clientID, user, password string) (mqtt.Clie
 		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(10 * time.Second)
 	c := mqtt.NewClient(o)
 	t := c.Connect()
-	if !t.WaitTimeout(3*time.Minute) {
+	if !t.WaitTimeout(3 * time.Minute) {
 		tb.Fatal("no CONNACK")
 	}
 	tb.Cleanup(func() { c.Disconnect(0) })
