@@ -51,6 +51,11 @@ type Options struct {
 
 	LogLevel    string `koanf:"log_level"`
 	UIAdminOnly bool   `koanf:"ui_admin_only"`
+	// HomeAssistantRole is the role that users of Home Assistant have who log in
+	// to MQTT; NoRole keeps them out. Without effect outside the app.
+	HomeAssistantRole string `koanf:"home_assistant_role"`
+	// HomeAssistantDevice shows the broker's health in Home Assistant.
+	HomeAssistantDevice bool `koanf:"home_assistant_device"`
 
 	app    bool   // Home Assistant's Supervisor runs this process
 	folder string // where relative file names start
@@ -62,6 +67,9 @@ type Login struct {
 	Password  string `koanf:"password"`
 	PreHashed bool   `koanf:"password_pre_hashed"`
 }
+
+// NoRole is the value of home_assistant_role that lets no user of Home Assistant in.
+const NoRole = "off"
 
 // sslFolder is where the Supervisor shows certificates to apps.
 const sslFolder = "/ssl"
@@ -101,6 +109,8 @@ func Defaults(app bool) *Options {
 		QueueFull:           string(b.QueueFull),
 		LogLevel:            "info",
 		UIAdminOnly:         true,
+		HomeAssistantRole:   access.RoleEverything, // as Mosquitto's app has it
+		HomeAssistantDevice: app,
 		app:                 app,
 	}
 	if app {
@@ -135,6 +145,9 @@ func (o *Options) Access() access.Policy {
 	p := access.Policy{Anonymous: o.Anonymous}
 	for _, l := range o.Logins {
 		p.Logins = append(p.Logins, access.Login{Username: l.Username, Password: l.Password, PreHashed: l.PreHashed})
+	}
+	if o.app && o.HomeAssistantRole != NoRole {
+		p.OutsideRoles = []string{o.HomeAssistantRole}
 	}
 	return p
 }

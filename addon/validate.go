@@ -52,6 +52,9 @@ func (o *Options) problems() Problems {
 	o.checkChoices(&p)
 	o.checkRanges(&p)
 	o.checkAddresses(&p)
+	if problem := access.ValidName(o.HomeAssistantRole); problem != "" {
+		p.add("home_assistant_role", "must be the name of a role, or "+NoRole+": "+problem)
+	}
 	if o.RequireCertificate && o.CAFile == "" {
 		p.add("require_certificate", "needs cafile, the certificates that clients' certificates are signed with")
 	}

@@ -51,7 +51,7 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, log: log, out: app.stdout}
+	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, app.environ, log)}
 	return errors.Join(s.run(ctx, dir), lock.Close())
 }
 
@@ -69,6 +69,7 @@ type server struct {
 	broker    *broker.Broker
 	listeners *listeners
 	web       *webServers
+	home      *homeAssistant
 }
 
 // run starts everything, waits for ctx or a failure, and stops everything: first
@@ -100,7 +101,7 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 func (s *server) startBroker() error {
 	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
 	deps := broker.Deps{
-		Authenticator: s.directory, Authorizer: s.directory,
+		Authenticator: s.home.authenticator(s.directory), Authorizer: s.directory,
 		Store: s.db.Store(), Observer: broker.Observers{s.feed, s.denials}, Log: s.log,
 	}
 	cfg := s.options.Broker()
@@ -130,13 +131,14 @@ func (s *server) serve(ctx context.Context) error {
 	s.web, err = openWeb(s.options, web.Config{
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
-		AdminOnly: s.options.UIAdminOnly, Version: "HearthMQ " + version, Log: s.log,
+		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 	})
 	if err != nil {
 		return err
 	}
 	s.web.serve(ctx, group)
 	s.listeners.serve(ctx, group, s.broker)
+	s.home.serve(ctx, group, s)
 	group.Go(func() error { return s.refresh(ctx) })
 	s.welcome(token())
 	return group.Wait()

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hearthmq/addon"
+	"hearthmq/broker"
+	"hearthmq/broker/access"
+	"hearthmq/broker/listen"
+)
+
+// homeAssistant is the side of the broker that faces Home Assistant. Outside its app
+// only the device remains, and that when the settings ask for it.
+type homeAssistant struct {
+	options    *addon.Options
+	log        *slog.Logger
+	supervisor *addon.Supervisor // nil outside the app, as are the two below
+	login      *addon.HomeAssistantLogin
+	admins     *addon.CoreAdmins
+	announcer  *addon.Announcer // nil before serve, too
+}
+
+// newHomeAssistant calls nobody yet: Home Assistant may be as slow as it likes, the
+// broker starts (case D1).
+func newHomeAssistant(o *addon.Options, environ []string, log *slog.Logger) *homeAssistant {
+	h := &homeAssistant{options: o, log: log}
+	cfg, inApp := addon.SupervisorFrom(environ)
+	if !inApp { // case D3
+		return h
+	}
+	h.supervisor = addon.NewSupervisor(cfg)
+	h.admins = addon.NewCoreAdmins(addon.NewCore(cfg).Users)
+	if role := o.HomeAssistantRole; role != addon.NoRole {
+		h.login = addon.NewHomeAssistantLogin(addon.HomeAssistantLoginConfig{
+			Check: h.supervisor.CheckLogin, Roles: []string{role}, Log: log,
+		})
+	}
+	return h
+}
+
+// authenticator lets in our own users and, in the app, those of Home Assistant.
+func (h *homeAssistant) authenticator(d *access.Directory) broker.Authenticator {
+	if h.login == nil {
+		return d
+	}
+	return access.Chain(d, h.login)
+}
+
+// ingressAdmin says who may use the admin in the sidebar; nil outside the app.
+func (h *homeAssistant) ingressAdmin() func(ctx context.Context, haUserID string) (bool, error) {
+	if h.admins == nil {
+		return nil
+	}
+	return h.admins.IsAdmin
+}
+
+// serve keeps Home Assistant informed until ctx ends. The ports are open.
+func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *server) {
+	device := addon.NewDevice(addon.DeviceConfig{
+		Broker: s.broker, Version: version, Log: h.log,
+		StoreBytes:     func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
+		CertificateEnd: h.certificateEnd(),
+	})
+	group.Go(func() error {
+		if h.options.HomeAssistantDevice {
+			device.Run(ctx)
+		} else {
+			device.Forget(ctx)
+		}
+		return nil
+	})
+	if h.supervisor == nil {
+		return
+	}
+	if _, ok := s.directory.Role(h.options.HomeAssistantRole); !ok && h.login != nil {
+		h.log.Warn(fmt.Sprintf("users of Home Assistant may do nothing: there is no role %q (setting home_assistant_role)", h.options.HomeAssistantRole))
+	}
+	port, ready := h.plainPort(s.listeners)
+	h.announcer = addon.NewAnnouncer(addon.AnnouncerConfig{
+		Supervisor: h.supervisor, Port: port, Ready: ready, Password: s.accounts.SystemPassword, Log: h.log,
+	})
+	group.Go(func() error { h.announcer.Run(ctx); return nil })
+}
+
+// plainPort finds the port that Home Assistant and its apps can use. One that is
+// taken for the moment counts: it is tried again.
+func (h *homeAssistant) plainPort(l *listeners) (port int, ready func(ctx context.Context) error) {
+	for _, o := range append(l.open[:len(l.open):len(l.open)], l.failed...) {
+		c := o.Config
+		if c.TLS != nil || c.WebSocket || c.Network != "tcp" {
+			continue
+		}
+		if o.Listener != nil {
+			c.Address = o.Listener.Addr().String()
+		}
+		if _, text, err := net.SplitHostPort(c.Address); err == nil {
+			port, _ = strconv.Atoi(text) // was validated
+		}
+		return port, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+			defer cancel()
+			return askMQTT(ctx, c)
+		}
+	}
+	return 0, nil
+}
+
+// certificateEnd reads the certificate of the encrypted ports; nil: there is none.
+func (h *homeAssistant) certificateEnd() func() (time.Time, bool) {
+	for _, l := range h.options.Listeners() {
+		if l.TLS != nil {
+			if _, ok := endOfCertificate(l); !ok {
+				return nil
+			}
+			return func() (time.Time, bool) { return endOfCertificate(l) }
+		}
+	}
+	return nil
+}
+
+func endOfCertificate(l listen.Config) (time.Time, bool) {
+	text, err := os.ReadFile(l.TLS.CertFile)
+	if err != nil {
+		return time.Time{}, false
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return time.Time{}, false
+	}
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return c.NotAfter, true
+}
+
+// sizeOnDisk is what the database takes with its log.
+func sizeOnDisk(path string) (int64, bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false
+	}
+	size := info.Size()
+	if wal, err := os.Stat(path + "-wal"); err == nil {
+		size += wal.Size()
+	}
+	return size, true
+}
+
+// healthy is asked by /healthz: it takes the locks that every connection takes, and
+// asks the database (case D6). A disk that is full does not count: a restart would
+// not empty it, and cut off everybody.
+func (s *server) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout*4/5)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() { // ends when the broker answers, or with a process that is beyond help
+		s.broker.Stats()
+		_, err := s.db.Accounts().DataVersion(ctx)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return errors.New("the broker does not answer in time")
+	}
+}
