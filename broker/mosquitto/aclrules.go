@@ -37,6 +37,10 @@ func NewACLRights(acl *ACL) *ACLRights {
 			byClient = append(byClient, p.Line)
 		}
 	}
+	if len(acl.Patterns) > access.MaxRules {
+		r.add(shared[0], Broken, "pattern", "these are %d patterns, %d are possible", len(acl.Patterns), access.MaxRules)
+		acl.Patterns = nil
+	}
 	r.patterns = merge(patterns(acl.Patterns, Write), patterns(acl.Patterns, Read))
 	for _, rule := range acl.all() {
 		r.aboutDollar(rule)
@@ -47,9 +51,6 @@ func NewACLRights(acl *ACL) *ACLRights {
 	}
 	r.add(0, Changed, "", "a SUBSCRIBE to nothing but topics that the user may not read is refused; Mosquitto accepts it and delivers nothing")
 	r.add(0, Changed, "", "every user may read $SYS/#, unless a rule denies it")
-	if len(r.patterns) > access.MaxRules {
-		r.add(shared[0], Broken, "pattern", "these are %d patterns, a role holds %d", len(r.patterns), access.MaxRules)
-	}
 	return r
 }
 
@@ -127,6 +128,10 @@ func (r *ACLRights) Anonymous() []access.Rule {
 }
 
 func (r *ACLRights) rights(user string, own []ACLRule) Rights {
+	if len(own) > access.MaxRules {
+		r.add(own[0].Line, Broken, "", "%s has %d rules, %d are possible", who(user), len(own), access.MaxRules)
+		return Rights{}
+	}
 	own = r.literal(own)
 	publish, exactP := r.side(user, own, Write)
 	subscribe, exactS := r.side(user, own, Read)
