@@ -17,6 +17,7 @@ type NewUser struct {
 	Hash       string // imported, any that ParseHash reads
 	NoPassword bool
 	Admin      bool
+	Disabled   bool // may not log in for now
 	Note       string
 	Roles      []string
 	Rules      []Rule
@@ -39,23 +40,20 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated
 		return User{}, "", err
 	}
 	u = User{
-		Name:    n.Name,
-		Admin:   n.Admin,
-		Note:    n.Note,
-		Roles:   normalRoles(n.Roles),
-		Rules:   rules,
-		Version: 1,
-		Created: now(),
+		Name:     n.Name,
+		Admin:    n.Admin,
+		Disabled: n.Disabled,
+		Note:     n.Note,
+		Roles:    normalRoles(n.Roles),
+		Rules:    rules,
+		Version:  1,
+		Created:  now(),
 	}
 	u.Changed = u.Created
 	switch {
 	case n.NoPassword:
 	case n.Hash != "":
-		h, _ := ParseHash(n.Hash) // was checked above
-		u.Hash, u.Kind = h.String(), Chosen
-		if h.scheme == schemeSHA256 {
-			u.Kind = Generated
-		}
+		u.setHash(n.Hash)
 	default:
 		if generated, err = a.hashPassword(ctx, &u, n.Password, n.Generate); err != nil {
 			return User{}, "", err

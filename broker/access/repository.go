@@ -60,6 +60,10 @@ type Repository interface {
 	UpdateRole(ctx context.Context, r Role, a AuditEntry) error
 	// DeleteRole removes the role, its rules, and the role from all users. ErrNotFound.
 	DeleteRole(ctx context.Context, id int64, a AuditEntry) error
+	// ImportAccounts stores all of it in one transaction with one audit row: roles with
+	// an ID are updated, the others and all users are inserted. Errors are those of
+	// UpdateRole, InsertRole and InsertUser.
+	ImportAccounts(ctx context.Context, users []User, roles []Role, a AuditEntry) error
 	// Audit returns the last entries, newest first, at most limit.
 	Audit(ctx context.Context, limit int) ([]AuditEntry, error)
 	// DataVersion returns a number that changes when another process changed the

@@ -12,13 +12,9 @@ import (
 
 // InsertRole implements access.Repository.
 func (a accounts) InsertRole(ctx context.Context, r access.Role, entry access.AuditEntry) (id int64, err error) {
-	err = a.mutate(ctx, "add role", entry, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `INSERT INTO role (name, description, builtin, revision) VALUES (?, ?, ?, 1) RETURNING id`,
-			r.Name, r.Description, r.Builtin).Scan(&id)
-		if err != nil {
-			return named(err)
-		}
-		return writeRules(ctx, tx, `role_id`, id, r.Rules)
+	err = a.mutate(ctx, "add role", entry, func(tx *sql.Tx) (err error) {
+		id, err = addRole(ctx, tx, r)
+		return err
 	})
 	if err != nil {
 		return 0, err
@@ -26,22 +22,38 @@ func (a accounts) InsertRole(ctx context.Context, r access.Role, entry access.Au
 	return id, nil
 }
 
+func addRole(ctx context.Context, tx *sql.Tx, r access.Role) (id int64, err error) {
+	err = tx.QueryRowContext(ctx, `INSERT INTO role (name, description, builtin, revision) VALUES (?, ?, ?, 1) RETURNING id`,
+		r.Name, r.Description, r.Builtin).Scan(&id)
+	if err != nil {
+		return 0, named(err)
+	}
+	return id, writeRules(ctx, tx, `role_id`, id, r.Rules)
+}
+
+func insertRole(ctx context.Context, tx *sql.Tx, r access.Role) error {
+	_, err := addRole(ctx, tx, r)
+	return err
+}
+
 // UpdateRole implements access.Repository.
 func (a accounts) UpdateRole(ctx context.Context, r access.Role, entry access.AuditEntry) error {
-	return a.mutate(ctx, "change role", entry, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE role SET (name, description, builtin) = (?, ?, ?), revision = revision + 1 WHERE id = ? AND revision = ?`,
-			r.Name, r.Description, r.Builtin, r.ID, r.Revision)
-		if err != nil {
-			return named(err)
-		}
-		if err := unless(ctx, tx, res, "role", r.ID); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM rule WHERE role_id = ?`, r.ID); err != nil {
-			return err
-		}
-		return writeRules(ctx, tx, `role_id`, r.ID, r.Rules)
-	})
+	return a.mutate(ctx, "change role", entry, func(tx *sql.Tx) error { return updateRole(ctx, tx, r) })
+}
+
+func updateRole(ctx context.Context, tx *sql.Tx, r access.Role) error {
+	res, err := tx.ExecContext(ctx, `UPDATE role SET (name, description, builtin) = (?, ?, ?), revision = revision + 1 WHERE id = ? AND revision = ?`,
+		r.Name, r.Description, r.Builtin, r.ID, r.Revision)
+	if err != nil {
+		return named(err)
+	}
+	if err := unless(ctx, tx, res, "role", r.ID); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM rule WHERE role_id = ?`, r.ID); err != nil {
+		return err
+	}
+	return writeRules(ctx, tx, `role_id`, r.ID, r.Rules)
 }
 
 // DeleteRole implements access.Repository.

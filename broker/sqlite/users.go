@@ -12,18 +12,23 @@ import (
 
 // InsertUser implements access.Repository.
 func (a accounts) InsertUser(ctx context.Context, u access.User, entry access.AuditEntry) (id int64, err error) {
-	err = a.mutate(ctx, "add user", entry, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, version, created, changed, revision)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`, append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli())...).Scan(&id)
-		if err != nil {
-			return named(err)
-		}
-		return writeBelongings(ctx, tx, id, u)
+	err = a.mutate(ctx, "add user", entry, func(tx *sql.Tx) (err error) {
+		id, err = insertUser(ctx, tx, u)
+		return err
 	})
 	if err != nil {
 		return 0, err
 	}
 	return id, nil
+}
+
+func insertUser(ctx context.Context, tx *sql.Tx, u access.User) (id int64, err error) {
+	err = tx.QueryRowContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, version, created, changed, revision)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`, append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli())...).Scan(&id)
+	if err != nil {
+		return 0, named(err)
+	}
+	return id, writeBelongings(ctx, tx, id, u)
 }
 
 func userColumns(u access.User) []any {

@@ -39,6 +39,7 @@ func TestRepository(t *testing.T, open Open) {
 		{"a deleted role leaves its users", testDeleteRole},
 		{"the audit", testAudit},
 		{"the data version", testDataVersion},
+		{"an import is all or nothing", testImport},
 		{"many at a time", testConcurrent},
 	}
 	for _, tt := range tests {
