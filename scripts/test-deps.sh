@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests use beside Go, where it is missing: Chromium for the
 # admin's tests, mosquitto_pub and mosquitto_sub and Python's paho as clients that
-# others wrote. Without a package manager it knows, it says what to install.
+# others wrote, strace to make disks fail. Without a package manager it knows, it says what to install.
 set -euo pipefail
 
 missing=()
@@ -12,6 +12,10 @@ if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/nul
 fi
 if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then
   missing+=(python3-paho-mqtt)
+fi
+
+if [ "$(uname -s)" = Linux ] && ! command -v strace >/dev/null; then
+  missing+=(strace)
 fi
 
 if [ ${#missing[@]} -eq 0 ]; then

@@ -30,7 +30,7 @@ func TestFailingSync(t *testing.T) { // case S8
 		path := filepath.Join(t.TempDir(), "hearthmq.db")
 		closeAll(t, open(t, path)) // the schema is made without failures
 		lines, _, wait := helper(t, "TestHelperFailingSync", path,
-			strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when="+which)
+			strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when="+which)
 		applied, refused, verdict := 0, 0, ""
 		for line, ok := lines(); ok; line, ok = lines() {
 			switch {
