@@ -49,6 +49,10 @@ type Options struct {
 	MemoryLimit Size   `koanf:"memory_limit"`
 	QueueFull   string `koanf:"queue_full"`
 
+	// StrictProtocol ends connections over violations of the specification that
+	// are otherwise tolerated and counted.
+	StrictProtocol bool `koanf:"strict_protocol"`
+
 	LogLevel    string `koanf:"log_level"`
 	UIAdminOnly bool   `koanf:"ui_admin_only"`
 	// HomeAssistantRole is the role that users of Home Assistant have who log in
@@ -137,6 +141,7 @@ func (o *Options) Broker() broker.Config {
 	c.RetainedMaxBytes = int64(o.RetainedMaxBytes)
 	c.QueueFull = broker.QueuePolicy(o.QueueFull)
 	c.Durability = broker.Durability(o.Durability)
+	c.StrictProtocol = o.StrictProtocol
 	return c
 }
 

@@ -118,6 +118,9 @@ func clientFacts(s broker.SessionInfo) []ui.PairView {
 	add("Waiting", fmt.Sprintf("%s (%s), %s under way", ui.Plural(s.Queued, "message", "messages"),
 		ui.Bytes(uint64(max(s.QueuedBytes, 0))), strconv.Itoa(s.Inflight)))
 	add("Dropped", ui.Count(s.Dropped))
+	if s.Violations > 0 {
+		add("Tolerated", ui.Count(s.Violations)+" violations of the MQTT specification")
+	}
 	if s.HasWill {
 		add("Will", s.WillTopic)
 	}
