@@ -13,6 +13,8 @@ fi
 if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then
   missing+=(python3-paho-mqtt)
 fi
+/usr/bin/python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml) # the app's package is read with it
+[ -x /usr/sbin/apparmor_parser ] || missing+=(apparmor)                  # and its profile tried
 
 if [ "$(uname -s)" = Linux ] && ! command -v strace >/dev/null; then
   missing+=(strace)
