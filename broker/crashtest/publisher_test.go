@@ -46,7 +46,8 @@ func (p *publisher) next() *message {
 	case 4, 5:
 		m.topic = fmt.Sprintf("live/%s/q%d", p.name, m.qos)
 	default:
-		m.topic, m.retain = fmt.Sprintf("state/%s/%d", p.name, p.rnd.IntN(4)), true
+		// One QoS per topic: QoS 1 sent again may overtake QoS 2, which is not.
+		m.topic, m.retain = fmt.Sprintf("state/%s/q%d/%d", p.name, m.qos, p.rnd.IntN(3)), true
 		m.clears = p.rnd.IntN(10) == 0
 	}
 	m.key = fmt.Sprintf("%s.%d|%d", p.name, m.qos, p.number)

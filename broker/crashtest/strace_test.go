@@ -17,8 +17,8 @@ import (
 // tracedCalls are all calls that can change a file, move bytes over a socket, or
 // say what a descriptor stands for. That calls which the broker does not make are
 // among them is the point: record fails when one of them touches its files.
-const tracedCalls = "open,openat,openat2,creat,close,close_range,dup,dup2,dup3,fcntl," +
-	"pwrite64,pwritev,pwritev2,write,writev,ftruncate,truncate,fallocate,copy_file_range,sendfile,splice," +
+const tracedCalls = "open,openat,openat2,creat,close,close_range,dup,dup2,dup3," +
+	"lseek,pwrite64,pwritev,pwritev2,write,writev,ftruncate,truncate,fallocate,copy_file_range,sendfile,splice," +
 	"fsync,fdatasync,sync_file_range,sync,syncfs,msync,mmap," +
 	"unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat," +
 	"accept,accept4,socket,read,readv,recvfrom,recvmsg,sendto,sendmsg,eventfd2,pipe2,epoll_create1,io_uring_setup"
