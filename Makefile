@@ -6,7 +6,7 @@ DIST    := dist
 MAXSIZE := 25000000 # bytes a binary may have
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck bench clean
+.PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck image bench clean
 
 run: ## start the broker from the sources
 	$(GO) run ./cmd/hearthmq serve
@@ -56,6 +56,9 @@ lint: staticcheck
 
 staticcheck:
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+image: ## build the app's image without a Docker engine and try it (minutes)
+	scripts/image-test.sh
 
 bench: ## benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...
