@@ -42,9 +42,21 @@ var importTable = []importRule{
 	},
 	{pkg: "broker/feed/payload", never: []string{"database/sql", "net/http", "broker"}},
 	{
-		pkg: "broker/sqlite", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/feed", "migrations"},
+		pkg: "broker/mosquitto", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/listen"},
+		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
+	},
+	{
+		pkg: "broker/sqlite", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/feed", "broker/mosquitto", "migrations"},
 		never: []string{"web", "addon"},
 	},
+	{
+		pkg:   "broker/mosquitto",
+		ours:  []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/listen"},
+		never: []string{"database/sql", "web", "addon"},
+	},
+	{pkg: "broker/scram", others: []string{}},
+	{pkg: "broker/crashtest"}, // test code alone
+	{pkg: "broker/difftest"},  // test code alone
 	{pkg: "broker/brokertest", ours: []string{"broker", "broker/packet", "broker/topic"}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{
