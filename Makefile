@@ -29,7 +29,7 @@ deps: ## install what the tests use: Chromium, Mosquitto's clients, Python's pah
 test: deps test-go ## all tests, with real clients and a real browser
 
 test-go:
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 60m ./...
 
 check: fmt vet generated lint dist ## everything that must hold beside the tests
 
