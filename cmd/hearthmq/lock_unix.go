@@ -22,7 +22,7 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = fmt.Errorf("another HearthMQ runs with the data in %s already", dir)
+		err = fmt.Errorf("%w in %s already", errFolderInUse, dir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
