@@ -34,11 +34,13 @@ const refreshInterval = 500 * time.Millisecond
 
 // Run runs the broker and its admin until ctx ends.
 func (serveCommand) Run(ctx context.Context, app *application) error {
-	o, warnings, err := app.settings()
+	guard := app.guard()
+	o, warnings, err := guard.settings(app)
 	if err != nil {
 		return err
 	}
 	log := newLog(app.stderr, level(o.LogLevel))
+	guard.tell(log)
 	for _, w := range warnings {
 		log.Warn(w)
 	}
@@ -51,8 +53,11 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, app.environ, log)}
-	return errors.Join(s.run(ctx, dir), lock.Close())
+	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard}
+	if err = s.run(ctx, dir); err == nil {
+		guard.good(log)
+	}
+	return errors.Join(err, lock.Close())
 }
 
 // server is everything that runs, made from the bottom up.
@@ -70,12 +75,13 @@ type server struct {
 	listeners *listeners
 	web       *webServers
 	home      *homeAssistant
+	guard     *startGuard
 }
 
 // run starts everything, waits for ctx or a failure, and stops everything: first
 // what brings new work, then the broker, then the database.
 func (s *server) run(ctx context.Context, dir string) (err error) {
-	if s.db, err = sqlite.Open(ctx, filepath.Join(dir, databaseName), s.log); err != nil {
+	if s.db, err = sqlite.OpenServer(ctx, filepath.Join(dir, databaseName), s.log); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.db.Close()) }()
@@ -139,6 +145,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.web.serve(ctx, group)
 	s.listeners.serve(ctx, group, s.broker)
 	s.home.serve(ctx, group, s)
+	s.guard.serve(ctx, group, s.log)
 	group.Go(func() error { return s.refresh(ctx) })
 	s.welcome(token())
 	return group.Wait()
