@@ -8,36 +8,39 @@ import (
 )
 
 func (a *connect) run(c *client, n int) {
-	var old *client
-	if c.nc != nil {
-		// What the old connection still brings is noted with this client.
-		old = &client{site: c.site, nc: c.nc, rd: c.rd, version: c.version, aliases: c.aliases, received: c.received, sent: c.sent}
-	}
 	nc, err := c.site.dial()
 	if err != nil {
 		c.see(event{note: "can't connect: " + err.Error() + ","})
 		return
 	}
-	c.nc, c.rd, c.version = nc, packet.NewReader(nc, 0), a.version
-	c.withhold, c.pending, c.waiting, c.aliases = a.withhold, nil, 0, nil
+	old := c.link
+	c.link = link{nc: nc, rd: packet.NewReader(nc, 0), version: a.version, withhold: a.withhold, under: make(map[uint16]bool)}
 	c.send(a.packet(c, n))
 	p, err := c.read(patience)
-	if err == nil {
-		c.see(c.decode(p))
-	}
-	if old != nil {
-		old.drain("old connection")
-		c.seen = append(c.seen, old.seen...)
-	}
-	ack, ok := p.(*packet.Connack)
-	switch {
-	case err != nil:
+	if err != nil {
 		c.lost(err)
-	case ok && ack.Code.Failed():
+		c.link = old
+		return
+	}
+	c.see(c.decode(p))
+	ack, ok := p.(*packet.Connack)
+	if ok && ack.Code.Failed() {
 		c.drain("refused")
-	case ok && !ack.SessionPresent && a.version != packet.V31:
-		c.forget()
-	case ok && a.version == packet.V31 && a.clean:
+		c.link = old // nobody has taken it over
+		return
+	}
+	if old.nc != nil {
+		fresh := c.link
+		c.link = old
+		if a.noID {
+			c.hangUp() // another client took nothing over
+		} else {
+			c.drain("old connection")
+		}
+		c.link = fresh
+	}
+	c.most = 0
+	if ok && (!ack.SessionPresent && a.version != packet.V31 || a.version == packet.V31 && a.clean) {
 		c.forget()
 	}
 }
@@ -180,7 +183,8 @@ func (a *acknowledge) run(c *client, _ int) {
 		batch, c.pending = c.pending[:n:n], c.pending[n:]
 	}
 	for _, ack := range batch {
-		c.send(ack)
+		c.acked += fmt.Sprint(ack.Type, " ", c.received[ack.PacketID], ";")
+		c.acknowledge(ack)
 	}
 }
 
@@ -203,6 +207,6 @@ func (a *disconnect) run(c *client, _ int) {
 
 func (*drop) run(c *client, _ int) {
 	if c.nc != nil {
-		c.end()
+		c.hangUp()
 	}
 }

@@ -65,14 +65,7 @@ func startHearthMQ(store broker.Store) (s *site, stop func(), err error) {
 	})
 	s = &site{name: "HearthMQ", addr: ln.Addr().String(), gone: func(local string) { <-e.of(local) }}
 	if store != nil {
-		turn := 0
-		s.settle = func() {
-			// Stored after all that came before; nobody subscribes to it.
-			turn++
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			_ = b.Publish(ctx, broker.NewMessage("$difftest/settle", fmt.Append(nil, turn), 1, true))
-		}
+		s.settle = settler(b)
 	}
 	return s, func() {
 		ln.Close()
@@ -83,10 +76,31 @@ func startHearthMQ(store broker.Store) (s *site, stop func(), err error) {
 	}, nil
 }
 
+// settler waits until what the broker has to store is stored: messages that it
+// publishes itself are stored after all that came before. So many wait for it at
+// once that the journal does not wait for others to join.
+func settler(b *broker.Broker) func() {
+	const enough = 8
+	turn := 0
+	return func() {
+		turn++
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		var all sync.WaitGroup
+		for i := range enough {
+			all.Go(func() {
+				_ = b.Publish(ctx, broker.NewMessage(fmt.Sprint("$difftest/", i), fmt.Append(nil, turn), 1, true))
+			})
+		}
+		all.Wait()
+	}
+}
+
 const mosquittoConfig = `listener %d 127.0.0.1
 allow_anonymous true
 set_tcp_nodelay true
 persistence false
+allow_duplicate_messages true
 max_inflight_messages %d
 max_queued_messages %d
 sys_interval 0

@@ -13,9 +13,9 @@ import (
 
 const (
 	// patience is how long a broker may be silent when it must answer.
-	patience = 5 * time.Second
+	patience = 20 * time.Second
 	// unanswered is how long an acknowledgement may take after all is quiet.
-	unanswered = time.Second
+	unanswered = 3 * time.Second
 )
 
 // client is one client of one broker. Nothing in it runs by itself: packets are
@@ -24,23 +24,29 @@ type client struct {
 	site *site
 	id   string
 	who  string // "c1", beginning of its payloads
+	link
 
+	seen  []event // in this step
+	most  int     // QoS 1 and 2 messages under way in this step
+	acked string  // what an acknowledge step acknowledged
+
+	// What belongs to the session.
+	lastID   uint16
+	sent     map[uint16]string // what own Packet Identifiers stand for, until acknowledged
+	held     []*packet.Publish // QoS 2, PUBREL not sent
+	received map[uint16]string // what the broker's Packet Identifiers stand for
+}
+
+// link is a Network Connection and what is forgotten with it.
+type link struct {
 	nc       net.Conn // nil: not connected
 	rd       *packet.Reader
 	version  packet.Version
 	withhold bool
-	persist  bool
-	aliases  map[uint16]string // set by the broker on this connection
-	seen     []event           // in this step
-
-	lastID   uint16
-	sent     map[uint16]string // what own Packet Identifiers stand for, until acknowledged
-	held     []*packet.Publish // QoS 2, PUBREL not sent
-	holding  bool              // of what is being published
-	received map[uint16]string // what the broker's Packet Identifiers stand for
+	aliases  map[uint16]string // set by the broker
 	pending  []*packet.Ack     // withheld
 	waiting  int               // requests without an answer
-	will     string
+	under    map[uint16]bool   // QoS 1 and 2 messages from the broker that are under way
 }
 
 func newClient(s *site, n int) *client {
@@ -136,10 +142,22 @@ func (c *client) lost(err error) {
 func (c *client) end() {
 	local := c.nc.LocalAddr().String()
 	c.nc.Close()
-	c.nc = nil
+	c.link = link{}
 	c.site.gone(local)
-	c.waiting, c.pending = 0, nil
-	c.aliases = nil
+}
+
+// hangUp ends the connection from the client's side. It waits for the broker's end
+// of it, too: on a busy machine a FIN may be handled after what another connection
+// sent later.
+func (c *client) hangUp() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && tcp.CloseWrite() == nil {
+		for {
+			if _, err := c.read(patience); err != nil {
+				break
+			}
+		}
+	}
+	c.end()
 }
 
 // drain reads a connection that the broker is to end, and closes it.
@@ -164,6 +182,10 @@ func (c *client) handle(p packet.Packet) {
 	c.see(c.decode(p))
 	switch p := p.(type) {
 	case *packet.Publish:
+		if p.QoS > 0 {
+			c.under[p.PacketID] = true
+			c.most = max(c.most, len(c.under))
+		}
 		switch p.QoS {
 		case 1:
 			c.answer(&packet.Ack{Type: packet.TypePuback, PacketID: p.PacketID})
@@ -207,6 +229,14 @@ func (c *client) answer(a *packet.Ack) {
 	if c.withhold {
 		c.pending = append(c.pending, a)
 		return
+	}
+	c.acknowledge(a)
+}
+
+// acknowledge sends what the broker waits for.
+func (c *client) acknowledge(a *packet.Ack) {
+	if a.Type != packet.TypePubrec {
+		delete(c.under, a.PacketID)
 	}
 	c.send(a)
 }

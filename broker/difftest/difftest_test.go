@@ -12,7 +12,10 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hearthmq/broker"
+	"hearthmq/broker/packet"
 )
 
 // The test's flags are the package's only variables.
@@ -137,7 +140,7 @@ func run(t *testing.T, program, dir string, s *script) (*result, error) {
 
 	for _, x := range []*site{ours, theirs} {
 		defer x.close()
-		x.got.events = make(map[cell][]event)
+		x.got.events, x.got.under = make(map[cell][]event), make(map[cell]int)
 		for c := range s.clients {
 			x.clients = append(x.clients, newClient(x, c))
 		}
@@ -147,12 +150,18 @@ func run(t *testing.T, program, dir string, s *script) (*result, error) {
 		ours.do(st)
 		theirs.do(st)
 		r.steps++
-		if r.parted = parted(ours, theirs); r.parted {
+		if r.parted = parted(ours, theirs, st); r.parted {
 			break
 		}
 	}
 	r.ours, r.theirs = ours.got, theirs.got
-	x := &findings{s: s, ours: &r.ours, theirs: &r.theirs, all: compare(s, &r.ours, &r.theirs)}
+	script := *s
+	script.steps = s.steps[:r.steps]
+	if r.parted && ours.clients[s.steps[r.steps-1].client].acked != theirs.clients[s.steps[r.steps-1].client].acked {
+		script.steps = s.steps[:r.steps-1]
+	}
+	s = &script
+	x := &findings{s: s, ours: &r.ours, theirs: &r.theirs, all: compare(s, &r.ours, &r.theirs), early: make(map[string]bool)}
 	for _, rule := range rules() {
 		for _, d := range x.all {
 			if !d.empty() && rule.explain(x, d) {
@@ -160,18 +169,43 @@ func run(t *testing.T, program, dir string, s *script) (*result, error) {
 			}
 		}
 	}
+	if r.parted {
+		x.consequences()
+	}
+	for _, d := range x.all {
+		// Not a difference but the same rule for both [MQTT-3.3.4-9], case P20.
+		if most := r.ours.under[d.cell]; most > x.window(d.cell) {
+			d.order += fmt.Sprintf("\n      HearthMQ has %d messages under way, %d are allowed", most, x.window(d.cell))
+		}
+	}
 	r.unexplained = slices.DeleteFunc(x.all, (*difference).empty)
 	return r, nil
 }
 
-// parted reports whether a client is connected to one broker only.
-func parted(a, b *site) bool {
+// parted reports whether the brokers have gone different ways for good in a step:
+// a client is connected to one of them only, only one took a subscription, or
+// acknowledgements that were withheld are not for the same messages.
+func parted(a, b *site, st step) bool {
 	for i := range a.clients {
-		if (a.clients[i].nc == nil) != (b.clients[i].nc == nil) {
+		if (a.clients[i].nc == nil) != (b.clients[i].nc == nil) || a.granted(st.n, i) != b.granted(st.n, i) ||
+			a.clients[i].acked != b.clients[i].acked {
 			return true
 		}
 	}
-	return false
+	sub, ok := st.do.(*subscribe)
+	return ok && len(sub.subs) > 1 && a.clients[st.client].nc == nil // what was before the wrong filter may count
+}
+
+// granted says which subscriptions of a step were taken.
+func (s *site) granted(n, client int) (taken string) {
+	for _, e := range s.got.events[cell{n, client}] {
+		if e.kind == packet.TypeSuback {
+			for _, code := range e.codes {
+				taken += fmt.Sprint(code.Failed())
+			}
+		}
+	}
+	return taken
 }
 
 // tally counts over all scripts.
@@ -213,4 +247,25 @@ func (y *tally) report(t *testing.T) {
 		fmt.Fprintf(&b, "  %6d differences in %4d scripts: %s\n", y.rules[name], y.in[name], name)
 	}
 	t.Log(b.String())
+}
+
+// TestDifferencesAreListed holds differences.md to the rules.
+func TestDifferencesAreListed(t *testing.T) {
+	text, err := os.ReadFile("differences.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := make(map[string]bool)
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(line, "### "); ok {
+			listed[strings.TrimSpace(name)] = true
+		}
+	}
+	known := make(map[string]bool)
+	for _, r := range rules() {
+		known[r.name] = true
+	}
+	if diff := cmp.Diff(known, listed); diff != "" {
+		t.Errorf("rules (-) and headings of differences.md (+):\n%s", diff)
+	}
 }

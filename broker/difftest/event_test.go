@@ -59,13 +59,17 @@ func (e event) order() string {
 		who, _, _ := strings.Cut(e.label, ".")
 		return fmt.Sprint(e.topic, " qos", e.qos, " from ", who)
 	}
+	if e.kind == packet.TypePubrel {
+		return "" // follows the PUBREC that the client sent
+	}
 	return e.kind.String()
 }
 
 // transcript is what the clients of one broker saw: a list for each step and client.
 type transcript struct {
 	events map[cell][]event
-	ended  int // steps done
+	under  map[cell]int // most QoS 1 and 2 messages under way to the client
+	ended  int          // steps done
 }
 
 // cell is where both brokers are compared.

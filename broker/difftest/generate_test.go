@@ -2,6 +2,7 @@ package difftest
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 
@@ -12,13 +13,15 @@ import (
 // other's differences unreadable, such as overlapping subscriptions (Mosquitto
 // sends a copy for each) and full windows (in which each copy takes a place).
 type theme struct {
-	name     string
-	filters  []string
-	withhold bool // acknowledgements and Receive Maximum
-	hold     bool // PUBREL
-	shared   bool
-	odd      bool // what a careful client would not do
-	weights  [8]int
+	name        string
+	filters     []string
+	withhold    bool // acknowledgements and Receive Maximum
+	hold        bool // PUBREL
+	shared      bool
+	crossing    bool // filters that overlap
+	odd         bool // what a careful client would not do
+	resubscribe bool // the same filter with other options
+	weights     [8]int
 }
 
 // The actions of weights, in this order.
@@ -47,7 +50,7 @@ func topics() []string {
 	return []string{"a", "a/b", "a/c", "a/b/c", "b", "b/c", "/a", "a/", "house/kitchen/lamp", "house/hall/lamp"}
 }
 
-func overlapping() []string {
+func crossing() []string {
 	return []string{"#", "+", "a/#", "a/+", "a/b", "+/b", "a/+/c", "+/+", "/#", "/+", "+/", "b/#", "house/+/lamp", "house/#", "a", "b", "+/kitchen/#"}
 }
 
@@ -56,12 +59,13 @@ func disjoint() []string { return []string{"a/#", "b/#", "house/+/lamp", "/a"} }
 
 func themes() []theme {
 	return []theme{
-		{name: "overlap", filters: overlapping(), weights: [8]int{4, 4, 2, 10, 2, 2, 0, 0}},
-		{name: "wills", filters: overlapping(), weights: [8]int{8, 3, 1, 4, 4, 4, 0, 0}},
+		{name: "overlap", filters: crossing(), crossing: true, weights: [8]int{4, 4, 2, 10, 2, 2, 0, 0}},
+		{name: "wills", filters: crossing(), crossing: true, weights: [8]int{8, 3, 1, 4, 4, 4, 0, 0}},
 		{name: "window", filters: disjoint(), withhold: true, weights: [8]int{3, 2, 1, 12, 1, 1, 5, 0}},
 		{name: "held", filters: disjoint(), hold: true, weights: [8]int{3, 3, 1, 10, 1, 1, 0, 6}},
 		{name: "shared", filters: disjoint(), shared: true, weights: [8]int{3, 5, 2, 10, 2, 1, 0, 0}},
-		{name: "odd", filters: overlapping(), odd: true, weights: [8]int{4, 4, 3, 8, 2, 2, 0, 0}},
+		{name: "resubscribe", filters: disjoint(), resubscribe: true, weights: [8]int{2, 6, 1, 10, 1, 1, 0, 0}},
+		{name: "odd", filters: crossing(), crossing: true, odd: true, weights: [8]int{4, 4, 3, 8, 2, 2, 0, 0}},
 	}
 }
 
@@ -138,7 +142,7 @@ func (m *maker) step() {
 }
 
 func (m *maker) connect(c int) action {
-	if m.one(10) {
+	if !m.crossing && m.one(10) {
 		m.version[c] = pick(m, packet.V31, packet.V311, packet.V50)
 	}
 	a := &connect{version: m.version[c], clean: m.one(3), keep: pick[uint16](m, 0, 60, 65535)}
@@ -150,7 +154,7 @@ func (m *maker) connect(c int) action {
 		}
 	}
 	a.withhold = m.withhold && !m.one(3)
-	if m.one(2) {
+	if !m.withhold && m.one(2) {
 		a.will = m.will(a.version)
 	}
 	if m.odd && m.one(6) {
@@ -186,13 +190,14 @@ func (m *maker) subscribe(c int) action {
 	for range 1 + m.IntN(3) {
 		s := packet.Subscription{Filter: pick(m, m.filters...), QoS: byte(m.IntN(3))}
 		if m.version[c] == packet.V50 {
-			s.NoLocal, s.RetainAsPublished, s.RetainHandling = m.one(4), m.one(3), pick[byte](m, 0, 0, 1, 2)
+			s.RetainHandling = pick[byte](m, 0, 0, 1, 2)
+			s.NoLocal, s.RetainAsPublished = m.flags(c, s.Filter)
 		}
 		if m.shared && m.one(2) {
 			s = shareOptions(pick(m, "$share/g/a/#", "$share/h/+/b", "$share/g/house/+/lamp"))
 			s.RetainAsPublished = s.RetainAsPublished && m.version[c] == packet.V50
 		}
-		if m.odd && m.one(4) {
+		if m.odd && m.one(6) {
 			s.Filter = pick(m, "a+", "a/#/b", "$share/g", "$share/g/", "$share//a", "$share/g+/a", "", "$SYS/broker/nothing", "$other/#", "a//+", "$share/g/#")
 		}
 		if !slices.ContainsFunc(a.subs, func(o packet.Subscription) bool { return o.Filter == s.Filter }) {
@@ -203,6 +208,18 @@ func (m *maker) subscribe(c int) action {
 		a.id = pick[uint32](m, 1, 2, 127, 128, 268_435_455)
 	}
 	return a
+}
+
+// flags are the options that Mosquitto keeps from the first SUBSCRIBE: always the
+// same ones for a client's filter, but in the theme that is about it.
+func (m *maker) flags(c int, filter string) (noLocal, retainAsPublished bool) {
+	if m.resubscribe {
+		return m.one(3), m.one(3)
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, m.s.seed, c, filter)
+	n := h.Sum64() >> 20
+	return n%4 == 0, n/4%3 == 0
 }
 
 func (m *maker) unsubscribe() action {
@@ -225,18 +242,19 @@ func (m *maker) publish(c int) action {
 	for range pick(m, 1, 1, 1, 2, 5) {
 		a.topics = append(a.topics, pick(m, topics()...))
 	}
-	if m.withhold && m.one(8) { // more than a window of one topic
-		topic := a.topics[0]
-		for range window + 5 {
-			a.topics = append(a.topics, topic)
+	m.burst(c, a)
+	if m.withhold && a.retain {
+		// One retained message for each filter: which of several comes first is the
+		// broker's choice, and with a full window the others come much later.
+		for i := range a.topics {
+			a.topics[i] = pick(m, "a", "b", "house/hall/lamp", "/a")
 		}
-		a.retain = false
 	}
 	if a.retain && m.one(3) {
 		a.empty = true
 	}
 	if m.hold && m.one(3) {
-		a.qos, a.retain, a.hold = 2, false, true
+		a.qos, a.retain, a.empty, a.hold = 2, false, false, true
 	}
 	if m.version[c] == packet.V50 {
 		if m.one(4) {
@@ -250,6 +268,26 @@ func (m *maker) publish(c int) action {
 		a.topics[0] = pick(m, "$SYS/broker/uptime", "$other/a", "a/+", "#", "$share/g/a", "a\u0001b", "$CONTROL/x")
 	}
 	return a
+}
+
+// burst makes a publish one of many messages: more than a window where the
+// brokers' Receive Maximum does not forbid it.
+func (m *maker) burst(c int, a *publish) {
+	more := window + 5
+	switch {
+	case m.withhold && m.one(8):
+		if m.version[c] == packet.V50 && a.qos > 0 || a.qos == 2 {
+			more = window - len(a.topics)
+		}
+	case m.theme.name == "overlap" && m.version[c] != packet.V50 && m.one(20):
+		a.qos = 2
+	default:
+		return
+	}
+	a.retain = false
+	for range more {
+		a.topics = append(a.topics, a.topics[0])
+	}
 }
 
 func (m *maker) props() props {

@@ -1,15 +1,22 @@
 package difftest
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
+
+// shrinkTime bounds the search for a smaller script.
+const shrinkTime = 20 * time.Second
 
 // shrink removes steps as long as fails still says so: first many at once, then
 // single ones, then single topics and filters.
 func shrink(s *script, fails func(*script) bool) *script {
 	best := *s
+	until := time.Now().Add(shrinkTime)
 	try := func(steps []step) bool {
 		c := best
 		c.steps = steps
-		if !fails(&c) {
+		if time.Now().After(until) || !fails(&c) {
 			return false
 		}
 		best = c

@@ -29,18 +29,11 @@ func (s *site) dial() (net.Conn, error) {
 // do runs one step and collects what it causes.
 func (s *site) do(st step) {
 	st.do.run(s.clients[st.client], st.n)
-	for active := true; active; {
-		active = false
-		if s.settle != nil {
-			s.settle()
-		}
-		for _, c := range s.clients {
-			active = c.pump() || active
-		}
-		if !active {
-			for _, c := range s.clients {
-				active = c.await() || active
-			}
+	// One quiet round is not enough: the first client was asked before the last
+	// one's PINGRESP said that its packets are dealt with.
+	for quiet := 0; quiet < 2; quiet++ {
+		if s.round() {
+			quiet = -1
 		}
 	}
 	for i, c := range s.clients {
@@ -48,8 +41,27 @@ func (s *site) do(st step) {
 			s.got.events[cell{st.n, i}] = c.seen
 			c.seen = nil
 		}
+		s.got.under[cell{st.n, i}] = c.most
+		c.most = len(c.under)
 	}
 	s.got.ended++
+}
+
+// round asks every client's connection once and reports whether anything but
+// PINGRESP came.
+func (s *site) round() (active bool) {
+	if s.settle != nil {
+		s.settle()
+	}
+	for _, c := range s.clients {
+		active = c.pump() || active
+	}
+	if !active {
+		for _, c := range s.clients {
+			active = c.await() || active
+		}
+	}
+	return active
 }
 
 // close drops all connections.
