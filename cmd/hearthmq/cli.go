@@ -44,9 +44,9 @@ type commandLine struct {
 	ACL struct {
 		Check aclCheck `cmd:"" help:"Say whether a user may do something, and which rule decides."`
 	} `cmd:"" name:"acl" help:"Ask the access rules."`
-	Backup      backupCommand      `cmd:"" help:"Copy the database into a file, also while the broker runs."`
-	Restore     restoreCommand     `cmd:"" help:"Go back to such a copy, while the broker does not run."`
-	Import struct {
+	Backup  backupCommand  `cmd:"" help:"Copy the database into a file, also while the broker runs."`
+	Restore restoreCommand `cmd:"" help:"Go back to such a copy, while the broker does not run."`
+	Import  struct {
 		Mosquitto importMosquitto `cmd:"" help:"Take over users, rights, retained messages and sessions of Mosquitto."`
 	} `cmd:"" help:"Come from another broker."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit with 0 when MQTT and the admin answer."`
