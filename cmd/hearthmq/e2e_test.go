@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"io"
 	"maps"
 	"os/exec"
 	"strings"
@@ -43,9 +44,18 @@ type program struct {
 // launch starts a program that the end of the test ends.
 func launch(t *testing.T, env []string, dir, name string, args ...string) *program {
 	t.Helper()
+	return launchWith(t, nil, env, dir, name, args...)
+}
+
+// launchWith is launch for a program that is told things.
+func launchWith(t *testing.T, stdin io.Reader, env []string, dir, name string, args ...string) *program {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	p := &program{t: t, cmd: exec.CommandContext(ctx, name, args...), lines: make(chan string, 1000), err: newSyncBuffer(nil)}
 	p.cmd.Env, p.cmd.Dir, p.cmd.Stderr = env, dir, p.err
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+	}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
