@@ -1,6 +1,7 @@
 # HearthMQ. "make run" starts a broker with its data in ./data.
 
 GO      ?= go
+RACE    ?= -race # make test RACE= leaves the race detector out
 LDFLAGS := -s -w
 DIST    := dist
 MAXSIZE := 25000000 # bytes a binary may have
@@ -29,7 +30,7 @@ deps: ## install what the tests use: Chromium, Mosquitto's clients, Python's pah
 test: deps test-go ## all tests, with real clients and a real browser
 
 test-go:
-	$(GO) test -race -timeout 60m ./...
+	$(GO) test $(RACE) -vet=off -timeout 60m ./...
 
 check: fmt vet generated lint dist ## everything that must hold beside the tests
 
