@@ -34,10 +34,10 @@ type step struct {
 type stepKind byte
 
 const (
-	written  stepKind = iota // a file was changed
-	synced                   // an fsync returned
-	said                     // the broker sent packets
-	heard                    // the broker read packets
+	written stepKind = iota // a file was changed
+	synced                  // an fsync returned
+	said                    // the broker sent packets
+	heard                   // the broker read packets
 	stepKinds
 )
 

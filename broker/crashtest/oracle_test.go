@@ -21,11 +21,15 @@ func (v *verdict) String() string {
 
 func first(list []string) []string { return list[:min(len(list), 5)] }
 
-func (v *verdict) losing(format string, args ...any) { v.lost = append(v.lost, fmt.Sprintf(format, args...)) }
+func (v *verdict) losing(format string, args ...any) {
+	v.lost = append(v.lost, fmt.Sprintf(format, args...))
+}
 func (v *verdict) doubling(format string, args ...any) {
 	v.duplicates = append(v.duplicates, fmt.Sprintf(format, args...))
 }
-func (v *verdict) wrong(format string, args ...any) { v.other = append(v.other, fmt.Sprintf(format, args...)) }
+func (v *verdict) wrong(format string, args ...any) {
+	v.other = append(v.other, fmt.Sprintf(format, args...))
+}
 
 // check holds what a database holds against what had been promised.
 func (m *model) check(st *broker.State) *verdict {
