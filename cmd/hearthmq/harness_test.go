@@ -84,6 +84,12 @@ func startIn(tb testing.TB, dir string, o options, environ ...string) *testServe
 	}
 	maps.Copy(all, o)
 	writeOptions(tb, dir, all)
+	return startAsIs(tb, dir, environ...)
+}
+
+// startAsIs runs a server with the settings that stand in dir.
+func startAsIs(tb testing.TB, dir string, environ ...string) *testServer {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background()) // the end of the test stops it in order, below
 	s := &testServer{tb: tb, dir: dir, log: newSyncBuffer(tb.Output()), cancel: cancel, exit: make(chan int, 1)}
 	out := newSyncBuffer(nil)
