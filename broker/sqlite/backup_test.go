@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -48,6 +49,7 @@ func TestBackupUnderLoad(t *testing.T) { // case S14
 			case err := <-done:
 				t.Fatal(err)
 			default:
+				runtime.Gosched()
 			}
 		}
 		promised := stored.Load()
