@@ -42,6 +42,16 @@ func (s *script) String() string {
 	return b.String()
 }
 
+// at returns the action of a step by its number.
+func (s *script) at(n int) action {
+	for _, st := range s.steps {
+		if st.n == n {
+			return st.do
+		}
+	}
+	return nil
+}
+
 // connect opens a connection, which takes over the one that the client has.
 type connect struct {
 	version  packet.Version
