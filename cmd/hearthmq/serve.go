@@ -85,6 +85,9 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.db.Close()) }()
+	if r := s.db.Report(); r.Happened() {
+		s.log.Error(r.String())
+	}
 	s.directory = access.NewDirectory(s.options.Access())
 	s.accounts = access.NewAccounts(s.db.Accounts(), s.directory, nil, s.log)
 	if err := s.accounts.Open(ctx); err != nil {
