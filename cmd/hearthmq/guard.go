@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -78,7 +79,7 @@ func (g *startGuard) settings(a *application) (*addon.Options, []string, error) 
 		g.other = true
 		return last, lastWarnings, nil
 	}
-	g.note("the settings are wrong: " + err.Error())
+	g.note("the settings are wrong: " + strings.ReplaceAll(err.Error(), "\n", "; "))
 	if lastErr == nil {
 		g.note("HearthMQ starts with the last settings that worked")
 		g.other = true
