@@ -26,7 +26,9 @@ BASE62 = string.digits + string.ascii_letters
 
 
 def say(event, **more):
-    print(json.dumps({"event": event, **more}), flush=True)
+    # One write: the network's thread says things, too.
+    sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
+    sys.stdout.flush()
 
 
 class Core:

@@ -7,7 +7,7 @@ const [url, username, password, level] = process.argv.slice(2)
 const protocolVersion = Number(level)
 const protocolId = protocolVersion === 3 ? 'MQIsdp' : 'MQTT'
 
-const watchdog = setTimeout(() => { console.log('took too long'); process.exit(1) }, 30000)
+const watchdog = setTimeout(() => { console.log('took too long'); process.exit(1) }, 170000)
 
 const connect = (more) => mqtt.connectAsync(url, {
   username, password, protocolVersion, protocolId, reconnectPeriod: 0, connectTimeout: 20000, ...more,
