@@ -81,7 +81,7 @@ func (db *DB) open(ctx context.Context) error {
 		return err
 	}
 	// Asked of a plain connection, before WAL mode changes a file that may not be ours.
-	if err := inspect(ctx, uri(db.path)+onlyLook, 0); err != nil {
+	if err := db.look(ctx, 0); err != nil {
 		return err
 	}
 	if err := db.openPools(ctx); err != nil {

@@ -18,6 +18,10 @@ const applicationID = 0x484D5154
 // leave the write-ahead log where it is when they close.
 const onlyLook = "?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
 
+// mayUndo is for a connection that looks as well, and rolls a transaction back that
+// a crash has cut off.
+const mayUndo = "?mode=rw&_pragma=busy_timeout(5000)&_pragma=query_only(1)"
+
 // checkLimit bounds what looking through the database may add to a start.
 const checkLimit = 3 * time.Second
 
@@ -48,6 +52,17 @@ func inspect(ctx context.Context, name string, limit time.Duration) (err error) 
 		return nil
 	}
 	return quickCheck(ctx, plain, limit)
+}
+
+// look inspects the database. Where a crash interrupted its very first transactions,
+// before it was in WAL mode, they are undone on the way: a rollback journal is all
+// that tells what belongs in the file (case S2).
+func (db *DB) look(ctx context.Context, limit time.Duration) error {
+	err := inspect(ctx, uri(db.path)+onlyLook, limit)
+	if errorCode(err) == sqlite3.SQLITE_READONLY_ROLLBACK {
+		return inspect(ctx, uri(db.path)+mayUndo, limit)
+	}
+	return err
 }
 
 var errForeign = errors.New("this SQLite database belongs to another program")

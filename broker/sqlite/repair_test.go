@@ -55,6 +55,43 @@ func furnish(t testing.TB, path string, n int) {
 	closeAll(t, s, db)
 }
 
+// TestCutOffWhileMade opens what a power cut leaves of a database in its first
+// transactions, before it is in WAL mode: pages half written and a rollback journal.
+func TestCutOffWhileMade(t *testing.T) { // case S2
+	made := filepath.Join(t.TempDir(), "hearthmq.db")
+	db := raw(t, made)
+	db.SetMaxOpenConns(1)
+	exec(t, db, `CREATE TABLE first (b BLOB) STRICT; INSERT INTO first VALUES (zeroblob(20000)); DROP TABLE first`)
+	exec(t, db, `PRAGMA cache_size = 1`)
+	exec(t, db, `BEGIN; CREATE TABLE more (b BLOB) STRICT; INSERT INTO more VALUES (randomblob(50000)); INSERT INTO more VALUES (randomblob(50000))`)
+	for _, open := range []func(t *testing.T, path string) (*sqlite.DB, error){
+		func(t *testing.T, path string) (*sqlite.DB, error) {
+			return sqlite.Open(t.Context(), path, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		},
+		func(t *testing.T, path string) (*sqlite.DB, error) {
+			return sqlite.OpenServer(t.Context(), path, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		},
+	} {
+		path := filepath.Join(t.TempDir(), "hearthmq.db")
+		for _, part := range []string{"", "-journal"} {
+			if err := os.WriteFile(path+part, read(t, made+part), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		db, err := open(t, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := db.Report(); r.Happened() {
+			t.Errorf("%s", r)
+		}
+		if n := query[int](t, raw(t, path), `SELECT count(*) FROM sqlite_schema WHERE name = 'more'`); n != 0 {
+			t.Error("what was not committed is there")
+		}
+		closeAll(t, db)
+	}
+}
+
 func accountsOf(t testing.TB, db *sqlite.DB) string {
 	t.Helper()
 	d, err := db.Accounts().Load(t.Context())

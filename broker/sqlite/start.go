@@ -54,7 +54,7 @@ func (db *DB) openSound(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	if err := inspect(ctx, uri(db.path)+onlyLook, checkLimit); err != nil {
+	if err := db.look(ctx, checkLimit); err != nil {
 		return err
 	}
 	return db.openPools(ctx)

@@ -229,7 +229,7 @@ func (db *DB) reopen(ctx context.Context) error {
 	if err := db.closePools(); err != nil {
 		return err
 	}
-	if err := inspect(ctx, uri(db.path)+onlyLook, checkLimit); err != nil {
+	if err := db.look(ctx, checkLimit); err != nil {
 		return err
 	}
 	if err := db.openPools(ctx); err != nil {
