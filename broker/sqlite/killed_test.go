@@ -6,6 +6,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"hearthmq/broker/sqlite"
@@ -70,6 +71,8 @@ func TestHelperMigrationKilled(t *testing.T) {
 	if path == "" {
 		t.Skip("run by TestMigrationKilled")
 	}
+	runtime.LockOSThread() // strace counts the writes of each thread
+	defer runtime.UnlockOSThread()
 	db, err := sqlite.Open(t.Context(), path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		say("open: %v", err)
