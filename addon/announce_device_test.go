@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,13 +32,21 @@ func newBroker(t *testing.T) *broker.Broker {
 func TestDevice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBroker(t)
-		var states []map[string]any
+		var mu sync.Mutex
+		var all []map[string]any
+		got := func() []map[string]any {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		}
 		home := b.Attach(nil, broker.LocalOptions{OnMessage: func(m *broker.Message) {
 			var v map[string]any
 			if err := json.Unmarshal(m.Payload, &v); err != nil || m.Retain {
 				t.Errorf("%s retain %v: %v", m.Payload, m.Retain, err)
 			}
-			states = append(states, v)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, v)
 		}})
 		defer home.Close()
 		if err := home.Subscribe("hearthmq/state"); err != nil {
@@ -70,6 +79,7 @@ func TestDevice(t *testing.T) {
 			t.Errorf("%s", config[0].Payload)
 		}
 		ids := make(map[any]bool)
+		states := got()
 		for key, c := range message.Components {
 			if c["platform"] == nil || c["unique_id"] == nil || ids[c["unique_id"]] {
 				t.Errorf("%s: %v", key, c)
@@ -87,7 +97,7 @@ func TestDevice(t *testing.T) {
 		}
 
 		after(t, 31*time.Second)
-		if len(states) != 2 || states[1]["messages"] != 0.0 {
+		if states = got(); len(states) != 2 || states[1]["messages"] != 0.0 {
 			t.Errorf("%v", states)
 		}
 		// Home Assistant comes: it gets figures at once instead of half a minute later.
@@ -95,7 +105,7 @@ func TestDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 		after(t, time.Second)
-		if len(states) != 3 {
+		if states = got(); len(states) != 3 {
 			t.Errorf("%d states", len(states))
 		}
 		cancel()
