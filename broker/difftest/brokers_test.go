@@ -26,6 +26,7 @@ type ends struct {
 	done map[string]chan struct{}
 }
 
+// of returns what is closed when the connection from addr has ended.
 func (e *ends) of(addr string) chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -35,6 +36,25 @@ func (e *ends) of(addr string) chan struct{} {
 		e.done[addr] = c
 	}
 	return c
+}
+
+// end says that the connection from addr has ended. Its port may serve another one
+// later, which has an end of its own.
+func (e *ends) end(addr string) {
+	close(e.of(addr))
+}
+
+// begin forgets the end of an earlier connection from the same port.
+func (e *ends) begin(addr string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c := e.done[addr]; c != nil {
+		select {
+		case <-c:
+			delete(e.done, addr)
+		default: // somebody waits for this one already
+		}
+	}
 }
 
 // startHearthMQ serves on a port of the loopback interface. stop ends it.
@@ -57,9 +77,11 @@ func startHearthMQ(store broker.Store) (s *site, stop func(), err error) {
 			if err != nil {
 				return
 			}
+			local := nc.RemoteAddr().String()
+			e.begin(local)
 			conns.Go(func() {
 				b.ServeConn(context.Background(), nc, broker.ListenerInfo{Name: "mqtt"})
-				close(e.of(nc.RemoteAddr().String()))
+				e.end(local)
 			})
 		}
 	})

@@ -31,7 +31,7 @@ func (x *findings) subscriptions(before, client int) map[string]holding {
 		}
 		switch a := st.do.(type) {
 		case *connect:
-			if a.clean {
+			if a.clean && !a.noID { // without an identifier it is another session
 				clear(held)
 			}
 		case *subscribe:

@@ -67,17 +67,18 @@ func noSubscribers(x *findings, d *difference) bool {
 	})
 }
 
-// oneMore: Mosquitto 2.0 has one message more under way than it may. HearthMQ
-// sends it later, and not with DUP after a reconnection.
-func oneMore(x *findings, d *difference) bool {
+// moreThanWindow: Mosquitto 2.0 has more messages under way than it may. HearthMQ
+// sends them later, and not with DUP after a reconnection.
+func moreThanWindow(x *findings, d *difference) bool {
+	who := clientName(d.client) + " "
 	if x.theirs.under[d.cell] > x.window(d.cell) {
 		for _, e := range d.theirs {
 			if e.kind == packet.TypePublish && e.qos > 0 {
-				x.early[clientName(d.client)+" "+e.label] = true
+				x.early[who+e.label] = true
 			}
 		}
 	}
-	early := func(e event) bool { return x.early[clientName(d.client)+" "+strings.TrimPrefix(e.label, "of ")] }
+	early := func(e event) bool { return x.early[who+strings.TrimPrefix(e.label, "of ")] }
 	return takeFrom(&d.ours, early)+takeFrom(&d.theirs, early) > 0
 }
 

@@ -57,11 +57,11 @@ func merged(a, b []event, away bool) bool {
 	if len(a) > 1 { // a cleared message has no name of its own
 		ids, wantIDs = slices.Compact(ids), slices.Compact(wantIDs)
 	}
-	same := slices.Equal(ids, wantIDs)
 	if away {
-		same = !slices.ContainsFunc(wantIDs, func(id uint32) bool { return !slices.Contains(ids, id) })
+		missing := slices.ContainsFunc(wantIDs, func(id uint32) bool { return !slices.Contains(ids, id) })
+		return !missing && qos == wantQoS && (retain || !wantRetain)
 	}
-	return same && qos == wantQoS && retain == wantRetain
+	return slices.Equal(ids, wantIDs) && qos == wantQoS && retain == wantRetain
 }
 
 // overlappingPubrel: each of the copies has its PUBREL.

@@ -18,7 +18,7 @@ type findings struct {
 	s            *script
 	ours, theirs *transcript
 	all          []*difference
-	early        map[string]bool // client and message that Mosquitto should have sent later
+	early        map[string]bool // client and message that Mosquitto sent too early
 }
 
 func rules() []rule {
@@ -27,6 +27,7 @@ func rules() []rule {
 		{"Member of a Shared Subscription", otherMember},
 		{"PUBREC 0x10", noSubscribersForQoS2},
 		{"DISCONNECT 0x8E on take-over", takenOver},
+		{"SUBSCRIBE again with other options", staleOptions},
 		{"Will on take-over", willOnTakeOver},
 		{"Will Delay Interval longer than the session", willDelay},
 		{"PUBACK 0x10", noSubscribers},
@@ -34,11 +35,10 @@ func rules() []rule {
 		{"QoS 2 messages that Mosquitto loses", lostQoS2},
 		{"Overlapping subscriptions", overlapping},
 		{"Overlapping subscriptions", overlappingPubrel},
-		{"SUBSCRIBE again with other options", staleOptions},
 		{"Invalid Topic Filters", invalidFilter},
 		{"No Local and retained messages", noLocalRetained},
 		{"A Will for the connection that it ends", willForItself},
-		{"One more than the window", oneMore},
+		{"More than the window", moreThanWindow},
 		{"A client's own Will and No Local", ownWill},
 		{"PUBLISH to a topic of the server", serverTopic},
 		{"Control characters in topics", controlCharacter},

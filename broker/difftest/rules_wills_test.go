@@ -62,8 +62,7 @@ func (x *findings) lostWill(d *difference, lost func(st step) bool) bool {
 // replayed reports whether the event can be a retained message sent to a new subscription.
 func (e event) replayed(x *findings, d *difference) bool {
 	_, ok := x.action(d).(*subscribe)
-	_, again := x.action(d).(*connect)
-	return e.retain && (ok || again)
+	return e.retain && (ok || x.wasAway(d))
 }
 
 // endKind is how a connection ended.
