@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,8 @@ type settings struct {
 	MaxInflight uint16
 	// MaxQueued is the setting MaxQueuedMessages, 0: its default.
 	MaxQueued int
+	// Processors is how many the process may use at a time, 0: all.
+	Processors int
 }
 
 func (s settings) database() string { return filepath.Join(s.Dir, "hearthmq.db") }
@@ -53,6 +56,9 @@ func serve(text string) error {
 	var s settings
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
+	}
+	if s.Processors > 0 {
+		runtime.GOMAXPROCS(s.Processors)
 	}
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -28,6 +28,7 @@ type history struct {
 
 type step struct {
 	kind stepKind
+	file string // that was synced
 	do   func(d *disk, m *model) error
 }
 
@@ -72,7 +73,7 @@ func newHistory(dir string) *history {
 }
 
 func (h *history) add(kind stepKind, do func(d *disk, m *model) error) {
-	h.steps = append(h.steps, step{kind, do})
+	h.steps = append(h.steps, step{kind: kind, do: do})
 }
 
 // enter implements recorder: what a call may have done from its beginning on.
@@ -255,7 +256,7 @@ func (h *history) leaveSync(c *call, s syncing) error {
 		h.lies++
 	default:
 		h.syncs++
-		h.add(synced, func(d *disk, _ *model) error { d.create(s.path).sync(s.seq); return nil })
+		h.steps = append(h.steps, step{kind: synced, file: s.path, do: func(d *disk, _ *model) error { d.create(s.path).sync(s.seq); return nil }})
 	}
 	return nil
 }

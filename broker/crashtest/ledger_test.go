@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"hearthmq/broker/topic"
 )
@@ -110,6 +111,26 @@ func (l *ledger) complain(format string, args ...any) {
 	defer l.mu.Unlock()
 	if len(l.wrong) < 50 {
 		l.wrong = append(l.wrong, fmt.Sprintf(format, args...))
+	}
+}
+
+// wait waits until n messages are accepted, or until time is over.
+func (l *ledger) wait(n int, limit time.Duration) {
+	over := time.After(limit)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for {
+		l.mu.Lock()
+		enough := len(l.accepted) >= n
+		l.mu.Unlock()
+		if enough {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-over:
+			return
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 // perRecording is how many images are made of one recording.
-const perRecording = 250
+const perRecording = 500
 
 // TestPowerCut takes the power away at random moments (cases S2 to S4).
 func TestPowerCut(t *testing.T) {
@@ -41,7 +41,7 @@ func TestPowerCut(t *testing.T) {
 					return
 				}
 				ok := t.Run("", func(t *testing.T) {
-					past := recording{durability: broker.Durable, duration: 1500 * time.Millisecond}.record(t, rnd)
+					past := recording{durability: broker.Durable, messages: 1000, limit: patience}.record(t, rnd)
 					r := past.cut(t, int(n), rnd, true)
 					mu.Lock()
 					defer mu.Unlock()

@@ -16,9 +16,11 @@ import (
 // recording is a load under strace.
 type recording struct {
 	durability broker.Durability
-	duration   time.Duration
-	inject     []string // into system calls, as strace wants it
-	stuck      bool     // the broker is not expected to acknowledge to the end
+	messages   int           // the load goes on until so many are acknowledged
+	limit      time.Duration // or that time is over
+	inject     []string      // into system calls, as strace wants it
+	processors int           // for the broker, 0: all
+	stuck      bool          // the broker is not expected to acknowledge to the end
 }
 
 // record runs a broker under load and strace and returns its history. With nothing
@@ -34,7 +36,7 @@ func (r recording) record(t *testing.T, rnd *rand.Rand) *history {
 	defer os.Remove(trace)
 	h := newHome(dir, rnd)
 	h.settings.Durability = r.durability
-	h.settings.MaxInflight = 20
+	h.settings.MaxInflight, h.settings.Processors = 20, r.processors
 	c := start(t, h.settings, tracer(trace, r.inject...)...)
 	r.load(t, h, c)
 	if r.stuck {
@@ -94,7 +96,7 @@ func (r recording) load(t *testing.T, h *home, c *child) {
 			h.wg.Go(func() { flapping.run(0) })
 		}
 	})
-	<-time.After(r.duration)
+	h.book.wait(r.messages, r.limit)
 	close(ended)
 	if r.stuck { // nobody would be told
 		c.kill()

@@ -135,7 +135,7 @@ func readLine(line string, open map[int]*call, r recorder) error {
 		open[pid] = c
 		return r.enter(c)
 	}
-	at := strings.LastIndex(args, ") ")
+	at := endOfArgs(args)
 	if at < 0 {
 		return errors.New("has no end")
 	}
@@ -148,9 +148,23 @@ func readLine(line string, open map[int]*call, r recorder) error {
 	return finish(c, args, r)
 }
 
+// endOfArgs finds the parenthesis that ends the arguments: the first one before an
+// equals sign. Strings, being in hexadecimal, have none.
+func endOfArgs(s string) int {
+	for at := 0; ; at++ {
+		i := strings.IndexByte(s[at:], ')')
+		if i < 0 {
+			return -1
+		}
+		if at += i; strings.HasPrefix(strings.TrimLeft(s[at+1:], " "), "= ") {
+			return at
+		}
+	}
+}
+
 // finish takes the end of a call: the rest of its arguments and what it returned.
 func finish(c *call, tail string, r recorder) error {
-	at := strings.LastIndex(tail, ") ")
+	at := endOfArgs(tail)
 	if at < 0 {
 		if strings.HasSuffix(tail, "<unfinished ...>") { // killed in it
 			c.cut, c.failed = true, true

@@ -2,6 +2,8 @@ package crashtest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +29,7 @@ type subscriber struct {
 	fence      string          // key of the last message of a round that has come
 	changed    chan struct{}   // closed and made anew when fence changes
 	link       *link
+	ended      error // of the last connection, while it was wanted
 }
 
 func (s *subscriber) born(book *ledger) *subscriber {
@@ -42,7 +45,7 @@ func (s *subscriber) connect(addr string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.link = l
+	s.link, s.ended = l, nil
 	if s.subscribed {
 		if !l.present {
 			s.book.complain("%s: the broker has forgotten the session", s.name)
@@ -57,7 +60,16 @@ func (s *subscriber) connect(addr string) error {
 }
 
 // run answers the broker until the connection ends.
-func (s *subscriber) run(think time.Duration) error {
+func (s *subscriber) run(think time.Duration) {
+	err := s.converse(think)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = err
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *subscriber) converse(think time.Duration) error {
 	for {
 		p, err := s.link.read()
 		if err != nil {
@@ -76,6 +88,8 @@ func (s *subscriber) answer(p packet.Packet) error {
 	switch p := p.(type) {
 	case *packet.Publish:
 		return s.receive(p)
+	case *packet.Disconnect:
+		return fmt.Errorf("the broker says DISCONNECT %s", p.Code)
 	case *packet.Ack:
 		if p.Type != packet.TypePubrel {
 			return fmt.Errorf("%s got %s", s.name, p.Type)
@@ -126,17 +140,20 @@ func (s *subscriber) waitFence(key string) error {
 	limit := time.After(patience)
 	for {
 		s.mu.Lock()
-		there, changed := s.fence == key, s.changed
+		there, changed, ended := s.fence == key, s.changed, s.ended
 		s.mu.Unlock()
-		if there {
+		switch {
+		case there:
 			return nil
+		case ended != nil:
+			return fmt.Errorf("%s: its connection ended: %w", s.name, ended)
 		}
 		select {
 		case <-changed:
 		case <-limit:
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return fmt.Errorf("%s: what waits for it does not come to an end (%d messages so far)", s.name, len(s.got))
+			return fmt.Errorf("%s: what waits for it does not come to an end: %d messages so far, open identifiers %v", s.name, len(s.got), slices.Collect(maps.Keys(s.open)))
 		}
 	}
 }

@@ -1,0 +1,261 @@
+package crashtest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hearthmq/broker"
+	"hearthmq/broker/packet"
+)
+
+// TestFigures measures what issue 4 asks for and prints it as a table. It fails
+// nothing: figures are judged by people who know what else the machine does.
+func TestFigures(t *testing.T) {
+	if !*bench {
+		t.Skip("measures for minutes: -crash.bench")
+	}
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("load of the machine before: %s", strings.TrimSpace(string(load)))
+	fresh := func(t *testing.T) settings {
+		return settings{Dir: t.TempDir(), Durability: broker.Durable, MaxQueued: 1 << 22}
+	}
+	for _, delay := range []time.Duration{0, 10 * time.Millisecond} {
+		var wrap []string
+		messages, name := 8000, "disk as it is"
+		if delay > 0 {
+			wrap, messages, name = slowDisk(t, fmt.Sprintf("fsync:delay_exit=%d", delay.Microseconds())), 800, "10 ms more per fsync"
+		}
+		t.Run(name, func(t *testing.T) {
+			c := start(t, fresh(t), wrap...)
+			awaySession(t, c)
+			for _, n := range []int{50, 50, 300} {
+				sum := closedLoop(t, c, n, messages*50/n/2)
+				t.Logf("%s: %d publishers, one message under way each: %s", name, n, sum)
+			}
+			f := c.figures(t)
+			t.Logf("%s: %d commits of %v, window %v, strained %v", name, f.Commits, f.Cost, f.Window, f.Strained)
+			c.kill()
+			c = start(t, fresh(t), wrap...)
+			awaySession(t, c)
+			t.Logf("%s: 100 messages a second: %s", name, openLoop(t, c, "load/%d", 10, 100, 10*time.Second))
+		})
+	}
+	t.Run("online", func(t *testing.T) { measureElision(t, fresh(t)) })
+	t.Run("retained", func(t *testing.T) { measureRetained(t, fresh(t)) })
+	t.Run("home", func(t *testing.T) { measureHome(t, fresh(t)) })
+}
+
+// measureElision has a subscriber that outlives its connections take messages, and
+// acknowledge each after 4 ms: what share of them is written?
+func measureElision(t *testing.T, s settings) {
+	for _, rate := range []int{20, 200, 1000} {
+		c := start(t, s)
+		l, err := dial(c.addr, "online", packet.V311, true, 0)
+		if err == nil {
+			err = l.subscribe(1, "load/#")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { acknowledgeAfter(l, 4*time.Millisecond) })
+		before := deviceBytes(t, c.pid)
+		sum := openLoop(t, c, "load/%d", 10, rate, 5*time.Second)
+		after := deviceBytes(t, c.pid)
+		f := c.figures(t)
+		t.Logf("online, acknowledges after 4 ms, %d messages a second: %s; %d commits, %d bytes written to the device",
+			rate, sum, f.Commits, after-before)
+		rows := storedMessages(t, c)
+		t.Logf("online: at most %d of %d messages were written (%.1f %%)", rows, len(sum.took), 100*float64(rows)/float64(len(sum.took)))
+		c.kill()
+		l.close()
+		wg.Wait()
+		s.Dir = t.TempDir()
+	}
+}
+
+// acknowledgeAfter acknowledges each PUBLISH after the same time, until the
+// connection ends.
+func acknowledgeAfter(l *link, think time.Duration) {
+	if l.nc.SetDeadline(time.Time{}) != nil {
+		return
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		f, err := l.in.ReadFrame()
+		if err != nil {
+			return
+		}
+		var p packet.Publish
+		if f.Type() != packet.TypePublish || p.Decode(l.version, f) != nil || p.QoS == 0 {
+			continue
+		}
+		id := p.PacketID
+		wg.Go(func() {
+			<-time.After(think)
+			l.send(&packet.Ack{Type: packet.TypePuback, PacketID: id}) // or the reader sees the end
+		})
+	}
+}
+
+// measureRetained looks at a broker with 100,000 retained messages of 250 bytes.
+func measureRetained(t *testing.T, s settings) {
+	const topics = 100_000
+	c := start(t, s)
+	l, err := dial(c.addr, "filler", packet.V311, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := filler()
+	for i := range topics {
+		p := &packet.Publish{Topic: fmt.Appendf(nil, "zigbee2mqtt/device/%06d/state", i), Payload: payload, QoS: 0, Retain: true}
+		if i == topics-1 {
+			p.QoS, p.PacketID = 1, 1
+		}
+		if err := l.send(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := next[*packet.Ack](l); err != nil {
+		t.Fatal(err)
+	}
+	l.close()
+	c.stop(t)
+	c = start(t, s)
+	one, err := dial(c.addr, "first", packet.V311, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.close()
+	t.Logf("retained: %d topics, ready after %v, RSS %.0f MiB", topics, time.Since(c.began).Round(time.Millisecond), rss(t, c.pid))
+	done := make(chan error, 1)
+	all, err := dial(c.addr, "all", packet.V311, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.close()
+	pair, err := dial(c.addr, "pair", packet.V311, false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pair.close()
+	quiet, err := echo(pair, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	go func() { done <- fetchAll(all, topics) }()
+	var beside latencies
+	for over := false; !over; {
+		took, err := echo(pair, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		beside.took = append(beside.took, took...)
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			over = true
+		default:
+		}
+	}
+	alone := latencies{took: quiet}
+	t.Logf("retained: a subscriber to # had all after %v; ping-pong beside it p50 %.2f, p99 %.2f, at most %.2f ms (alone p99 %.2f ms); RSS then %.0f MiB",
+		time.Since(began).Round(time.Millisecond), ms(beside.at(0.5)), ms(beside.at(0.99)), ms(beside.worst()), ms(alone.at(0.99)), rss(t, c.pid))
+}
+
+// fetchAll subscribes to everything and counts retained messages.
+func fetchAll(l *link, n int) error {
+	if err := l.nc.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if err := l.send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "#", QoS: 1}}}); err != nil {
+		return err
+	}
+	var p packet.Publish
+	for n > 0 {
+		f, err := l.in.ReadFrame()
+		if err != nil {
+			return fmt.Errorf("%d messages are missing: %w", n, err)
+		}
+		if f.Type() == packet.TypePublish && p.Decode(l.version, f) == nil && p.Retain {
+			n--
+		}
+	}
+	return nil
+}
+
+// echo sends QoS 0 messages to itself, one after the other.
+func echo(l *link, n int) ([]time.Duration, error) {
+	if err := l.subscribe(0, "ping"); err != nil {
+		return nil, err
+	}
+	var took []time.Duration
+	for range n {
+		began := time.Now()
+		if err := l.send(&packet.Publish{Topic: []byte("ping"), Payload: []byte("x")}); err != nil {
+			return nil, err
+		}
+		if _, err := next[*packet.Publish](l); err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(began))
+	}
+	return took, nil
+}
+
+// measureHome is a home: 300 devices, 20 messages a second, half of them retained,
+// Home Assistant with a session of its own, and one that is away now and then.
+func measureHome(t *testing.T, s settings) {
+	const minutes = 2
+	c := start(t, s)
+	hass, err := dial(c.addr, "homeassistant", packet.V311, true, 0)
+	if err == nil {
+		err = hass.subscribe(1, "#")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { acknowledgeAfter(hass, time.Millisecond) })
+	defer func() { hass.close(); wg.Wait() }()
+	links := make([]*link, 30)
+	for i := range links {
+		if links[i], err = dial(c.addr, fmt.Sprint("device", i), packet.V311, false, 0); err != nil {
+			t.Fatal(err)
+		}
+		defer links[i].close()
+		wg.Go(func() { // ends with the connection
+			for {
+				if _, err := links[i].read(); err != nil {
+					return
+				}
+			}
+		})
+	}
+	before, began := deviceBytes(t, c.pid), time.Now()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for n := range minutes * 60 * 20 {
+		<-tick.C
+		device := n * 7 % 300
+		p := &packet.Publish{Topic: fmt.Appendf(nil, "zigbee2mqtt/device%d", device), QoS: 1, PacketID: uint16(n%60000 + 1), Retain: n%2 == 0,
+			Payload: fmt.Appendf(nil, `{"battery":%d,"temperature":%d.%d,"filler":"%s"}`, n%100, n%30, n%10, filler()[:150])}
+		if err := links[device%len(links)].send(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bytes, took, f := deviceBytes(t, c.pid)-before, time.Since(began), c.figures(t)
+	t.Logf("home: %d bytes written to the device in %v with %d commits: %.0f MB a day", bytes, took.Round(time.Second), f.Commits,
+		float64(bytes)/took.Seconds()*86400/1e6)
+}
