@@ -20,7 +20,10 @@ LABEL io.hass.type="app" \
       io.hass.arch="${BUILD_ARCH}" \
       org.opencontainers.image.title="HearthMQ" \
       org.opencontainers.image.description="MQTT broker for the home" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${BUILD_VERSION}"
 EXPOSE 1883 1884 8883 8884
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+# Home Assistant's start waits for the first check that is passed, hence the short
+# start interval.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --start-interval=1s --retries=3 \
     CMD ["/usr/bin/hearthmq", "healthcheck", "--data", "/data"]

@@ -134,7 +134,7 @@ func (c *Core) authenticate(ws *websocket.Conn) error {
 		case "auth_ok":
 			return nil
 		case "auth_invalid":
-			return errors.New("Home Assistant does not let the app in: " + shorten(m.Message)) //nolint:staticcheck // a name
+			return errors.New("log in to Home Assistant: it does not let the app in: " + shorten(m.Message))
 		default:
 			return fmt.Errorf("log in to Home Assistant: unexpected %q", shorten(m.Type))
 		}

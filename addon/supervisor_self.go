@@ -9,7 +9,7 @@ import (
 )
 
 // ErrWrongLogin says that Home Assistant does not know that name with that password.
-var ErrWrongLogin = errors.New("Home Assistant does not take this name and password") //nolint:staticcheck // a name
+var ErrWrongLogin = errors.New("name and password are not those of a user of Home Assistant")
 
 // CheckLogin asks Home Assistant whether it knows a user by name and password; nil
 // means yes, ErrWrongLogin no, and any other error that nobody could say.
