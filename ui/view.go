@@ -26,6 +26,19 @@ type Notice struct {
 // navEntry is one line of the navigation.
 type navEntry struct{ key, path, icon, label string }
 
+// navFirst is how many entries the bar of a phone shows beside "More".
+const navFirst = 4
+
+// inMore reports whether a phone shows the current page's entry below "More".
+func inMore(current string) bool {
+	for _, e := range navigation()[navFirst:] {
+		if e.key == current {
+			return true
+		}
+	}
+	return false
+}
+
 func navigation() []navEntry {
 	return []navEntry{
 		{"overview", "/", "overview", "Overview"},
