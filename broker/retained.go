@@ -17,8 +17,9 @@ const retainedStripes = 64
 // remember it, so that the next message of the topic needs no look-up. Its
 // topic's stripe guards changes; readers take what is there.
 type retainedSlot struct {
-	msg  atomic.Pointer[Message] // nil: dead, not in the trie any more
-	name string
+	msg    atomic.Pointer[Message] // nil: dead, not in the trie any more
+	name   string
+	ticket uint64 // says that msg is stored
 }
 
 // retained is the retained message of every topic.
@@ -78,10 +79,16 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 		r.bytes.Add(int64(k.Size() - old.Size()))
 	}
 	p.route.retained = slot
-	if old != nil && same(old, k) || volatile(m.Topic) {
+	if volatile(m.Topic) {
+		return 0
+	}
+	switch {
+	case old == nil || !same(old, k):
+		slot.ticket = b.journal.append(RetainedSet{k})
+	case b.journal.stored(slot.ticket):
 		return 0 // what is stored is what is to be stored
 	}
-	return b.gated(b.journal.append(RetainedSet{k}))
+	return b.gated(slot.ticket)
 }
 
 // gated is the ticket that an acknowledgement of a retained change waits for.
@@ -105,8 +112,8 @@ func (r *retained) clear(b *Broker, name string) (ticket uint64) {
 	r.mu.Lock()
 	slot, ok := r.trie.Delete(name)
 	r.mu.Unlock()
-	if !ok {
-		return 0
+	if !ok { // its end may not be stored yet
+		return b.gated(b.journal.lastTicket())
 	}
 	old := slot.msg.Swap(nil)
 	r.count.Add(-1)

@@ -230,18 +230,28 @@ func (s *Session) addReceived(c *conn, id uint16) (ticket uint64, ok bool) {
 	return ticket, true
 }
 
-// release forgets it after PUBREL; ok is false when it was not known. The gate is held.
+// release forgets it after PUBREL; ok is false when it was not known, which may be
+// because an earlier connection released it a moment ago. The gate is held.
 func (s *Session) release(c *conn, id uint16) (ticket uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.received[id]; !known || s.conn.Load() != c {
-		return 0, false
+		return s.settled(), false
 	}
 	delete(s.received, id) // [MQTT-4.3.3-12]
 	if s.persistent {
 		ticket = s.b.journal.append(Released{s.clientID, id})
 	}
 	return ticket, true
+}
+
+// settled is the ticket of an answer that changes nothing: what it goes by must be
+// stored. s.mu is held.
+func (s *Session) settled() uint64 {
+	if !s.persistent {
+		return 0
+	}
+	return s.b.journal.lastTicket()
 }
 
 // drop counts a message that does not reach the session and has the owner told.

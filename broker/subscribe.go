@@ -165,7 +165,9 @@ func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, cod
 		return 0, false, packet.TopicFilterInvalid
 	}
 	if !c.b.subs.remove(s, full) {
-		return 0, false, packet.NoSubscriptionExisted
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.settled(), false, packet.NoSubscriptionExisted
 	}
 	s.mu.Lock()
 	if s.persistent {
