@@ -17,9 +17,9 @@ import (
 
 // Broker is the MQTT Server. Make one with New; it is safe for concurrent use.
 type Broker struct {
-	cfg  Config
-	deps Deps
-	log  *slog.Logger
+	settings atomic.Pointer[Config] // see cfg
+	deps     Deps
+	log      *slog.Logger
 
 	ctx     context.Context // ends with Shutdown
 	cancel  context.CancelFunc
@@ -35,9 +35,10 @@ type Broker struct {
 
 	nextMessage atomic.Int64
 
-	connsMu  sync.Mutex
-	conns    map[*conn]struct{}
-	stopping bool // no new connections
+	connsMu    sync.Mutex
+	conns      map[*conn]struct{}
+	byListener map[string]int // how many of them came in by each
+	stopping   bool           // no new connections
 }
 
 // New makes a broker and brings back what the Store holds. Give it connections
@@ -50,7 +51,8 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	if deps.Log == nil {
 		deps.Log = slog.Default()
 	}
-	b := &Broker{cfg: cfg, deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{})}
+	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{}), byListener: make(map[string]int)}
+	b.settings.Store(&cfg)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.sessions.b = b
 	b.sessions.byID = make(map[string]*Session)
@@ -111,7 +113,7 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) 
 	defer c.cancel()
 	b.stats.sockets.Add(1)
 	b.connsMu.Lock()
-	full := b.cfg.MaxConnections > 0 && len(b.conns) >= b.cfg.MaxConnections
+	full := b.full(info)
 	if full || b.stopping {
 		b.connsMu.Unlock()
 		b.refused(c, "", "", Refuse(ServerFull, nil))
@@ -119,6 +121,7 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) 
 		return
 	}
 	b.conns[c] = struct{}{}
+	b.byListener[info.Name]++
 	b.wg.Add(1) // under connsMu: not once Shutdown waits
 	b.connsMu.Unlock()
 	defer b.wg.Done()
@@ -129,6 +132,9 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) 
 func (b *Broker) forget(c *conn) {
 	b.connsMu.Lock()
 	delete(b.conns, c)
+	if b.byListener[c.info.Name]--; b.byListener[c.info.Name] == 0 {
+		delete(b.byListener, c.info.Name)
+	}
 	b.stats.fold(c)
 	b.connsMu.Unlock()
 	if c.id == nil || c.sess == nil {
@@ -188,7 +194,7 @@ func (r *sessions) stopTimers() {
 
 // capExpiry applies the limit on Session Expiry Intervals.
 func (b *Broker) capExpiry(v uint32) uint32 {
-	if most := b.cfg.MaxSessionExpiry; most > 0 {
+	if most := b.cfg().MaxSessionExpiry; most > 0 {
 		return uint32(min(time.Duration(v), most/time.Second))
 	}
 	return v

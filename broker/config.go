@@ -54,7 +54,23 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// WriteTimeout is how long a socket may refuse to take anything before it is closed.
 	WriteTimeout time.Duration
-	// SysInterval is how often $SYS topics are refreshed.
+	// MaxPayload bounds the payload of a message in bytes, 0: MaxPacketSize alone does.
+	MaxPayload int
+	// MaxSessions bounds sessions, connected or not. 0: no bound.
+	MaxSessions int
+	// AutoIDPrefix begins the Client Identifiers that the broker gives.
+	AutoIDPrefix string
+	// QueueQoS0 keeps QoS 0 messages, in memory, for sessions without a connection.
+	QueueQoS0 bool
+	// UpgradeQoS delivers with the QoS of the subscription, even where the message was
+	// published with a lower one.
+	UpgradeQoS bool
+	// RetainedExpiry ends retained messages that have no expiry of their own, 0: never.
+	RetainedExpiry time.Duration
+	// CheckRetainedSource delivers a retained message only while who published it may
+	// still do so.
+	CheckRetainedSource bool
+	// SysInterval is how often $SYS topics are refreshed; below 0: never.
 	SysInterval time.Duration
 	// Version is what $SYS/broker/version says.
 	Version string
@@ -87,6 +103,7 @@ func DefaultConfig() Config {
 		MaxSubscriptions:    10_000,
 		ConnectTimeout:      10 * time.Second,
 		WriteTimeout:        20 * time.Second,
+		AutoIDPrefix:        "auto-",
 		SysInterval:         10 * time.Second,
 		Version:             "HearthMQ",
 	}
@@ -106,6 +123,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxSubscriptions, d.MaxSubscriptions)
 	fill(&c.ConnectTimeout, d.ConnectTimeout)
 	fill(&c.WriteTimeout, d.WriteTimeout)
+	fill(&c.AutoIDPrefix, d.AutoIDPrefix)
 	fill(&c.SysInterval, d.SysInterval)
 	fill(&c.Version, d.Version)
 	return c
@@ -146,11 +164,4 @@ func (d Deps) validate() error {
 		return errors.New("broker: Authenticator and Authorizer must not be nil")
 	}
 	return nil
-}
-
-// ListenerInfo tells of the listener that a connection came in by.
-type ListenerInfo struct {
-	Name      string // as settings and rules call it: mqtt, ws, mqtts, wss, unix
-	TLS       bool
-	WebSocket bool
 }

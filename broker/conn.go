@@ -19,6 +19,8 @@ type conn struct {
 	nc     net.Conn
 	raw    *rawSocket // nil where the transport can't be used without blocking calls
 	info   ListenerInfo
+	cfg    *Config // what holds for this connection
+	mount  string  // in front of the client's topics
 	remote netip.AddrPort
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
@@ -92,7 +94,7 @@ type netConner interface {
 }
 
 func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *conn {
-	c := &conn{b: b, nc: nc, info: info}
+	c := &conn{b: b, nc: nc, info: info, cfg: b.cfgOf(info), mount: info.mountPoint()}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	if n, ok := nc.(netConner); ok {
 		c.carry = n.Prefix()
@@ -114,7 +116,7 @@ func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *co
 // serve reads until the connection ends, and cleans up.
 func (c *conn) serve() {
 	// The deadline is for the whole CONNECT, not for each of its bytes (case R2).
-	deadline := time.AfterFunc(c.b.cfg.ConnectTimeout, func() { c.nc.Close() })
+	deadline := time.AfterFunc(c.cfg.ConnectTimeout, func() { c.nc.Close() })
 	c.connected = deadline.Stop
 	err := c.readLoop()
 	deadline.Stop()
@@ -203,7 +205,7 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		if c.stopped.Load() { // [MQTT-3.1.4-6]
 			return packets, errClosed
 		}
-		limit := c.b.cfg.MaxPacketSize
+		limit := c.cfg.MaxPacketSize
 		if c.sess == nil {
 			limit = min(limit, preConnectLimit)
 			if c.auth == nil && packet.Type(data[0]>>4) != packet.TypeConnect {

@@ -118,7 +118,7 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 
 func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticket uint64) {
 	m := p.msg
-	qos := min(m.QoS, t.qos)    // [MQTT-3.8.4-8]
+	qos := b.outgoingQoS(m, t)  // [MQTT-3.8.4-8]
 	retain := t.rap && m.Retain // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
 	switch {
 	case t.local != nil:
@@ -129,12 +129,12 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticke
 	}
 	c := t.session.conn.Load()
 	if c == nil {
-		return false, 0 // QoS 0 is not kept for those who are away
+		return b.keepQoS0(bt, p, t, retain), 0
 	}
 	switch c.deliverQoS0(bt, p, t, retain) {
 	case sentDirectly:
 	case mustQueue:
-		if m.QoS == 0 && !m.Retain { // else the gate is held already
+		if m.QoS == 0 && !m.Retain && !b.cfg().UpgradeQoS { // else the gate is held already
 			b.journal.open()
 			defer b.journal.close()
 		}
@@ -147,6 +147,28 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticke
 	return true, 0
 }
 
+// outgoingQoS is the QoS that a receiver gets a message with.
+func (b *Broker) outgoingQoS(m *Message, t *target) byte {
+	if b.cfg().UpgradeQoS {
+		return t.qos
+	}
+	return min(m.QoS, t.qos)
+}
+
+// keepQoS0 queues a QoS 0 message for a session that is away, where the settings want
+// that.
+func (b *Broker) keepQoS0(bt *batch, p *publication, t *target, retain bool) bool {
+	if !b.cfg().QueueQoS0 {
+		return false
+	}
+	if p.msg.QoS == 0 && !p.msg.Retain && !b.cfg().UpgradeQoS { // else the gate is held already
+		b.journal.open()
+		defer b.journal.close()
+	}
+	t.session.enqueue(bt, p, t, 0, retain)
+	return true
+}
+
 type qos0Result byte
 
 const (
@@ -157,7 +179,10 @@ const (
 
 // deliverQoS0 appends the message to the connection's outbound buffer.
 func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qos0Result {
-	own := c.version == packet.V50 && (len(t.subIDs) > 0 || c.alias.max > 0)
+	if !c.reaches(p.msg.Topic) {
+		return sentDirectly
+	}
+	own := c.version == packet.V50 && (len(t.subIDs) > 0 || c.alias.max > 0) || c.mount != ""
 	if c.maxPacket > 0 && !c.fits(&delivery{msg: p.msg, subIDs: t.subIDs}, bt.now) {
 		return bufferFull
 	}

@@ -30,22 +30,25 @@ func (c *conn) handleConnect(f packet.Frame) error {
 	// Hashing may wait its turn; that time is not the client's fault.
 	c.connected()
 
+	if refusal := c.checkListener(&p); refusal != nil {
+		return c.refuse(&p, refusal)
+	}
 	assigned := false
 	if p.ClientID == "" {
 		// [MQTT3-3.1.3-7] [MQTT3-3.1.3-8]: only with Clean Session. 3.1 knows no empty identifier.
 		if p.Version == packet.V31 || p.Version == packet.V311 && !p.CleanStart {
 			return c.refuse(&p, Refuse(BadClientID, errors.New("empty client identifier")))
 		}
-		p.ClientID = "auto-" + rand.Text() // [MQTT-3.1.3-6]
+		p.ClientID = c.cfg.AutoIDPrefix + rand.Text() // [MQTT-3.1.3-6]
 		assigned = true
 	}
 	if len(p.ClientID) > maxClientID {
 		return c.refuse(&p, Refuse(BadClientID, errors.New("longer than 256 bytes")))
 	}
-	if most := c.b.cfg.MaxKeepAlive; most > 0 && p.Version != packet.V50 && (p.KeepAlive == 0 || p.KeepAlive > most) {
+	if most := c.cfg.MaxKeepAlive; most > 0 && p.Version != packet.V50 && (p.KeepAlive == 0 || p.KeepAlive > most) {
 		return c.refuse(&p, Refuse(BadClientID, errors.New("keep alive above the limit")))
 	}
-	if c.b.cfg.StrictProtocol && oddClientID(p.ClientID) { // [MQTT-3.1.3-8] [MQTT3-3.1.3-9]
+	if c.cfg.StrictProtocol && oddClientID(p.ClientID) { // [MQTT-3.1.3-8] [MQTT3-3.1.3-9]
 		return c.refuse(&p, Refuse(BadClientID, errors.New("contains / + or #")))
 	}
 	if p.Properties.Has(packet.PropAuthMethod) {
@@ -60,6 +63,10 @@ func (c *conn) handleConnect(f packet.Frame) error {
 
 // admit lets an authenticated client in. authData ends an enhanced authentication.
 func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []byte) error {
+	id, bad := c.ownClientID(p, id)
+	if bad != nil {
+		return c.refuse(p, bad)
+	}
 	c.id = id
 	will, refusal := c.checkWill(p)
 	if refusal != nil {
@@ -116,22 +123,23 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 	if p.Will == nil {
 		return nil, nil
 	}
-	if err := willTopic(p.Will.Topic); err != nil {
+	if err := willTopic(c.mounted(p.Will.Topic)); err != nil {
 		return nil, err
 	}
-	if un := c.b.unsupported(p.Will.QoS, p.Will.Retain); un != nil {
+	if un := c.cfg.unsupported(p.Will.QoS, p.Will.Retain); un != nil {
 		return nil, &Refusal{Reason: BadProtocol, Code: un.Code, Err: un}
 	}
-	if c.b.misformatted(p.Will.Payload, p.Will.Forward) {
+	if c.cfg.misformatted(p.Will.Payload, p.Will.Forward) {
 		return nil, &Refusal{Reason: BadProtocol, Code: packet.PayloadFormatInvalid, Err: errors.New("will payload is not UTF-8")}
 	}
-	d := c.b.mayPublish(c.id, p.Will.Topic)
+	name := c.mounted(p.Will.Topic)
+	d := c.b.mayPublish(c.id, name)
 	if !d.Allow {
-		c.b.denied(c.id, Publish, p.Will.Topic, d.Rule)
+		c.b.denied(c.id, Publish, name, d.Rule)
 		return nil, &Refusal{Reason: WillNotAllowed, Code: packet.NotAuthorized}
 	}
 	m := &Message{
-		Topic: p.Will.Topic, Payload: p.Will.Payload, Properties: p.Will.Forward,
+		Topic: name, Payload: p.Will.Payload, Properties: p.Will.Forward,
 		QoS: min(p.Will.QoS, d.MaxQoS), Retain: p.Will.Retain && !d.NoRetain, // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
 		Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User, kept: true,
 	}
@@ -145,11 +153,11 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 // takeLimits notes what the client asked for.
 func (c *conn) takeLimits(p *packet.Connect) {
 	ka := p.KeepAlive
-	if most := c.b.cfg.MaxKeepAlive; most > 0 && (ka == 0 || ka > most) {
+	if most := c.cfg.MaxKeepAlive; most > 0 && (ka == 0 || ka > most) {
 		ka = most
 	}
 	c.keepAlive = time.Duration(ka) * time.Second // [MQTT-3.2.2-22]
-	c.alias.max = p.Properties.TopicAliasMaximum
+	c.alias.max = c.outgoingAliases(p.Properties.TopicAliasMaximum)
 	switch {
 	case p.Version == packet.V50:
 		c.expiry = c.b.capExpiry(p.Properties.SessionExpiry) // absent: 0 [MQTT-3.1.2-23]
@@ -160,7 +168,7 @@ func (c *conn) takeLimits(p *packet.Connect) {
 
 // inflightLimit is how many QoS 1 and 2 messages may be under way to the client.
 func (c *conn) inflightLimit(p *packet.Connect) int {
-	n := c.b.cfg.MaxInflight
+	n := c.cfg.MaxInflight
 	if p.Properties.Has(packet.PropReceiveMaximum) {
 		n = min(n, p.Properties.ReceiveMaximum) // [MQTT-3.3.4-9]
 	}
@@ -173,7 +181,7 @@ func (c *conn) connack(p *packet.Connect, assigned bool, authData []byte) *packe
 	if c.version != packet.V50 {
 		return ack
 	}
-	cfg, pr := &c.b.cfg, &ack.Properties
+	cfg, pr := c.cfg, &ack.Properties
 	if assigned {
 		pr.SetAssignedClientID(p.ClientID) // [MQTT-3.1.3-7] [MQTT-3.2.2-16]
 	}
@@ -218,7 +226,7 @@ func (c *conn) responsePrefix() string {
 		id = hex.EncodeToString(sum[:12])
 	}
 	prefix := "response/" + id
-	if topic.ValidName(prefix) != nil || !c.b.deps.Authorizer.Authorize(c.id, Subscribe, prefix+"/#").Allow {
+	if topic.ValidName(prefix) != nil || !c.b.deps.Authorizer.Authorize(c.id, Subscribe, c.mounted(prefix)+"/#").Allow {
 		return ""
 	}
 	return prefix

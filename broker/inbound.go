@@ -22,18 +22,22 @@ func (c *conn) handlePublish(f packet.Frame) error {
 			return err
 		}
 	}
+	c.mountTopic(p)
 	if p.QoS > 0 {
-		if un := c.b.unsupported(p.QoS, p.Retain); un != nil { // [MQTT-3.2.2-11] [MQTT-3.2.2-14]
+		if un := c.cfg.unsupported(p.QoS, p.Retain); un != nil { // [MQTT-3.2.2-11] [MQTT-3.2.2-14]
 			return un
 		}
 		if err := c.overrun(); err != nil { // [MQTT-3.3.4-7]
 			return err
 		}
-	} else if p.Retain && c.b.cfg.NoRetain {
-		return c.b.unsupported(0, true)
+	} else if p.Retain && c.cfg.NoRetain {
+		return c.cfg.unsupported(0, true)
 	}
-	if len(p.Properties) > 0 && c.b.misformatted(p.Payload, p.Properties) {
+	if len(p.Properties) > 0 && c.cfg.misformatted(p.Payload, p.Properties) {
 		return c.badFormat(p)
+	}
+	if most := c.cfg.MaxPayload; most > 0 && len(p.Payload) > most {
+		return c.tooLarge(p)
 	}
 	r, err := c.routes.lookup(c.b, p.Topic, c.id, c.sess) // case A: after the alias
 	if err != nil {
@@ -79,6 +83,17 @@ func (c *conn) badFormat(p *packet.Publish) error {
 	return nil
 }
 
+// tooLarge refuses a message whose payload is more than the broker was told to take.
+func (c *conn) tooLarge(p *packet.Publish) error {
+	code := packet.QuotaExceeded // PUBACK knows no "packet too large"
+	if c.version != packet.V50 {
+		code = packet.Success
+	}
+	c.b.stats.dropped.Add(1)
+	c.refuseMessage(p, code, "the payload is larger than the server takes")
+	return nil
+}
+
 // refuseMessage acknowledges a message that goes nowhere. Nothing of it is
 // remembered: the same Packet Identifier is a new message [MQTT-4.3.3-9].
 func (c *conn) refuseMessage(p *packet.Publish, code packet.ReasonCode, why string) {
@@ -98,11 +113,11 @@ func (c *conn) refuseMessage(p *packet.Publish, code packet.ReasonCode, why stri
 
 func (c *conn) resolveAlias(p *packet.Publish) error {
 	n := int(p.TopicAlias)
-	if n == 0 || n > int(c.b.cfg.TopicAliasMaximum) { // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+	if n == 0 || n > int(c.cfg.TopicAliasMaximum) { // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
 		return &packet.Error{Code: packet.TopicAliasInvalid, Msg: "Topic Alias is 0 or above the maximum"}
 	}
 	if c.aliases == nil {
-		c.aliases = make([]string, int(c.b.cfg.TopicAliasMaximum)+1) // [MQTT-3.3.2-12]
+		c.aliases = make([]string, int(c.cfg.TopicAliasMaximum)+1) // [MQTT-3.3.2-12]
 	}
 	if len(p.Topic) > 0 {
 		if c.aliases[n] != string(p.Topic) {
@@ -134,11 +149,11 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		pub.owner = c
 	}
 	pub.enc.reset()
-	if p.QoS == 0 && !p.HasAlias && !p.HasExpiry {
+	if p.QoS == 0 && !p.HasAlias && !p.HasExpiry && c.mount == "" {
 		pub.enc.frame, pub.enc.version = f.Raw, wireVersion(c.version)
 	}
 
-	if p.QoS == 0 && !p.Retain {
+	if p.QoS == 0 && !p.Retain && !c.cfg.UpgradeQoS {
 		b.deliver(&c.bt, pub)
 		b.observe(&c.msg)
 		return nil

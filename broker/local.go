@@ -108,7 +108,7 @@ func (b *Broker) inject(m *Message, from *Session) (ticket uint64) {
 	r := b.newRoute(m.Topic, nil, from)
 	m.Slot = r.slot
 	pub := &publication{msg: m, route: r, from: from}
-	held := m.QoS > 0 || m.Retain
+	held := m.QoS > 0 || m.Retain || b.cfg().UpgradeQoS
 	withBatch(func(bt *batch) {
 		if held {
 			b.journal.open()

@@ -97,7 +97,7 @@ func (c *conn) touch(bt *batch) {
 
 // room is how many bytes may still wait for the socket before QoS 0 messages
 // are dropped. c.mu is held.
-func (c *conn) room() int { return c.b.cfg.MaxOutboundBytes - len(c.out.buf) }
+func (c *conn) room() int { return c.cfg.MaxOutboundBytes - len(c.out.buf) }
 
 // send appends a control packet made by f.
 func (c *conn) send(bt *batch, f func(dst []byte) []byte) {
@@ -230,7 +230,7 @@ func (c *conn) writeRest(rest, b []byte, small *outBuffer) {
 func (c *conn) writeAll(b []byte) error {
 	for len(b) > 0 {
 		piece := b[:min(len(b), readSize)]
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.b.cfg.WriteTimeout)); err != nil {
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.cfg.WriteTimeout)); err != nil {
 			return err
 		}
 		if _, err := c.nc.Write(piece); err != nil {

@@ -22,7 +22,7 @@ func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.conn.Load()
-	if s.gone || qos == 0 && c == nil {
+	if s.gone || qos == 0 && c == nil && !s.queues() {
 		return 0
 	}
 	if !s.makeRoom(bt, m.Size(), c) {
@@ -40,7 +40,7 @@ func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain
 		d.stored = true
 		if qos == 2 {
 			d.ticket = ticket
-		} else if s.b.cfg.Durability == Balanced && c != nil {
+		} else if s.b.cfg().Durability == Balanced && c != nil {
 			ticket = 0
 		}
 		if ticket > 0 {
@@ -85,7 +85,7 @@ func (s *Session) pop() delivery {
 // makeRoom applies the QueuePolicy; false: the new message is the one to drop.
 // s.mu is held.
 func (s *Session) makeRoom(bt *batch, size int, c *conn) bool {
-	cfg := &s.b.cfg
+	cfg := s.b.cfg()
 	full := func() bool {
 		return s.queue.len() >= cfg.MaxQueuedMessages || s.queued+size > cfg.MaxQueuedBytes && s.queue.len() > 0
 	}
@@ -193,7 +193,7 @@ const (
 // expired, is no longer allowed or too large. s.mu and the gate are held.
 func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 	switch {
-	case d.msg.Expired(bt.now), !s.stillAllowed(d), !c.fits(d, bt.now):
+	case d.msg.Expired(bt.now), !s.stillAllowed(d), !c.reaches(d.msg.Topic), !c.fits(d, bt.now):
 		s.done(d)
 		s.drop("expired, no longer allowed, or larger than the client accepts")
 		return dropped
@@ -284,6 +284,9 @@ func (s *Session) stillAllowed(d *delivery) bool {
 // dropQueuedQoS0 forgets messages that are not kept for a client that is away.
 // s.mu is held.
 func (s *Session) dropQueuedQoS0() {
+	if s.queues() {
+		return
+	}
 	for n := s.queue.len(); n > 0; n-- {
 		if d := s.pop(); d.qos > 0 {
 			s.push(d)
@@ -322,6 +325,7 @@ func (c *conn) fits(d *delivery, now time.Time) bool {
 	}
 	var p packet.Publish
 	fillPublish(&p, d, 1, now)
+	p.Topic = c.unmount(p.Topic)
 	return packet.PublishSize(c.version, &p) <= int(c.maxPacket)
 }
 
@@ -333,6 +337,7 @@ const noLimit = 1 << 62
 func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit int) bool {
 	var p packet.Publish
 	fillPublish(&p, d, id, bt.now)
+	p.Topic = c.unmount(p.Topic)
 	p.Dup = dup // [MQTT-3.3.1-3]
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -58,14 +58,14 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 		old = slot.msg.Load()
 	}
 	if old == nil {
-		cfg := &b.cfg
+		cfg := b.cfg()
 		if cfg.RetainedMaxMessages > 0 && r.count.Load() >= int64(cfg.RetainedMaxMessages) ||
 			cfg.RetainedMaxBytes > 0 && r.bytes.Load()+int64(m.Size()) > cfg.RetainedMaxBytes {
 			b.stats.retainedRefused.Add(1)
 			return 0
 		}
 	}
-	k := p.keep(b)
+	k := b.cfg().retainedCopy(p.keep(b))
 	if old == nil {
 		slot = &retainedSlot{name: k.Topic}
 		slot.msg.Store(k)
@@ -93,7 +93,7 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 
 // gated is the ticket that an acknowledgement of a retained change waits for.
 func (b *Broker) gated(ticket uint64) uint64 {
-	if b.cfg.Durability == Balanced {
+	if b.cfg().Durability == Balanced {
 		return 0
 	}
 	return ticket
@@ -156,8 +156,9 @@ func (b *Broker) replay(c *conn, n *subscription) {
 		stripe := b.retained.stripe(slot.name)
 		stripe.Lock()
 		m := slot.msg.Load()
-		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) {
-			c.sess.enqueueRetained(c, m, &t, min(m.QoS, n.QoS, d.MaxQoS)) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
+		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) && b.sourceStands(m) {
+			t.qos = min(n.QoS, d.MaxQoS)
+			c.sess.enqueueRetained(c, m, &t, b.outgoingQoS(m, &t)) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
 		}
 		stripe.Unlock()
 	}

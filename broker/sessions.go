@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -33,6 +34,11 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	b.journal.open()
 	r.mu.Lock()
 	s := r.byID[p.ClientID] // [MQTT-3.1.3-2]
+	if most := b.cfg().MaxSessions; s == nil && most > 0 && len(r.byID) >= most {
+		r.mu.Unlock()
+		b.journal.close()
+		return false, Refuse(ServerFull, errors.New("no further session"))
+	}
 	if s != nil && s.user != c.id.User {
 		// A session belongs to its user (case A10).
 		r.mu.Unlock()
@@ -211,7 +217,7 @@ func (r *sessions) restore(list []StoredSession) {
 		if s.since.IsZero() || s.since.After(now) {
 			s.since = now
 		}
-		s.window = int(r.b.cfg.MaxInflight)
+		s.window = int(r.b.cfg().MaxInflight)
 		for _, pid := range st.Received {
 			if s.received == nil {
 				s.received = make(map[uint16]struct{})

@@ -68,10 +68,11 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 // MQTT 3 knows no Shared Subscriptions: there a name that is malformed as one is
 // a sound Topic Filter, which a server may refuse but not close over.
 func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscription, code packet.ReasonCode, said string, err error) {
-	share, filter, shared, bad := topic.ParseShare(ask.Filter)
+	full := c.mountFilter(ask.Filter)
+	share, filter, shared, bad := topic.ParseShare(full)
 	if bad == nil {
 		bad = topic.ValidFilter(filter)
-	} else if c.version != packet.V50 && topic.ValidFilter(ask.Filter) == nil {
+	} else if c.version != packet.V50 && topic.ValidFilter(full) == nil {
 		return sub, packet.TopicFilterInvalid, bad.Error(), nil
 	}
 	switch {
@@ -106,7 +107,7 @@ func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscrip
 	full := sub.FullFilter()
 	s.mu.Lock()
 	_, has := s.subs[full]
-	tooMany := !has && len(s.subs) >= b.cfg.MaxSubscriptions
+	tooMany := !has && len(s.subs) >= c.cfg.MaxSubscriptions
 	persistent := s.persistent
 	taken := s.conn.Load() != c
 	s.mu.Unlock()
@@ -157,6 +158,7 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 }
 
 func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, code packet.ReasonCode) {
+	full = c.mountFilter(full)
 	share, filter, _, err := topic.ParseShare(full)
 	if err == nil {
 		err = topic.ValidFilter(filter)

@@ -88,17 +88,19 @@ func (l *load) add(v uint64, passed time.Duration) {
 // runSys publishes until the broker is shut down.
 func (b *Broker) runSys() {
 	t := &sysTree{b: b, last: make(map[string]string), loads: make([]load, len(sysLoads)), at: b.started}
-	t.publish("version", b.cfg.Version)
-	t.update(b.Stats())
-	tick := time.NewTicker(b.cfg.SysInterval)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-b.ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+		}
+		if cfg := b.cfg(); cfg.SysInterval >= 0 {
+			t.publish("version", cfg.Version)
 			t.update(b.Stats())
 		}
+		timer.Reset(b.cfg().sysPause())
 	}
 }
 

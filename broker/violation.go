@@ -13,7 +13,7 @@ import (
 // c's reader calls it after CONNECT.
 func (c *conn) violation(code packet.ReasonCode, msg string) error {
 	c.sess.violations.Add(1)
-	if c.b.cfg.StrictProtocol {
+	if c.cfg.StrictProtocol {
 		return &packet.Error{Code: code, Msg: msg}
 	}
 	c.b.log.Debug("tolerated", "client_id", c.clientID(), "remote", c.remote, "reason", msg)
@@ -36,7 +36,7 @@ func oddClientID(id string) bool {
 // overrun judges one more QoS 1 or 2 message while unacked of them are under way.
 // Twice what was announced is tolerated: clients in the field overrun (case P19).
 func (c *conn) overrun() error {
-	unacked, most := int(c.unacked.Load()), int(c.b.cfg.ReceiveMaximum)
+	unacked, most := int(c.unacked.Load()), int(c.cfg.ReceiveMaximum)
 	const msg = "more messages under way than Receive Maximum allows"
 	switch {
 	case c.version != packet.V50 || unacked < most:
@@ -49,8 +49,8 @@ func (c *conn) overrun() error {
 
 // misformatted reports whether a message says that it is text and is not. Looking
 // at every payload is what StrictProtocol pays for (case P9); else it is passed on.
-func (b *Broker) misformatted(payload, properties []byte) bool {
-	if !b.cfg.StrictProtocol || len(properties) == 0 || utf8.Valid(payload) {
+func (c *Config) misformatted(payload, properties []byte) bool {
+	if !c.StrictProtocol || len(properties) == 0 || utf8.Valid(payload) {
 		return false
 	}
 	p, err := packet.DecodeProperties(properties)
@@ -81,7 +81,7 @@ func (b *Broker) mayPublish(id *Identity, name string) Decision {
 }
 
 // announced is what CONNACK says of the QoS that the broker takes; 2 means nothing.
-func (c Config) announcedQoS() byte {
+func (c *Config) announcedQoS() byte {
 	if c.MaximumQoS == nil {
 		return 2
 	}
@@ -89,11 +89,11 @@ func (c Config) announcedQoS() byte {
 }
 
 // unsupported reports what of a message the broker was told not to support.
-func (b *Broker) unsupported(qos byte, retain bool) *packet.Error {
+func (c *Config) unsupported(qos byte, retain bool) *packet.Error {
 	switch {
-	case retain && b.cfg.NoRetain: // [MQTT-3.2.2-13]
+	case retain && c.NoRetain: // [MQTT-3.2.2-13]
 		return &packet.Error{Code: packet.RetainNotSupported, Msg: "retained messages are switched off"}
-	case b.cfg.MaximumQoS != nil && qos > b.cfg.announcedQoS(): // [MQTT-3.2.2-12]
+	case c.MaximumQoS != nil && qos > c.announcedQoS(): // [MQTT-3.2.2-12]
 		return &packet.Error{Code: packet.QoSNotSupported, Msg: "QoS above Maximum QoS"}
 	}
 	return nil
