@@ -55,11 +55,18 @@ func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 		ConnState:         w.count,
 	}
 	w.server.SetKeepAlivesEnabled(false)
+	served := make(chan struct{})
 	go func() {
+		defer close(served)
 		err := w.server.Serve(ln) // ends when ln is closed
 		w.log.Debug("WebSocket port closed", "err", err)
 		_ = g.stop() // the socket's own error was Serve's
 	}()
+	w.outlet.close = func() error {
+		err := g.stop()
+		<-served
+		return err
+	}
 	return w
 }
 
