@@ -6,6 +6,8 @@ LDFLAGS := -s -w
 DIST    := dist
 MAXSIZE := 25000000 # bytes a binary may have
 
+export PATH := $(PATH):/usr/sbin # where Debian has mosquitto
+
 .DEFAULT_GOAL := build
 .PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck image bench clean
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests use beside Go, where it is missing: Chromium for the
 # admin's tests, mosquitto_pub and mosquitto_sub and Python's paho as clients that
-# others wrote, strace to make disks fail. Without a package manager it knows, it says what to install.
+# others wrote, Mosquitto to compare with (its service is not started), strace to make
+# disks fail. Without a package manager it knows, it says what to install.
 set -euo pipefail
 
 missing=()
@@ -10,6 +11,7 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
 if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/null; then
   missing+=(mosquitto-clients)
 fi
+[ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then
   missing+=(python3-paho-mqtt)
 fi
@@ -44,4 +46,9 @@ fi
 echo "Installing them with apt-get."
 export DEBIAN_FRONTEND=noninteractive
 "${run[@]}" apt-get update -q
-"${run[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
+# The run level of a rescue system: no service starts by being installed. Mosquitto's
+# would take port 1883 from whoever uses it.
+"${run[@]}" env RUNLEVEL=1 apt-get install -q -y --no-install-recommends "${missing[@]}"
+if [[ " ${missing[*]} " == *" mosquitto "* ]] && [ -d /run/systemd/system ]; then
+  "${run[@]}" systemctl disable --now mosquitto.service
+fi
