@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -229,6 +230,9 @@ func (a *Announcer) provide(ctx context.Context, self *SelfInfo) error {
 	case owner != self.Slug:
 		a.provision(ProvidedByOther, owner)
 		return nil
+	case got.Host != self.Hostname: // put there by PutBack
+		a.provision(ProvidedByOther, slugOf(got.Host))
+		return nil
 	case got == want:
 		a.provision(ProvidedByUs, owner)
 		return nil
@@ -304,6 +308,27 @@ func (a *Announcer) TakeOver(ctx context.Context) error {
 	a.provision(ProvidedByUs, self.Slug)
 	return nil
 }
+
+// PutBack undoes TakeOver: it puts another broker's record in the place of ours. It is
+// ours by name, since nobody else can make one on that broker's behalf, and is left
+// alone from then on; the broker's app makes its own when it starts next.
+func (a *Announcer) PutBack(ctx context.Context, theirs Service) error {
+	if err := a.take(ctx); err != nil {
+		return err
+	}
+	defer func() { <-a.turn }()
+	if err := a.cfg.Supervisor.DeleteService(ctx); err != nil {
+		return err
+	}
+	if err := a.cfg.Supervisor.PublishService(ctx, theirs); err != nil {
+		return err
+	}
+	a.provision(ProvidedByOther, slugOf(theirs.Host))
+	return nil
+}
+
+// slugOf is the full slug of the app with that host name.
+func slugOf(host string) string { return strings.ReplaceAll(host, "-", "_") }
 
 // withdraw deletes the service record if it is ours.
 func (a *Announcer) withdraw(ctx context.Context) error {

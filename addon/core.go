@@ -13,12 +13,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// Core calls Home Assistant Core's WebSocket API through the Supervisor, which lets
-// us in as an administrator. Each call makes a connection of its own: they are rare,
-// and Core is restarted now and then. Safe for concurrent use.
+// Core calls Home Assistant Core's WebSocket and REST APIs through the Supervisor,
+// which lets us in as an administrator. Each command makes a connection of its own:
+// they are rare, and Core is restarted now and then. Safe for concurrent use.
 type Core struct {
 	url, token string
 	dialer     websocket.Dialer
+	rest       string // URL in front of the paths of the REST API
+	client     *http.Client
 }
 
 const maxCoreAnswer = 16 << 20 // bytes; a house may have many entities
@@ -29,6 +31,8 @@ func NewCore(cfg SupervisorConfig) *Core {
 		url:    "ws" + strings.TrimPrefix(cfg.URL, "http") + "/core/websocket",
 		token:  cfg.Token,
 		dialer: websocket.Dialer{HandshakeTimeout: callTimeout},
+		rest:   cfg.URL + "/core/api/",
+		client: cfg.client(),
 	}
 	if cfg.Client != nil {
 		if t, ok := cfg.Client.Transport.(*http.Transport); ok {

@@ -60,16 +60,20 @@ type Supervisor struct {
 
 // NewSupervisor returns a client. It calls nobody yet.
 func NewSupervisor(cfg SupervisorConfig) *Supervisor {
-	client := cfg.Client
-	if client == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
-		transport.Proxy = nil                                        // the Supervisor is next door, and a proxy would learn the token
-		transport.MaxIdleConnsPerHost = 4
-		client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse // the token goes nowhere else
-		}}
+	return &Supervisor{url: cfg.URL, token: cfg.Token, client: cfg.client()}
+}
+
+// client returns the client to make requests with.
+func (cfg SupervisorConfig) client() *http.Client {
+	if cfg.Client != nil {
+		return cfg.Client
 	}
-	return &Supervisor{url: cfg.URL, token: cfg.Token, client: client}
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+	transport.Proxy = nil                                        // the Supervisor is next door, and a proxy would learn the token
+	transport.MaxIdleConnsPerHost = 4
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // the token goes nowhere else
+	}}
 }
 
 // APIError is an answer of the Supervisor that is not the one hoped for.

@@ -60,6 +60,32 @@ func (s *Supervisor) Self(ctx context.Context) (*SelfInfo, error) {
 	return &v, nil
 }
 
+// ErrNoApp says that an app is not installed.
+var ErrNoApp = errors.New("the app is not installed")
+
+// App returns what the Supervisor says of another app, or ErrNoApp.
+func (s *Supervisor) App(ctx context.Context, slug string) (*SelfInfo, error) {
+	var v SelfInfo
+	err := s.call(ctx, http.MethodGet, "/addons/"+slug+"/info", nil, &v)
+	switch {
+	case hasStatus(err, http.StatusNotFound), err == nil && v.State == "unknown": // in no repository, or only there
+		return nil, ErrNoApp
+	case err != nil:
+		return nil, err
+	}
+	return &v, nil
+}
+
+// SetPorts says which ports of the host lead to this app, from its next start on.
+func (s *Supervisor) SetPorts(ctx context.Context, ports map[string]*int) error {
+	return s.call(ctx, http.MethodPost, "/addons/self/options", map[string]any{"network": ports}, nil)
+}
+
+// Restart has this app restarted: the process is told to end soon after.
+func (s *Supervisor) Restart(ctx context.Context) error {
+	return s.call(ctx, http.MethodPost, "/addons/self/restart", nil, nil)
+}
+
 // HostAddress returns the address of the house's network that devices reach this
 // machine by: IPv4 before IPv6, the interface of the default route before others.
 func (s *Supervisor) HostAddress(ctx context.Context) (netip.Addr, error) {

@@ -25,7 +25,13 @@ func (s *Supervisor) route(w http.ResponseWriter, r *http.Request, a *App) {
 	case path == "addons/self/options" && r.Method == http.MethodPost:
 		s.setOptions(w, r, a)
 	case path == "addons/self/restart" && r.Method == http.MethodPost:
+		s.mu.Lock()
+		restart := s.restart
+		s.mu.Unlock()
 		ok(w, nil)
+		if restart != nil {
+			restart(a.Slug)
+		}
 	case strings.HasPrefix(path, "addons/") && strings.HasSuffix(path, "/info"):
 		s.appInfo(w, a, strings.TrimSuffix(strings.TrimPrefix(path, "addons/"), "/info"))
 	case path == "info":
@@ -232,8 +238,14 @@ func (s *Supervisor) setOptions(w http.ResponseWriter, r *http.Request, a *App) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range s.apps {
-		if options, isObject := v["options"].(map[string]any); isObject && x.Slug == a.Slug {
+		if x.Slug != a.Slug {
+			continue
+		}
+		if options, isObject := v["options"].(map[string]any); isObject {
 			x.Options = options
+		}
+		if network, isObject := v["network"].(map[string]any); isObject {
+			x.Network = network
 		}
 	}
 	ok(w, nil)
@@ -253,6 +265,24 @@ func object(w http.ResponseWriter, r *http.Request) (map[string]any, bool) {
 func mustJSON(v any) []byte {
 	b, _ := json.Marshal(v) // it was JSON before
 	return b
+}
+
+// OnRestart says what happens when an app asks to be restarted.
+func (s *Supervisor) OnRestart(restart func(slug string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restart = restart
+}
+
+// SetState changes the state of an app, such as "stopped".
+func (s *Supervisor) SetState(slug, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.apps {
+		if a.Slug == slug {
+			a.State = state
+		}
+	}
 }
 
 // Service returns the record that stands, nil when there is none.

@@ -20,6 +20,12 @@ type Core struct {
 	users    []User
 	pushed   []Discovery
 	commands []string
+
+	connect       func(broker Entry) bool // nil: every broker can be reached
+	entry         *Entry                  // nil: MQTT is not set up
+	flows         map[string]*flow
+	lastFlow      int
+	notifications map[string]Notification
 }
 
 // User is a user of Home Assistant as config/auth/list shows it.
@@ -70,6 +76,7 @@ func (c *Core) discovered(d Discovery) {
 	defer c.mu.Unlock()
 	if c.mode == Works || c.mode == Slow {
 		c.pushed = append(c.pushed, d)
+		c.discoverMQTT(d)
 	}
 }
 
@@ -123,6 +130,10 @@ func (c *Core) serve(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"message": "API running."})
 	case path == "config":
 		answer(w, http.StatusOK, map[string]any{"version": "2026.8.3", "state": "RUNNING", "components": []string{"mqtt"}})
+	case strings.HasPrefix(path, "config/config_entries/flow"):
+		c.serveFlow(w, r, strings.Trim(strings.TrimPrefix(path, "config/config_entries/flow"), "/"))
+	case path == "services/persistent_notification/create" && r.Method == http.MethodPost:
+		c.notify(w, r)
 	default:
 		plain(w, http.StatusNotFound)
 	}
@@ -193,6 +204,10 @@ func (c *Core) command(m map[string]any) map[string]any {
 		return refuse("unknown_error", "Unknown error")
 	case kind == "config/auth/list":
 		return map[string]any{"id": m["id"], "type": "result", "success": true, "result": append([]User{}, c.users...)}
+	case kind == "config_entries/get":
+		return map[string]any{"id": m["id"], "type": "result", "success": true, "result": c.entries(m["domain"])}
+	case kind == "config_entries/flow/progress":
+		return map[string]any{"id": m["id"], "type": "result", "success": true, "result": c.progress()}
 	case kind == "ping":
 		return map[string]any{"id": m["id"], "type": "pong"}
 	}

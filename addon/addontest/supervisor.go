@@ -87,6 +87,7 @@ type Supervisor struct {
 	users     map[string]string // of Home Assistant: password by name
 	logins    map[string]string // the Supervisor's own cache of proven ones
 	addresses []string
+	restart   func(slug string)
 	gone      chan struct{} // closed at the end of the test
 	client    *http.Client
 }
@@ -139,7 +140,7 @@ func newSupervisor(tb testing.TB, apps []*App) *Supervisor {
 		users: make(map[string]string), logins: make(map[string]string),
 		addresses: []string{"192.168.1.20/24"},
 	}
-	s.Core = &Core{supervisor: s, change: make(chan struct{})}
+	s.Core = &Core{supervisor: s, change: make(chan struct{}), flows: make(map[string]*flow), notifications: make(map[string]Notification)}
 	return s
 }
 
