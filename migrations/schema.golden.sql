@@ -8,13 +8,21 @@ CREATE TABLE audit (
     object     TEXT    NOT NULL,                 -- name of what was changed
     before     TEXT    NOT NULL,                 -- as it was, for people
     after      TEXT    NOT NULL                  -- as it is now, for people
-) STRICT;
+, via TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE inbound_qos2 (
     session_id INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
     packet_id  INTEGER NOT NULL,                 -- Packet Identifier of the client's PUBLISH
     PRIMARY KEY (session_id, packet_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE learning (
+    user_id INTEGER PRIMARY KEY REFERENCES user (id) ON DELETE CASCADE,
+    begun   INTEGER NOT NULL,
+    until   INTEGER NOT NULL,                     -- nothing is recorded from then on
+    open    INTEGER NOT NULL,                     -- the user may do everything until then that no rule denies
+    facts   TEXT    NOT NULL                      -- what it did so far, as JSON of package access
+) STRICT;
 
 CREATE TABLE login (
     id         INTEGER PRIMARY KEY,              -- names the row on pages, where the token must not appear

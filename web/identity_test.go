@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/go-chi/chi/v5"
+
+	"hearthmq/broker/access"
 )
 
 func TestIngressTakesNobodyButTheSupervisor(t *testing.T) { // case W1
@@ -143,15 +145,15 @@ func TestActorOfChanges(t *testing.T) {
 	s := furnished(t, false)
 	s.ingress().post("/users/new", url.Values{"name": {"by-ingress"}, "password-kind": {"generate"}}).is(t, http.StatusOK)
 	s.direct().login().post("/users/new", url.Values{"name": {"by-login"}, "password-kind": {"generate"}}).is(t, http.StatusOK)
-	entries, err := s.accounts.Audit(t.Context(), 10)
+	entries, _, err := s.accounts.Audit(t.Context(), access.AuditQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
 	for _, e := range entries {
-		got[e.Object] = e.Actor
+		got[e.Object] = e.Who().String()
 	}
-	if got["by-ingress"] != "homeassistant:anna" || got["by-login"] != adminName {
+	if got["by-ingress"] != "Home Assistant user anna" || got["by-login"] != adminName {
 		t.Errorf("the audit says %q and %q", got["by-ingress"], got["by-login"])
 	}
 }

@@ -48,7 +48,7 @@ func (s *Server) ingressIdentity(next http.Handler) http.Handler {
 		}
 		p := principal{embedded: true, haUser: r.Header.Get(headerUserID)}
 		p.display = firstOf(r.Header.Get(headerDisplayName), r.Header.Get(headerUserName), "Home Assistant")
-		p.name = "homeassistant:" + firstOf(r.Header.Get(headerUserName), p.haUser, "unknown")
+		p.name = firstOf(r.Header.Get(headerUserName), p.haUser, "unknown")
 		p.admin, p.refusal = s.ingressAdmin(ctx, p.haUser)
 		next.ServeHTTP(w, r.WithContext(withPrincipal(ctx, p)))
 	})

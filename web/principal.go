@@ -36,7 +36,11 @@ type principalKey struct{}
 func withPrincipal(ctx context.Context, p principal) context.Context {
 	ctx = context.WithValue(ctx, principalKey{}, p)
 	if p.name != "" {
-		ctx = access.WithActor(ctx, p.name)
+		via := access.ViaAdmin
+		if p.embedded {
+			via = access.ViaHomeAssistant
+		}
+		ctx = access.WithActor(ctx, via, p.name)
 	}
 	return ctx
 }

@@ -131,7 +131,7 @@ func (s *Server) claimAdmin(r *http.Request, token, name, password, repeat strin
 	if password != repeat {
 		return access.User{}, access.Problems{"repeat": "The two passwords differ."}
 	}
-	ctx := access.WithActor(r.Context(), "set-up")
+	ctx := access.WithActor(r.Context(), access.ViaSetup, "")
 	u, _, err := s.cfg.Accounts.CreateUser(ctx, access.NewUser{Name: name, Password: password, Admin: true})
 	return u, err
 }

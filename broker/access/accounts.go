@@ -201,7 +201,7 @@ func (a *Accounts) storeUpgrades(ctx context.Context) error {
 	if len(list) == 0 {
 		return nil
 	}
-	ctx = WithActor(ctx, actorSelf)
+	ctx = WithActor(ctx, ViaSelf, "")
 	return a.change(ctx, func() (string, error) {
 		for _, up := range list {
 			u, err := a.user(up.user.Name)
@@ -215,11 +215,6 @@ func (a *Accounts) storeUpgrades(ctx context.Context) error {
 		}
 		return "", nil
 	})
-}
-
-// Audit returns the last changes, newest first.
-func (a *Accounts) Audit(ctx context.Context, limit int) ([]AuditEntry, error) {
-	return a.repo.Audit(ctx, limit)
 }
 
 // now is the time as repositories keep it.

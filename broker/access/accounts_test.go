@@ -117,7 +117,7 @@ func TestCreateUser(t *testing.T) {
 	a, d := open(t, Policy{Logins: []Login{{Username: "settings", Password: "x"}}})
 	r := new(told)
 	a.SetRevalidator(r)
-	u, generated, err := a.CreateUser(WithActor(t.Context(), "owner"), NewUser{
+	u, generated, err := a.CreateUser(WithActor(t.Context(), ViaAdmin, "owner"), NewUser{
 		Name: "lamp", Generate: true, Note: "in the hall", Roles: []string{RoleReadOnly, RoleAnonymous, RoleReadOnly},
 		Rules: rules(t, "allow both lamp/#"),
 	})
@@ -130,7 +130,7 @@ func TestCreateUser(t *testing.T) {
 	if same, ok := d.User("lamp"); !ok || same.ID != u.ID {
 		t.Errorf("User = %+v, %v", same, ok)
 	}
-	list, err := a.Audit(t.Context(), 1)
+	list, _, err := a.Audit(t.Context(), AuditQuery{Limit: 1})
 	check(t, err)
 	if e := list[0]; e.Actor != "owner" || e.Action != "user created" || e.Object != "lamp" ||
 		e.After != "roles: anonymous, read-only; rules: allow both lamp/#; note: in the hall" {

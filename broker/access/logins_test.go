@@ -128,7 +128,7 @@ func TestNothingSecretIsTold(t *testing.T) {
 	check(t, err)
 	check(t, a.DeleteUser(t.Context(), "ann"))
 	system, _ := a.SystemPassword(AddonsUser)
-	list, err := a.Audit(t.Context(), 100)
+	list, _, err := a.Audit(t.Context(), AuditQuery{})
 	check(t, err)
 	u, err := a.user(AddonsUser)
 	check(t, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // maxMemoryAudit bounds the audit of a MemoryRepository.
@@ -17,8 +18,9 @@ type MemoryRepository struct {
 	mu      sync.Mutex
 	users   map[int64]User
 	roles   map[int64]Role
-	audit   []AuditEntry // oldest first
-	lastID  int64        // of users, roles, rules and audit entries
+	learned map[int64]learned // by user
+	audit   []AuditEntry      // oldest first
+	lastID  int64             // of users, roles, rules and audit entries
 	version int64
 }
 
@@ -26,7 +28,7 @@ var _ Repository = (*MemoryRepository)(nil)
 
 // NewMemoryRepository returns an empty one.
 func NewMemoryRepository() *MemoryRepository {
-	return &MemoryRepository{users: make(map[int64]User), roles: make(map[int64]Role)}
+	return &MemoryRepository{users: make(map[int64]User), roles: make(map[int64]Role), learned: make(map[int64]learned)}
 }
 
 // Load implements Repository.
@@ -42,6 +44,10 @@ func (m *MemoryRepository) Load(context.Context) (*Data, error) {
 		r.Rules = slices.Clone(r.Rules)
 		d.Roles = append(d.Roles, r)
 	}
+	for _, l := range m.learned {
+		d.Learning = append(d.Learning, l.Learning)
+	}
+	slices.SortFunc(d.Learning, func(a, b Learning) int { return cmp.Compare(a.UserID, b.UserID) })
 	slices.SortFunc(d.Users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(d.Roles, func(a, b Role) int { return cmp.Compare(a.Name, b.Name) })
 	return d, nil
@@ -95,6 +101,7 @@ func (m *MemoryRepository) DeleteUser(_ context.Context, id int64, a AuditEntry)
 		return fmt.Errorf("user %d %w", id, ErrNotFound)
 	}
 	delete(m.users, id)
+	delete(m.learned, id)
 	m.note(a)
 	return nil
 }
@@ -152,12 +159,72 @@ func (m *MemoryRepository) DeleteRole(_ context.Context, id int64, a AuditEntry)
 	return nil
 }
 
-// Audit implements Repository.
-func (m *MemoryRepository) Audit(_ context.Context, limit int) ([]AuditEntry, error) {
+// learned is a Learning with its facts.
+type learned struct {
+	Learning
+	facts string
+}
+
+// StartLearning implements Repository.
+func (m *MemoryRepository) StartLearning(_ context.Context, l Learning, a AuditEntry) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := slices.Clone(m.audit[max(0, len(m.audit)-max(limit, 0)):])
-	slices.Reverse(list)
+	if _, ok := m.users[l.UserID]; !ok {
+		return fmt.Errorf("user %d %w", l.UserID, ErrNotFound)
+	}
+	m.learned[l.UserID] = learned{Learning: l}
+	m.note(a)
+	return nil
+}
+
+// EndLearning implements Repository.
+func (m *MemoryRepository) EndLearning(_ context.Context, userID int64, a AuditEntry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.learned[userID]; !ok {
+		return fmt.Errorf("learning of user %d %w", userID, ErrNotFound)
+	}
+	delete(m.learned, userID)
+	m.note(a)
+	return nil
+}
+
+// SaveFacts implements Repository.
+func (m *MemoryRepository) SaveFacts(_ context.Context, userID int64, begun time.Time, facts string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l, ok := m.learned[userID]; ok && l.Begun.Equal(begun) {
+		l.facts = facts
+		m.learned[userID] = l
+	}
+	return nil
+}
+
+// Facts implements Repository.
+func (m *MemoryRepository) Facts(_ context.Context, userID int64) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.learned[userID].facts, nil
+}
+
+// Note implements Repository.
+func (m *MemoryRepository) Note(_ context.Context, a AuditEntry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.note(a)
+	return nil
+}
+
+// Audit implements Repository.
+func (m *MemoryRepository) Audit(_ context.Context, q AuditQuery) ([]AuditEntry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []AuditEntry
+	for _, e := range slices.Backward(m.audit) {
+		if len(list) < q.Limit && q.Matches(e) {
+			list = append(list, e)
+		}
+	}
 	return list, nil
 }
 

@@ -28,7 +28,7 @@ func builtinRoles() []Role {
 // system users with passwords that stay the same for ever. It logs which logins of the
 // settings are left out. Another process may do the same at the same time.
 func (a *Accounts) Open(ctx context.Context) error {
-	ctx = WithActor(ctx, actorSelf)
+	ctx = WithActor(ctx, ViaSelf, "")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if err := a.load(ctx); err != nil {

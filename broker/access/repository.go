@@ -18,18 +18,9 @@ var (
 
 // Data is everything a Repository holds about rights.
 type Data struct {
-	Users []User
-	Roles []Role
-}
-
-// AuditEntry says who changed what. It never contains a secret.
-type AuditEntry struct {
-	ID            int64
-	At            time.Time
-	Actor         string // who did it; see WithActor
-	Action        string // "user created", "password changed", …
-	Object        string // name of the user or role
-	Before, After string // one line each, for people
+	Users    []User
+	Roles    []Role
+	Learning []Learning // by user, without facts
 }
 
 // Repository keeps users, roles and the audit. Every mutation writes its audit row
@@ -64,8 +55,21 @@ type Repository interface {
 	// an ID are updated, the others and all users are inserted. Errors are those of
 	// UpdateRole, InsertRole and InsertUser.
 	ImportAccounts(ctx context.Context, users []User, roles []Role, a AuditEntry) error
-	// Audit returns the last entries, newest first, at most limit.
-	Audit(ctx context.Context, limit int) ([]AuditEntry, error)
+	// StartLearning stores l without facts, in place of what there was for the user.
+	// ErrNotFound when there is no such user.
+	StartLearning(ctx context.Context, l Learning, a AuditEntry) error
+	// EndLearning removes what there is for the user, its facts too. ErrNotFound.
+	EndLearning(ctx context.Context, userID int64, a AuditEntry) error
+	// SaveFacts keeps what a user was seen doing since begun. It writes no audit row,
+	// and nothing when there is no such Learning any more.
+	SaveFacts(ctx context.Context, userID int64, begun time.Time, facts string) error
+	// Facts returns what SaveFacts kept, "" when there is nothing.
+	Facts(ctx context.Context, userID int64) (string, error)
+	// Note writes an audit row for a change that was made elsewhere.
+	Note(ctx context.Context, a AuditEntry) error
+	// Audit returns what q selects, newest first. q is as Normal returns it, but for
+	// its limit.
+	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 	// DataVersion returns a number that changes when another process changed the
 	// data. It may change after changes of this process too.
 	DataVersion(ctx context.Context) (int64, error)

@@ -80,7 +80,11 @@ func (a accounts) data(ctx context.Context, tx *sql.Tx) (*access.Data, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &access.Data{Users: users, Roles: roles}, nil
+	learning, err := a.learning(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return &access.Data{Users: users, Roles: roles, Learning: learning}, nil
 }
 
 // DataVersion implements access.Repository. PRAGMA data_version of a connection

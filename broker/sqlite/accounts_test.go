@@ -48,22 +48,22 @@ func TestAuditIsShortened(t *testing.T) {
 	addRole(t, r, "old", now.AddDate(-1, 0, -1))
 	addRole(t, r, "younger", now.AddDate(0, -11, 0))
 	addRole(t, r, "now", now)
-	if list, err := r.Audit(t.Context(), 100); err != nil || len(list) != 2 {
+	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 100}); err != nil || len(list) != 2 {
 		t.Errorf("%d entries, want those of a year: %v", len(list), err)
 	}
 	exec(t, raw(t, path), `WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 15000)
-		INSERT INTO audit SELECT i, ?, '', '', '', '', '' FROM n`, now.UnixMilli())
+		INSERT INTO audit (id, at, actor, action, object, before, after) SELECT i, ?, '', '', '', '', '' FROM n`, now.UnixMilli())
 	addRole(t, r, "another", now)
-	if list, err := r.Audit(t.Context(), 20_000); err != nil || len(list) != 10_000 || list[0].ID != 15_001 {
+	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != 10_000 || list[0].ID != 15_001 {
 		t.Errorf("%d entries: %v", len(list), err)
 	}
 	// A clock that was years ahead and is right again empties the audit at most of what it wrote.
 	addRole(t, r, "future", now.AddDate(50, 0, 0))
-	if list, err := r.Audit(t.Context(), 20_000); err != nil || len(list) != 1 {
+	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != 1 {
 		t.Errorf("%d entries: %v", len(list), err)
 	}
 	addRole(t, r, "present", now)
-	if list, err := r.Audit(t.Context(), 20_000); err != nil || len(list) != 2 || list[0].ID <= list[1].ID {
+	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != 2 || list[0].ID <= list[1].ID {
 		t.Errorf("%d entries: %v", len(list), err)
 	}
 }

@@ -281,7 +281,7 @@ func (db *DB) takeAccounts(ctx context.Context, tx *sql.Tx, f *accountsFile, fro
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
 	}
-	return writeAudit(ctx, tx, access.AuditEntry{Actor: "HearthMQ", Action: "accounts restored", Object: filepath.Base(from)})
+	return writeAudit(ctx, tx, access.AuditEntry{Via: access.ViaSelf, Action: "accounts restored", Object: filepath.Base(from)})
 }
 
 // orNew has the database choose an id where none is given.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"hearthmq/broker/access"
@@ -21,8 +22,8 @@ func writeAudit(ctx context.Context, tx *sql.Tx, e access.AuditEntry) error {
 		e.At = time.Now()
 	}
 	var id int64
-	err := tx.QueryRowContext(ctx, `INSERT INTO audit (at, actor, action, object, before, after) VALUES (?, ?, ?, ?, ?, ?) RETURNING id`,
-		e.At.UnixMilli(), e.Actor, e.Action, e.Object, e.Before, e.After).Scan(&id)
+	err := tx.QueryRowContext(ctx, `INSERT INTO audit (at, via, actor, action, object, before, after) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		e.At.UnixMilli(), string(e.Via), e.Actor, e.Action, e.Object, e.Before, e.After).Scan(&id)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
@@ -35,21 +36,44 @@ func writeAudit(ctx context.Context, tx *sql.Tx, e access.AuditEntry) error {
 	return nil
 }
 
+// Note implements access.Repository.
+func (a accounts) Note(ctx context.Context, entry access.AuditEntry) error {
+	return a.mutate(ctx, "note", entry, func(*sql.Tx) error { return nil })
+}
+
 // Audit implements access.Repository.
-func (a accounts) Audit(ctx context.Context, limit int) ([]access.AuditEntry, error) {
+func (a accounts) Audit(ctx context.Context, q access.AuditQuery) ([]access.AuditEntry, error) {
+	where, args := []string{"true"}, []any{}
+	only := func(condition string, arg any) { where, args = append(where, condition), append(args, arg) }
+	if q.Via != "" {
+		only(`via = ?`, string(q.Via))
+	}
+	if !q.Since.IsZero() {
+		only(`at >= ?`, q.Since.UnixMilli())
+	}
+	if !q.Until.IsZero() {
+		only(`at < ?`, q.Until.UnixMilli())
+	}
+	if q.Before != 0 {
+		only(`id < ?`, q.Before)
+	}
+	if q.Text != "" {
+		only(`instr(lower(concat_ws(char(10), actor, action, object, before, after)), lower(?)) > 0`, q.Text)
+	}
+	query := fmt.Sprintf(`SELECT id, at, via, actor, action, object, before, after FROM audit WHERE %s ORDER BY id DESC LIMIT %d`,
+		strings.Join(where, " AND "), max(q.Limit, 0))
 	var out []access.AuditEntry
-	query := fmt.Sprintf(`SELECT id, at, actor, action, object, before, after FROM audit ORDER BY id DESC LIMIT %d`, max(limit, 0))
 	err := a.db.read(ctx, func(tx *sql.Tx) error {
 		return a.db.each(ctx, tx, "audit", query, func(r *row) error {
 			var e access.AuditEntry
 			var at int64
-			if err := r.scan(&e.ID, &at, &e.Actor, &e.Action, &e.Object, &e.Before, &e.After); err != nil {
+			if err := r.scan(&e.ID, &at, &e.Via, &e.Actor, &e.Action, &e.Object, &e.Before, &e.After); err != nil {
 				return err
 			}
 			e.At = fromMillis(at)
 			out = append(out, e)
 			return nil
-		})
+		}, args...)
 	})
 	return out, err
 }

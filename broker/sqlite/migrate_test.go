@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"flag"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -124,7 +125,11 @@ func TestMigrateExisting(t *testing.T) {
 	if err := s.Apply(t.Context(), []broker.Change{broker.RetainedSet{Message: m}}); err != nil {
 		t.Fatal(err)
 	}
-	bak := path + ".v1.bak"
+	made, err := fs.Glob(migrations.Files, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bak := fmt.Sprintf("%s.v%d.bak", path, len(made))
 	for _, old := range []string{bak, bak + ".tmp"} { // left behind by an attempt that was cut off
 		if err := os.WriteFile(old, []byte("old"), 0o644); err != nil {
 			t.Fatal(err)
@@ -146,7 +151,7 @@ func TestMigrateExisting(t *testing.T) {
 	}
 	// What was not migrated by this binary it refuses.
 	closeAll(t, s, db)
-	if _, err := sqlite.Open(t.Context(), path, nil); err == nil || !strings.Contains(err.Error(), "hearthmq.db.v1.bak") {
+	if _, err := sqlite.Open(t.Context(), path, nil); err == nil || !strings.Contains(err.Error(), filepath.Base(bak)) {
 		t.Errorf("a newer database: %v", err)
 	}
 }

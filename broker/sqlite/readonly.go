@@ -26,7 +26,7 @@ func ReadOnlyAccounts(ctx context.Context, path string, log *slog.Logger) (_ acc
 	if err != nil {
 		return repo, "", fmt.Errorf("read users, roles and rules: %w", err)
 	}
-	note := access.AuditEntry{Actor: "HearthMQ", Action: "accounts read", Object: filepath.Base(from)}
+	note := access.AuditEntry{Via: access.ViaSelf, Action: "accounts read", Object: filepath.Base(from)}
 	for _, r := range data.Roles {
 		if _, err := repo.InsertRole(ctx, r, note); err != nil {
 			log.Error("a role can't be taken over", "role", r.Name, "err", err)

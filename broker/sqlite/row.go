@@ -24,8 +24,8 @@ type row struct {
 
 // each calls f for each row of the query. An error of f means that the row makes
 // no sense; it is logged and the next one follows.
-func (db *DB) each(ctx context.Context, tx *sql.Tx, table, query string, f func(r *row) error) error {
-	rows, err := tx.QueryContext(ctx, query)
+func (db *DB) each(ctx context.Context, tx *sql.Tx, table, query string, f func(r *row) error, args ...any) error {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", table, err)
 	}

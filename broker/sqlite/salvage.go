@@ -99,7 +99,7 @@ func copyFile(from, to string) (err error) {
 // salvaged are the tables in the order in which they are copied: those first that
 // others refer to.
 var salvaged = []string{
-	"setting", "role", "user", "user_role", "rule", "audit", "login",
+	"setting", "role", "user", "user_role", "rule", "learning", "audit", "login",
 	"session", "subscription", "message", "outbound", "inbound_qos2", "will", "retained",
 }
 
@@ -157,6 +157,7 @@ var orphans = []string{
 	`DELETE FROM inbound_qos2 WHERE session_id NOT IN (SELECT id FROM session)`,
 	`DELETE FROM will WHERE session_id NOT IN (SELECT id FROM session)`,
 	`DELETE FROM user_role WHERE user_id NOT IN (SELECT id FROM user) OR role_id NOT IN (SELECT id FROM role)`,
+	`DELETE FROM learning WHERE user_id NOT IN (SELECT id FROM user)`,
 	`DELETE FROM rule WHERE user_id NOT IN (SELECT id FROM user) OR role_id NOT IN (SELECT id FROM role)`,
 }
 

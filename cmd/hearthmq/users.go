@@ -205,13 +205,13 @@ func (a *application) change(ctx context.Context, user string, do func(context.C
 
 // actor names in the audit who types here.
 func (a *application) actor(ctx context.Context) context.Context {
-	name := "command line"
+	name := ""
 	for _, e := range a.environ {
-		if user, ok := strings.CutPrefix(e, "USER="); ok && user != "" {
-			name = "command line (" + user + ")"
+		if user, ok := strings.CutPrefix(e, "USER="); ok {
+			name = user
 		}
 	}
-	return access.WithActor(ctx, name)
+	return access.WithActor(ctx, access.ViaCommandLine, name)
 }
 
 // explain says what is wrong in lines of text.

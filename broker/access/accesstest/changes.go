@@ -221,7 +221,7 @@ func testAudit(t *testing.T, r access.Repository) {
 			t.Errorf("entry %d has ID %d, the one before it in time %d", i, list[i].ID, list[i+1].ID)
 		}
 	}
-	if two, err := r.Audit(t.Context(), 2); err != nil || len(two) != 2 || two[0].ID != list[0].ID {
+	if two, err := r.Audit(t.Context(), access.AuditQuery{Limit: 2}); err != nil || len(two) != 2 || two[0].ID != list[0].ID {
 		t.Errorf("Audit(2) = %v, %v", two, err)
 	}
 }
@@ -244,7 +244,7 @@ func testDataVersion(t *testing.T, r access.Repository) {
 
 func audit(t *testing.T, r access.Repository) []access.AuditEntry {
 	t.Helper()
-	list, err := r.Audit(t.Context(), 1000)
+	list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 1000})
 	if err != nil {
 		t.Fatalf("Audit: %v", err)
 	}

@@ -19,7 +19,7 @@ func testImport(t *testing.T, r access.Repository) {
 	anna.Roles = []string{"new", "there"}
 	anna.Rules = []access.Rule{rule}
 	roles := []access.Role{fill, {Name: "new", Rules: []access.Rule{rule, rule}}}
-	before, err := r.Audit(t.Context(), 100)
+	before, err := r.Audit(t.Context(), access.AuditQuery{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func testImport(t *testing.T, r access.Repository) {
 	if d := load(t, r); len(d.Users) != 1 || len(d.Roles) != 1 || len(d.Roles[0].Rules) != 0 {
 		t.Fatalf("failed imports left %+v", d)
 	}
-	if after, err := r.Audit(t.Context(), 100); err != nil || len(after) != len(before) {
+	if after, err := r.Audit(t.Context(), access.AuditQuery{Limit: 100}); err != nil || len(after) != len(before) {
 		t.Errorf("%d audit rows after failed imports, %d before: %v", len(after), len(before), err)
 	}
 
@@ -64,7 +64,7 @@ func testImport(t *testing.T, r access.Repository) {
 	if len(d.Users) != 3 || len(d.Roles) != 2 {
 		t.Errorf("%d users and %d roles, want 3 and 2", len(d.Users), len(d.Roles))
 	}
-	if after, err := r.Audit(t.Context(), 100); err != nil || len(after) != len(before)+1 {
+	if after, err := r.Audit(t.Context(), access.AuditQuery{Limit: 100}); err != nil || len(after) != len(before)+1 {
 		t.Errorf("%d audit rows, want one more than %d: %v", len(after), len(before), err)
 	}
 }

@@ -38,6 +38,8 @@ func TestRepository(t *testing.T, open Open) {
 		{"a deleted user leaves nothing", testDeleteUser},
 		{"a deleted role leaves its users", testDeleteRole},
 		{"the audit", testAudit},
+		{"pages of the audit", testAuditQuery},
+		{"learning", testLearning},
 		{"the data version", testDataVersion},
 		{"an import is all or nothing", testImport},
 		{"many at a time", testConcurrent},
@@ -67,7 +69,7 @@ func testEmpty(t *testing.T, r access.Repository) {
 	if d := load(t, r); len(d.Users) != 0 || len(d.Roles) != 0 {
 		t.Errorf("Load of an empty repository = %+v", d)
 	}
-	if list, err := r.Audit(t.Context(), 10); err != nil || len(list) != 0 {
+	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 10}); err != nil || len(list) != 0 {
 		t.Errorf("Audit = %v, %v", list, err)
 	}
 }
