@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -39,11 +40,12 @@ const (
 // key that is not known is a warning. The error is a Problems with everything
 // that is wrong, or an I/O error.
 func Load(src Source) (o *Options, warnings []string, err error) {
-	raw, err := src.read()
+	raw, origins, err := src.read()
 	if err != nil {
 		return nil, nil, err
 	}
 	o = Defaults(InApp(src.Environ))
+	o.origins = origins
 	o.folder = src.Folder
 	warnings, problems := o.decode(raw)
 	o.normalise()
@@ -51,26 +53,38 @@ func Load(src Source) (o *Options, warnings []string, err error) {
 	return o, warnings, problems.err()
 }
 
-// read returns the settings of file and environment as they stand there.
-func (src Source) read() (map[string]any, error) {
+// read returns the settings of file and environment as they stand there, and
+// which of the two each is from.
+func (src Source) read() (raw map[string]any, origins map[string]string, err error) {
 	text, err := readFile(src.File)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	k := koanf.New(".")
 	if len(text) > 0 {
 		if err := k.Load(rawbytes.Provider(text), koanfjson.Parser()); err != nil {
-			return nil, Problems{{Text: src.File + ": " + explainJSON(text, err)}}
+			return nil, nil, Problems{{Text: src.File + ": " + explainJSON(text, err)}}
 		}
 	}
-	if err := k.Load(env.Provider(".", env.Opt{
+	origins = map[string]string{}
+	for key := range k.Raw() {
+		origins[key] = filepath.Base(src.File)
+	}
+	environ := koanf.New(".")
+	if err := environ.Load(env.Provider(".", env.Opt{
 		Prefix:        environPrefix,
 		TransformFunc: fromEnviron,
 		EnvironFunc:   func() []string { return src.Environ },
 	}), nil); err != nil {
-		return nil, fmt.Errorf("read environment: %w", err)
+		return nil, nil, fmt.Errorf("read environment: %w", err)
 	}
-	return k.Raw(), nil
+	for key := range environ.Raw() {
+		origins[key] = environPrefix + strings.ToUpper(key)
+	}
+	if err := k.Merge(environ); err != nil {
+		return nil, nil, fmt.Errorf("read environment: %w", err)
+	}
+	return k.Raw(), origins, nil
 }
 
 // readFile returns the file without the byte order mark that some editors

@@ -115,6 +115,7 @@ func TestLoad(t *testing.T) {
 			if tt.want != nil {
 				tt.want(want)
 			}
+			got.origins = nil // see TestDescribeSaysWhereAValueComesFrom
 			if d := cmp.Diff(want, got, compare); d != "" {
 				t.Errorf("(-want +got)\n%s", d)
 			}

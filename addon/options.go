@@ -63,6 +63,8 @@ type Options struct {
 
 	app    bool   // Home Assistant's Supervisor runs this process
 	folder string // where relative file names start
+	// origins says by key where what was set comes from.
+	origins map[string]string
 }
 
 // Login is a user of the settings, as Mosquitto's app has them.

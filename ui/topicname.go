@@ -6,12 +6,17 @@ import (
 	"unicode/utf8"
 )
 
-// shown makes what can't be seen in a topic visible, and leaves no way to turn
-// the order of what is around it. format.js does the same in the browser.
+// shown is Visible for a name that has to be something.
 func shown(name string) string {
 	if name == "" {
 		return "(empty)"
 	}
+	return Visible(name)
+}
+
+// Visible makes what can't be seen in a line of text visible, and leaves no way to
+// turn the order of what is around it. format.js does the same in the browser.
+func Visible(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r < ' ':

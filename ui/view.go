@@ -46,6 +46,8 @@ func navigation() []navEntry {
 		{"clients", "/clients", "clients", "Clients"},
 		{"users", "/users", "users", "Users"},
 		{"access", "/access", "access", "Access"},
+		{"logs", "/logs", "logs", "Logs"},
+		{"settings", "/settings", "settings", "Settings"},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -57,7 +58,11 @@ func (s *Server) accessLog(next http.Handler) http.Handler {
 		start := time.Now()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		next.ServeHTTP(ww, r)
-		s.log.Debug("request", "request", middleware.GetReqID(r.Context()), "method", r.Method, "path", r.URL.Path,
+		level := slog.LevelDebug
+		if background(r) {
+			level -= 4 // one every few seconds for each open page
+		}
+		s.log.Log(r.Context(), level, "request", "request", middleware.GetReqID(r.Context()), "method", r.Method, "path", r.URL.Path,
 			"status", ww.Status(), "bytes", ww.BytesWritten(), "took", time.Since(start), "remote", r.RemoteAddr)
 	})
 }

@@ -99,6 +99,8 @@ func doneText(key string) (string, bool) {
 		return "The client was disconnected. Most devices connect again by themselves.", true
 	case "client-gone":
 		return "That client was no longer connected.", true
+	case "debug-on":
+		return "For the next 15 minutes everything is recorded here.", true
 	case "logged-out":
 		return "You are logged out.", true
 	case "welcome":

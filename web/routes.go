@@ -40,6 +40,9 @@ func (s *Server) pages(r chi.Router) {
 	r.Post("/clients/show", s.handle(c.show))
 	r.Post("/clients/disconnect", s.handle(c.disconnect))
 
+	s.logsRoutes(r)
+	s.settingsRoutes(r)
+
 	u := users{s}
 	r.Get("/users", s.handle(u.list))
 	r.Get("/users/new", s.handle(u.add))

@@ -57,6 +57,11 @@ type Config struct {
 	// Healthy is asked by /healthz; nil: always.
 	Healthy func(ctx context.Context) error
 
+	// LogBook holds the last lines of the log; nil: an empty one.
+	LogBook *LogBook
+	// Settings are those that hold from start to stop, in groups.
+	Settings []Setting
+
 	// Version is shown in the navigation, e.g. "HearthMQ 0.1.0".
 	Version string
 	Log     *slog.Logger // nil: slog.Default()
@@ -79,6 +84,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.LogBook == nil {
+		cfg.LogBook = NewLogBook()
 	}
 	if cfg.SetupToken == nil {
 		cfg.SetupToken = func() string { return "" }

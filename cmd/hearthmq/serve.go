@@ -22,6 +22,11 @@ import (
 
 type serveCommand struct{}
 
+// Help lists the settings.
+func (serveCommand) Help() string {
+	return "Settings, with their defaults:\n" + addon.SettingsHelp()
+}
+
 // What stopping may take. All of it together stays within the 10 seconds that
 // container engines wait.
 const (
@@ -39,7 +44,8 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	log := newLog(app.stderr, level(o.LogLevel))
+	book := web.NewLogBook()
+	log := slog.New(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler()))
 	guard.tell(log)
 	for _, w := range warnings {
 		log.Warn(w)
@@ -53,7 +59,7 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard}
+	s := &server{options: o, log: log, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard}
 	if err = s.run(ctx, dir); err == nil {
 		guard.good(log)
 	}
@@ -64,7 +70,8 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 type server struct {
 	options *addon.Options
 	log     *slog.Logger
-	out     io.Writer // for the person who started it
+	book    *web.LogBook // the last lines of log
+	out     io.Writer    // for the person who started it
 
 	db        *sqlite.DB
 	directory *access.Directory
@@ -141,6 +148,7 @@ func (s *server) serve(ctx context.Context) error {
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
+		LogBook: s.book, Settings: s.settings(),
 	})
 	if err != nil {
 		return err
@@ -164,6 +172,15 @@ func (s *server) setupToken() func() string {
 		}
 		return token
 	}
+}
+
+// settings are the settings for the page that shows them.
+func (s *server) settings() []web.Setting {
+	var list []web.Setting
+	for _, x := range s.options.Describe() {
+		list = append(list, web.Setting(x))
+	}
+	return list
 }
 
 // refresh takes over what other processes change in the database, until ctx ends.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -118,5 +119,35 @@ func TestService(t *testing.T) {
 	}
 	if got := readRepositoryFile(t, "rootfs/etc/s6-overlay/s6-rc.d/hearthmq/type"); got != "longrun\n" {
 		t.Errorf("type %q", got)
+	}
+}
+
+var updateDocs = flag.Bool("update-docs", false, "write the table of settings in DOCS.md")
+
+// DOCS.md, --help and the admin's page say the same of each setting, from one table.
+func TestSettingsAreDocumented(t *testing.T) {
+	const start, end = "<!-- settings: go test ./cmd/hearthmq -run TestSettingsAreDocumented -update-docs writes this -->\n", "<!-- end of settings -->\n"
+	text := readRepositoryFile(t, "DOCS.md")
+	before, rest, ok := strings.Cut(text, start)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatal("DOCS.md lacks the marks around its table of settings")
+	}
+	want := before + start + addon.SettingsTable() + end + after
+	if *updateDocs {
+		if err := os.WriteFile(filepath.Join("..", "..", "DOCS.md"), []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != text {
+		t.Errorf("the table in DOCS.md is not that of addon/describe.go; -update-docs writes it (-want +have)\n%s", cmp.Diff(want, text))
+	}
+	var out strings.Builder
+	if code := run(t.Context(), process{args: []string{"serve", "--help"}, stdout: &out, stderr: &out}); code != exitOK {
+		t.Fatalf("serve --help: exit code %d", code)
+	}
+	for _, key := range addon.Keys() {
+		if key != "ingress_address" && !strings.Contains(out.String(), key+" (") {
+			t.Errorf("serve --help does not name %s:\n%s", key, out.String())
+		}
 	}
 }
