@@ -210,36 +210,47 @@ func attachment(w http.ResponseWriter, name, kind string) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// auditRows is how many changes the page shows.
-const auditRows = 500
-
-// audit shows who changed what; a POST narrows it down to a text.
+// audit shows who changed what. A POST narrows it down: what is looked for may be
+// the name of a user. It changes nothing.
 func (l logs) audit(w http.ResponseWriter, r *http.Request) error {
-	var text string
-	if r.Method == http.MethodPost {
-		form, err := parseForm(r)
-		if err != nil {
-			return err
-		}
-		text = strings.TrimSpace(form.Get("text"))
-	}
-	entries, err := l.cfg.Accounts.Audit(r.Context(), auditRows)
+	form, err := parseForm(r)
 	if err != nil {
 		return err
 	}
-	v := ui.AuditView{Text: text, Full: len(entries) == auditRows}
-	for _, e := range entries {
-		if text != "" && !strings.Contains(strings.ToLower(auditText(e)), strings.ToLower(text)) {
-			continue
+	q := access.AuditQuery{Text: strings.TrimSpace(form.Get("text")), Via: access.Via(form.Get("via"))}
+	if before := form.Get("before"); before != "" {
+		if q.Before, err = strconv.ParseInt(before, 10, 64); err != nil {
+			return badRequest("before %q", before)
 		}
+	}
+	entries, next, err := l.cfg.Accounts.Audit(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	v := ui.AuditView{Text: q.Text, Via: string(q.Via), Next: next}
+	for _, via := range []access.Via{access.ViaAdmin, access.ViaHomeAssistant, access.ViaToken, access.ViaCommandLine, access.ViaSelf} {
+		v.Ways = append(v.Ways, ui.OptionView{Value: string(via), Label: viaLabel(via), Selected: via == q.Via})
+	}
+	for _, e := range entries {
 		v.Entries = append(v.Entries, ui.AuditRow{
-			Time: stamp(e.At), Actor: ui.Visible(e.Actor), Action: e.Action, Object: ui.Visible(e.Object),
+			Time: stamp(e.At), Actor: ui.Visible(e.Who().String()), Action: e.Action, Object: ui.Visible(e.Object),
 			Before: ui.Visible(e.Before), After: ui.Visible(e.After),
 		})
 	}
-	return l.render(w, r, http.StatusOK, ui.AuditPage(l.view(r, "Logs", "logs", "forms"), v))
+	return l.render(w, r, http.StatusOK, ui.AuditPage(l.view(r, "Logs", "logs"), v))
 }
 
-func auditText(e access.AuditEntry) string {
-	return strings.Join([]string{e.Actor, e.Action, e.Object, e.Before, e.After}, "\n")
+// viaLabel names a way by which changes come.
+func viaLabel(via access.Via) string {
+	switch via {
+	case access.ViaAdmin:
+		return "Admin with its own login"
+	case access.ViaHomeAssistant:
+		return "Home Assistant"
+	case access.ViaToken:
+		return "API"
+	case access.ViaCommandLine:
+		return "Command line"
+	}
+	return "HearthMQ itself"
 }

@@ -153,7 +153,7 @@ func TestAuditPage(t *testing.T) {
 	s := furnished(t, false)
 	b := s.ingress()
 	note := "Now in the attic"
-	s.must(s.accounts.ChangeUser(access.WithActor(t.Context(), "anna"), "washing-machine", access.UserChange{Note: &note}))
+	s.must(s.accounts.ChangeUser(access.WithActor(t.Context(), access.ViaAdmin, "anna"), "washing-machine", access.UserChange{Note: &note}))
 	b.get("/logs/audit").is(t, http.StatusOK).says(t, "anna", "user changed", "washing-machine", "Cellar, behind the door", note, "user created", "zigbee2mqtt")
 	a := b.post("/logs/audit", url.Values{"text": {"ATTIC"}}).is(t, http.StatusOK)
 	a.says(t, note)
@@ -161,6 +161,21 @@ func TestAuditPage(t *testing.T) {
 		t.Error("shows what does not match")
 	}
 	b.post("/logs/audit", url.Values{"text": {"no such change"}}).says(t, "Nothing matches")
+	b.post("/logs/audit", url.Values{"via": {"token"}}).says(t, "Nothing matches")
+	b.post("/logs/audit", url.Values{"via": {"admin"}, "text": {"attic"}}).says(t, note)
+	b.post("/logs/audit", url.Values{"before": {"x"}}).is(t, http.StatusBadRequest)
+	for i := range 2 * access.AuditPage {
+		s.must(s.accounts.Note(t.Context(), "tested", fmt.Sprint("change-", i), "", ""))
+	}
+	first := b.get("/logs/audit")
+	if strings.Contains(text(first.body), note) {
+		t.Error("everything stands on one page")
+	}
+	_, forms := read(t, "audit", ingressBase, first.body)
+	older := b.post("/logs/audit", forms[len(forms)-1].values)
+	if n := strings.Count(older.body, "change-"); n != access.AuditPage {
+		t.Errorf("%d changes on the second page", n)
+	}
 }
 
 func TestSettingsPage(t *testing.T) {
