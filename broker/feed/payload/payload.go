@@ -1,7 +1,8 @@
 // Package payload makes text for people out of the bytes of a payload. The bytes
 // come from anybody: nothing here trusts them, and nothing here is markup.
 //
-// It imports the standard library only and is called by feed.
+// Packed forms are read by well-kept libraries; it knows no other package of ours
+// and is called by feed and web.
 package payload
 
 import (
