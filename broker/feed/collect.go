@@ -2,6 +2,7 @@ package feed
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"hearthmq/broker/feed/payload"
@@ -10,6 +11,8 @@ import (
 // sentDetail is what the browser knows of the selection.
 type sentDetail struct {
 	node    *node
+	form    payload.Form
+	opened  bool // a history was begun
 	due     bool // to be sent in any case
 	version uint64
 	at      time.Time
@@ -33,10 +36,13 @@ func (v *View) collect(now time.Time) (*Update, error) {
 	resync, paused := v.resync, v.paused
 	window := v.window
 	if v.chosen {
-		v.detail, v.chosen = sentDetail{node: v.choice, due: true}, false
+		v.detail, v.chosen = sentDetail{node: v.choice, form: v.form, due: true}, false
 	}
 	if v.asked {
 		v.search, v.asked = search{filter: v.filter, fresh: v.filter != nil}, false
+		if v.wrong != "" {
+			u.Match = &Match{Filter: v.text, First: true, Done: true, Problem: v.wrong}
+		}
 	}
 	v.mu.Unlock()
 
@@ -127,6 +133,7 @@ func (v *View) takeValues(u *Update, room int, window []seen, now time.Time, pau
 		val := Value{
 			ID: s.node.id, Count: e.count, Age: ageMillis(ns, e.received),
 			Retained: e.isRetained(ns), Text: payload.Preview(e.last, previewRunes),
+			Rate: e.rate.perSecond(ns, e.first),
 		}
 		version := e.version
 		e.mu.Unlock()
@@ -156,6 +163,10 @@ func (v *View) takeDetail(u *Update, room int, now time.Time, paused bool) int {
 		}
 		return room
 	}
+	if !d.opened {
+		v.feed.open(e, false)
+		d.opened = true
+	}
 	e.mu.Lock()
 	version, rate := e.version, e.rate.perSecond(ns, e.first)
 	if !d.due && (version == d.version || d.large && now.Sub(d.at) < time.Second) {
@@ -166,9 +177,9 @@ func (v *View) takeDetail(u *Update, room int, now time.Time, paused bool) int {
 		}
 		return room
 	}
-	full := e.describe(d.node.id, ns)
+	full, whole := e.describe(d.node.id, ns)
 	e.mu.Unlock()
-	full.Kind = payload.KindOf(full.Value.Bytes)
+	full.decode(e.topic, d.form, whole)
 	d.version, d.rate, d.rateAt = version, rate, now
 	return v.putDetail(u, room, full, now)
 }
@@ -184,8 +195,9 @@ func (v *View) putDetail(u *Update, room int, full *Detail, now time.Time) int {
 	return room - size
 }
 
-// describe copies all that a Detail says; e.mu is held.
-func (e *entry) describe(id uint32, ns int64) *Detail {
+// describe copies all that a Detail says, and returns the payload as whole as it
+// is kept; e.mu is held.
+func (e *entry) describe(id uint32, ns int64) (*Detail, []byte) {
 	d := &Detail{
 		ID: id, Topic: newText([]byte(e.topic)), IsTopic: true,
 		Value: newText(append([]byte(nil), e.last...)),
@@ -211,7 +223,49 @@ func (e *entry) describe(id uint32, ns int64) *Detail {
 			d.Previous = &t
 		}
 	}
-	return d
+	whole := d.Value.Bytes
+	if h := e.history; h != nil {
+		h.used = ns
+		d.History, d.Pinned = len(h.samples), h.pinned
+		if n := len(h.samples); n > 0 {
+			s := &h.samples[n-1]
+			d.Seq, d.Properties = s.Seq, s.Properties
+			if len(s.Payload) > len(whole) {
+				whole = s.Payload // immutable
+			}
+		}
+	}
+	d.Whole = len(whole) == e.size
+	return d, whole
+}
+
+// maxDecodedText bounds what a Detail carries in the form that was decoded.
+const maxDecodedText = 96 << 10
+
+// decode says what the payload is and, where that takes a decoder, what it says.
+func (d *Detail) decode(topicName string, form payload.Form, whole []byte) {
+	d.Kind = payload.KindOf(d.Value.Bytes)
+	look := d.Value.Bytes
+	if d.Kind == payload.Binary && d.Whole {
+		look = whole // half a map can't be read
+	}
+	d.Forms = payload.Forms(topicName, look)
+	if len(d.Forms) == 0 {
+		return
+	}
+	if !slices.Contains(d.Forms, form) {
+		form = d.Forms[0]
+	}
+	switch form {
+	case payload.CBORForm, payload.MsgPackForm, payload.SparkplugForm, payload.UnbaseForm:
+		text, err := payload.Decode(form, look)
+		if err != nil {
+			return
+		}
+		d.DecodedLong = len(text) > maxDecodedText
+		t := newText(text[:min(len(text), maxDecodedText)])
+		d.DecodedForm, d.Decoded = form, &t
+	}
 }
 
 func ageMillis(now, at int64) int64 { return max(0, (now-at)/1e6) }

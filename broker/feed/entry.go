@@ -37,17 +37,18 @@ type entry struct {
 	publisher  *broker.Identity // nil: see publisherID
 	publisherID,
 	publisherUser string
-	rate window
+	rate    window
+	history *history // nil: nobody looks at it
 }
 
 // record notes a message. It reports false when e is dead or another topic's,
-// and by how many bytes the buffers grew.
-func (e *entry) record(m *broker.Message, limit int) (ok bool, grown int) {
+// and by how many bytes the buffers and the history grew.
+func (e *entry) record(m *broker.Message, limit int) (ok bool, grown, longer int) {
 	now := receivedAt(m)
 	e.mu.Lock()
 	if e.dead || e.topic != m.Topic {
 		e.mu.Unlock()
-		return false, 0
+		return false, 0, 0
 	}
 	if e.count == 0 {
 		e.first = now
@@ -59,8 +60,11 @@ func (e *entry) record(m *broker.Message, limit int) (ok bool, grown int) {
 	if m.Retain {
 		e.retain(m)
 	}
+	if e.history != nil {
+		longer = e.history.add(sampleOf(m, now))
+	}
 	e.mu.Unlock()
-	return true, grown
+	return true, grown, longer
 }
 
 // seed notes a retained message from before the start, unless there was traffic.

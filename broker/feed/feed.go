@@ -40,12 +40,17 @@ type Feed struct {
 	bytes  atomic.Int64  // names and value buffers
 	unseen atomic.Uint64 // messages of topics there was no room for
 
+	pinsMu sync.Mutex   // serialises changes of what is pinned; outermost
+	store  HistoryStore // guarded by pinsMu; nil: pins end with the process
+
 	mu      sync.RWMutex // guards what follows; never held over I/O
 	index   map[string]*entry
 	entries []*entry // all of index, in no order
 	tree    tree
 	views   map[*View]struct{}
 	evicted uint64
+
+	histories histories
 }
 
 // New returns an empty Feed.
@@ -55,6 +60,8 @@ func New(l Limits) *Feed {
 		index:  make(map[string]*entry),
 		tree:   newTree(),
 		views:  make(map[*View]struct{}),
+
+		histories: histories{entries: make(map[*entry]struct{})},
 	}
 }
 
@@ -93,9 +100,12 @@ func (f *Feed) onPublishSlow(m *broker.Message) {
 
 // record notes m at e and reports false when e is not (any more) m's entry.
 func (f *Feed) record(e *entry, m *broker.Message) bool {
-	ok, grown := e.record(m, f.limits.ValueBytes)
+	ok, grown, longer := e.record(m, f.limits.ValueBytes)
 	if grown != 0 && f.bytes.Add(int64(grown)) > f.limits.TotalBytes {
 		f.trim(e)
+	}
+	if longer != 0 && f.histories.bytes.Add(int64(longer)) > historyTotal {
+		f.trimHistories(e)
 	}
 	return ok
 }

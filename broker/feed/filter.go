@@ -2,19 +2,29 @@ package feed
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"hearthmq/broker/topic"
 )
 
-// maxFilter bounds the bytes of a filter text.
-const maxFilter = 1024
+// maxFilter bounds the bytes of a filter text, maxRegexpValue those of a value that
+// a regular expression looks through.
+const (
+	maxFilter      = 1024
+	maxRegexpValue = 16 << 10
+)
 
 // filter is what a person looks for: a Topic Filter when the text has a wildcard
 // and is a valid one, else a piece of a Topic Name or of a last value. ASCII
-// letters match in either case; so do others when the text has some itself.
+// letters match in either case; so do others when the text has some itself. Or it
+// is a regular expression (RE2, in either case) for both.
 type filter struct {
 	text   string
+	regexp *regexp.Regexp
 	topics string // Topic Filter, or ""
 	needle []byte // in lower case
 	ascii  bool
@@ -47,8 +57,29 @@ func newFilter(text string) *filter {
 	return f
 }
 
+// newRegexp is newFilter for a regular expression.
+func newRegexp(text string) (*filter, error) {
+	if strings.TrimSpace(text) == "" {
+		return nil, nil
+	}
+	if len(text) > maxFilter {
+		return nil, fmt.Errorf("it is longer than %d characters", maxFilter)
+	}
+	re, err := regexp.Compile("(?is)" + text)
+	if err != nil {
+		if e, ok := errors.AsType[*syntax.Error](err); ok {
+			return nil, errors.New(e.Code.String())
+		}
+		return nil, err
+	}
+	return &filter{text: text, regexp: re}, nil
+}
+
 // matchTopic reports whether the Topic Name alone is a match.
 func (f *filter) matchTopic(name string) bool {
+	if f.regexp != nil {
+		return f.regexp.MatchString(name)
+	}
 	if f.topics != "" {
 		return topic.Match(f.topics, name)
 	}
@@ -57,6 +88,9 @@ func (f *filter) matchTopic(name string) bool {
 
 // matchValue reports whether the value alone is a match.
 func (f *filter) matchValue(value []byte) bool {
+	if f.regexp != nil {
+		return f.regexp.Match(value[:min(len(value), maxRegexpValue)])
+	}
 	return f.topics == "" && f.contains(value)
 }
 
@@ -105,4 +139,29 @@ func lower(c byte) byte {
 		return c + 'a' - 'A'
 	}
 	return c
+}
+
+// Filter is a filter for those who look through topics themselves: text, Topic
+// Filter or regular expression, as in View.Filter. nil matches everything.
+type Filter struct{ f *filter }
+
+// NewFilter returns nil for an empty text, and an error for a regular expression
+// that is none.
+func NewFilter(text string, isRegexp bool) (*Filter, error) {
+	f := newFilter(text)
+	if isRegexp {
+		var err error
+		if f, err = newRegexp(text); err != nil {
+			return nil, err
+		}
+	}
+	if f == nil {
+		return nil, nil
+	}
+	return &Filter{f}, nil
+}
+
+// Match reports whether the name or the value is a match.
+func (f *Filter) Match(topicName string, value []byte) bool {
+	return f == nil || f.f.matchTopic(topicName) || f.f.matchValue(value)
 }

@@ -53,8 +53,8 @@ func (f *Feed) fits(nodes int, need int64) bool {
 		f.bytes.Load()+need <= f.limits.TotalBytes
 }
 
-// evict forgets the longest quiet of a few topics that are not retained, and
-// reports whether there was one. f.mu is held for writing.
+// evict forgets the longest quiet of a few topics that are neither
+// retained nor pinned, and reports whether there was one. f.mu is held for writing.
 func (f *Feed) evict(except *entry) bool {
 	var oldest *entry
 	var at int
@@ -66,9 +66,9 @@ func (f *Feed) evict(except *entry) bool {
 			continue
 		}
 		e.mu.Lock()
-		retained, received := e.retained, e.received
+		kept, received := e.retained || e.history != nil && e.history.pinned, e.received
 		e.mu.Unlock()
-		if !retained && (oldest == nil || received < since) {
+		if !kept && (oldest == nil || received < since) {
 			oldest, at, since = e, i, received
 		}
 	}
@@ -80,6 +80,7 @@ func (f *Feed) evict(except *entry) bool {
 	freed := cap(oldest.last) + cap(oldest.prev)
 	oldest.last, oldest.prev = nil, nil
 	oldest.mu.Unlock()
+	f.closeHistory(oldest)
 
 	last := len(f.entries) - 1
 	f.entries[at], f.entries[last] = f.entries[last], nil

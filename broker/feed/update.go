@@ -54,6 +54,7 @@ type Value struct {
 	Count    uint64
 	Age      int64 // milliseconds
 	Retained bool
+	Rate     float64 // messages per second
 }
 
 // Match lists topics that the filter matches. A topic that matched once stays.
@@ -62,6 +63,8 @@ type Match struct {
 	First  bool   // forget earlier matches
 	IDs    []uint32
 	Done   bool // that is all, for now
+	// Problem says what is wrong with a regular expression.
+	Problem string
 }
 
 // Detail is all that is known of the selected topic or folder.
@@ -87,6 +90,18 @@ type Detail struct {
 	Previous *Text // nil: not kept
 	PrevSize int   // -1: there is none
 	PrevAge  int64
+	// Forms are the ways to look at the value, the best first. Decoded is its text
+	// in DecodedForm, where that is one that needs a decoder.
+	Forms       []payload.Form
+	DecodedForm payload.Form
+	Decoded     *Text
+	DecodedLong bool // Decoded is only the beginning
+	// History is how many messages are kept; Seq is the newest of them.
+	History    int
+	Seq        uint64
+	Pinned     bool
+	Whole      bool   // the whole payload can be had
+	Properties []byte // as broker.Message has them
 }
 
 // Text is bytes on their way to a browser: as they are when they are text that
@@ -114,7 +129,10 @@ func (d *Detail) wireLen() int {
 	if d.Previous != nil {
 		n += d.Previous.wireLen()
 	}
-	return n
+	if d.Decoded != nil {
+		n += d.Decoded.wireLen()
+	}
+	return n + 2*len(d.Properties)
 }
 
 // shortName cuts a name down to nameBytes.

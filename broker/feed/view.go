@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"hearthmq/broker/feed/payload"
 )
 
 // Errors of a View.
@@ -39,10 +41,13 @@ type View struct {
 	mu     sync.Mutex // guards the requests and news
 	closed bool
 	window []seen
-	choice *node // the selection
-	chosen bool  // it is new
+	choice *node        // the selection
+	chosen bool         // it is new
+	form   payload.Form // how to decode the selection; "": the best way
 	filter *filter
-	asked  bool // the filter is new
+	wrong  string // what is wrong with the text of the filter
+	text   string // of the filter, as it was asked for
+	asked  bool   // the filter is new
 	paused bool
 	news   []change
 	resync bool // news were too many: start again
@@ -124,16 +129,35 @@ func (v *View) Select(id uint32) {
 	n := v.feed.tree.byID[id]
 	v.feed.mu.RUnlock()
 	v.mu.Lock()
-	v.choice, v.chosen = n, true
+	v.choice, v.chosen, v.form = n, true, ""
+	v.mu.Unlock()
+	v.nudge()
+}
+
+// Form says how the selection is to be decoded; an unknown form is the best one.
+func (v *View) Form(form string) {
+	v.mu.Lock()
+	v.form, v.chosen = payload.Form(form), true
 	v.mu.Unlock()
 	v.nudge()
 }
 
 // Filter says what to look for: a Topic Filter with a wildcard, else a piece of a
 // Topic Name or of a last value in either case. Matches come as Match; "" ends it.
-func (v *View) Filter(text string) {
+func (v *View) Filter(text string) { v.find(text, newFilter(text), nil) }
+
+// Regexp is Filter with a regular expression (RE2) for names and last values.
+func (v *View) Regexp(text string) {
+	f, err := newRegexp(text)
+	v.find(text, f, err)
+}
+
+func (v *View) find(text string, f *filter, err error) {
 	v.mu.Lock()
-	v.filter, v.asked = newFilter(text), true
+	v.filter, v.text, v.wrong, v.asked = f, text, "", true
+	if err != nil {
+		v.wrong = err.Error()
+	}
 	v.mu.Unlock()
 	v.nudge()
 }

@@ -4,12 +4,15 @@ import (
 	"encoding/base64"
 	"strconv"
 	"unicode/utf8"
+
+	"hearthmq/broker/feed/payload"
+	"hearthmq/broker/packet"
 )
 
 // AppendJSON appends u as the browser's script reads it:
 //
 //	{"reset":true, "tree":[[id,parent,"name",topic],…], "more":true, "del":[id,…],
-//	 "val":[[id,"text",count,age,retained],…], "match":{…}, "detail":{…}, "rate":n, "totals":{…}}
+//	 "val":[[id,"text",count,age,retained,rate],…], "match":{…}, "detail":{…}, "rate":n, "totals":{…}}
 //
 // Flags are 0 and 1, ages milliseconds. It is written by hand because a frame
 // carries thousands of rows and five frames go to each browser in a second.
@@ -42,6 +45,9 @@ func (u *Update) AppendJSON(b []byte) []byte {
 		b = appendQuoted(append(b, `"match":{"filter":`...), m.Filter)
 		b = appendFlag(append(b, `,"first":`...), m.First)
 		b = appendFlag(append(b, `,"done":`...), m.Done)
+		if m.Problem != "" {
+			b = appendQuoted(append(b, `,"problem":`...), m.Problem)
+		}
 		b = append(appendIDs(append(b, `,"ids":`...), m.IDs), "},"...)
 	}
 	if u.Detail != nil {
@@ -77,6 +83,7 @@ func (v *Value) appendJSON(b []byte) []byte {
 	b = strconv.AppendUint(append(b, ','), v.Count, 10)
 	b = strconv.AppendInt(append(b, ','), v.Age, 10)
 	b = appendFlag(append(b, ','), v.Retained)
+	b = strconv.AppendFloat(append(b, ','), v.Rate, 'g', 2, 64)
 	return append(b, "],"...)
 }
 
@@ -107,7 +114,53 @@ func (d *Detail) appendJSON(b []byte) []byte {
 			b = d.Previous.appendJSON(append(b, `,"prev":`...))
 		}
 	}
+	if len(d.Forms) > 0 {
+		b = append(b, `,"forms":[`...)
+		for _, f := range d.Forms {
+			b = append(appendQuoted(b, string(f)), ',')
+		}
+		b = endList(b)
+	}
+	if d.Decoded != nil {
+		b = appendQuoted(append(b, `,"decodedForm":`...), string(d.DecodedForm))
+		b = d.Decoded.appendJSON(append(b, `,"decoded":`...))
+		b = appendFlag(append(b, `,"decodedLong":`...), d.DecodedLong)
+	}
+	b = strconv.AppendInt(append(b, `,"history":`...), int64(d.History), 10)
+	b = strconv.AppendUint(append(b, `,"seq":`...), d.Seq, 10)
+	b = appendFlag(append(b, `,"pinned":`...), d.Pinned)
+	b = appendFlag(append(b, `,"whole":`...), d.Whole)
+	b = appendProperties(b, d.Properties)
 	return append(b, '}')
+}
+
+// appendProperties appends the MQTT 5 properties that people read.
+func appendProperties(b, raw []byte) []byte {
+	p, err := packet.DecodeProperties(raw)
+	if err != nil || len(raw) == 0 {
+		return b
+	}
+	b = append(b, `,"props":[`...)
+	add := func(name, value string) {
+		b = appendQuoted(append(b, '['), name)
+		b = append(appendQuoted(append(b, ','), value), "],"...)
+	}
+	if p.Has(packet.PropPayloadFormat) {
+		add("Payload format", [...]string{"bytes", "text"}[min(p.PayloadFormat, 1)])
+	}
+	if p.Has(packet.PropContentType) {
+		add("Content type", p.ContentType)
+	}
+	if p.Has(packet.PropResponseTopic) {
+		add("Response topic", p.ResponseTopic)
+	}
+	if p.Has(packet.PropCorrelationData) {
+		add("Correlation data", payload.Preview(p.CorrelationData, previewRunes))
+	}
+	for _, u := range p.User {
+		add(u.Key, u.Value)
+	}
+	return endList(b)
 }
 
 // appendJSON appends a string, or {"b64":"…"}.

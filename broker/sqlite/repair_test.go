@@ -149,7 +149,7 @@ func TestDamagedDatabase(t *testing.T) { // case S9
 			edit(t, path, func(b []byte) []byte { clear(b[100:4096]); return b })
 		}, 1, 0, true},
 		{"truncated in the middle", func(t *testing.T, path string) {
-			edit(t, path, func(b []byte) []byte { return b[:len(b)/2/4096*4096] })
+			edit(t, path, func(b []byte) []byte { return b[:len(b)*3/4/4096*4096] })
 		}, 1, 20, false},
 		{"truncated within a page", func(t *testing.T, path string) {
 			edit(t, path, func(b []byte) []byte { return b[:len(b)-1000] })

@@ -51,7 +51,9 @@ func sparkplug(metrics ...[]byte) string {
 }
 
 func double(v uint64) func([]byte) []byte {
-	return func(b []byte) []byte { return protowire.AppendFixed64(protowire.AppendTag(b, 13, protowire.Fixed64Type), v) }
+	return func(b []byte) []byte {
+		return protowire.AppendFixed64(protowire.AppendTag(b, 13, protowire.Fixed64Type), v)
+	}
 }
 
 func TestForms(t *testing.T) {
