@@ -1,5 +1,15 @@
 -- What all migrations come to. Written by TestSchema in broker/sqlite; not run by anything.
 
+CREATE TABLE api_token (
+    id         INTEGER PRIMARY KEY,
+    label      TEXT    NOT NULL UNIQUE,          -- for people; stands in the audit
+    scope      TEXT    NOT NULL,                 -- 'read', 'admin'
+    token_hash BLOB    NOT NULL UNIQUE,          -- SHA-256 of the token, which is random
+    created    INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,                 -- for people
+    used       INTEGER                           -- last use, to the hour; NULL: never
+) STRICT;
+
 CREATE TABLE audit (
     id         INTEGER PRIMARY KEY,              -- rising with time
     at         INTEGER NOT NULL,

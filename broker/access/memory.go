@@ -19,8 +19,9 @@ type MemoryRepository struct {
 	users   map[int64]User
 	roles   map[int64]Role
 	learned map[int64]learned // by user
-	audit   []AuditEntry      // oldest first
-	lastID  int64             // of users, roles, rules and audit entries
+	tokens  []storedToken
+	audit   []AuditEntry // oldest first
+	lastID  int64        // of users, roles, rules and audit entries
 	version int64
 }
 

@@ -19,6 +19,19 @@ func TestRepository(t *testing.T) {
 	})
 }
 
+func TestTokens(t *testing.T) {
+	accesstest.TestTokens(t, func(tb testing.TB) (access.TokenRepository, func() int) {
+		db := open(tb, filepath.Join(tb.TempDir(), "hearthmq.db"))
+		return db.Tokens(), func() int {
+			list, err := db.Accounts().Audit(tb.Context(), access.AuditQuery{Limit: 100})
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return len(list)
+		}
+	})
+}
+
 func entry(at time.Time) access.AuditEntry {
 	return access.AuditEntry{At: at, Actor: "anna", Action: "role created", Object: "r"}
 }

@@ -44,6 +44,11 @@ type commandLine struct {
 	ACL struct {
 		Check aclCheck `cmd:"" help:"Say whether a user may do something, and which rule decides."`
 	} `cmd:"" name:"acl" help:"Ask the access rules."`
+	Token struct {
+		Create tokenCreate `cmd:"" help:"Make a token and print it, once."`
+		List   tokenList   `cmd:"" help:"List the tokens."`
+		Revoke tokenRevoke `cmd:"" help:"Make a token worthless."`
+	} `cmd:"" help:"Look after tokens of the API and of /metrics, also while the broker runs."`
 	Backup  backupCommand  `cmd:"" help:"Copy the database into a file, also while the broker runs."`
 	Restore restoreCommand `cmd:"" help:"Go back to such a copy, while the broker does not run."`
 	Import  struct {
