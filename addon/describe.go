@@ -53,11 +53,15 @@ var descriptions = []description{
 	{"wss_address", groupPorts, "MQTT over WebSocket, encrypted; it opens once certificate and key exist.", ""},
 	{"unix_socket", groupPorts, "Path of a socket for programs on the same machine.", "none"},
 	{"proxy_protocol", groupPorts, "Networks whose proxies tell the client's address with the PROXY protocol.", "none"},
+	{"ws_origins", groupPorts, "Web pages that may connect over WebSocket beside those of the same host: origins such as `https://panel.example`.", "none"},
 
 	{"certfile", groupCerts, "The certificate for the encrypted ports; in `/ssl` in the app, in the data folder elsewhere. Read again when the files change, nobody is dropped.", ""},
 	{"keyfile", groupCerts, "The certificate's private key, without a passphrase.", ""},
 	{"cafile", groupCerts, "Certificates that sign the certificates of devices.", "none"},
+	{"crlfile", groupCerts, "List of revoked client certificates, read again when it changes. A list whose time is over counts on, and the admin says so.", "none"},
 	{"require_certificate", groupCerts, "On the encrypted ports only devices with a certificate of that authority may connect.", ""},
+	{"certificate_user", groupCerts, "Which part of a client certificate is the name of its user, who then needs no password: `cn` (Common Name), `san` (first alternative name) or `subject`; `off`: none.", ""},
+	{"certificate_users", groupCerts, "The user of a single certificate, by its SHA-256 fingerprint, Common Name or alternative name: `[{\"certificate\": …, \"username\": …}]`. Goes before `certificate_user`.", "none"},
 
 	{"durability", groupStore, "When an acknowledged message is on disk: `durable`, `balanced`, `sd_saver` or `memory`; see *What a crash or a power cut may cost*.", ""},
 	{"retained_max_messages", groupStore, "How many messages are retained; 0: no limit.", ""},
@@ -116,6 +120,14 @@ func showValue(v reflect.Value) string {
 			names[i] = l.Username
 		}
 		return strings.Join(names, ", ")
+	case []CertificateUser:
+		texts := make([]string, len(x))
+		for i, c := range x {
+			texts[i] = c.Certificate + ": " + c.Username
+		}
+		return strings.Join(texts, ", ")
+	case []string:
+		return strings.Join(x, ", ")
 	case []netip.Prefix:
 		texts := make([]string, len(x))
 		for i, p := range x {

@@ -275,6 +275,10 @@ func kindOf(t reflect.Type) string {
 		return `a list of networks such as ["192.168.1.0/24"]`
 	case t == reflect.TypeFor[[]Login]():
 		return "a list of {username, password}"
+	case t == reflect.TypeFor[[]CertificateUser]():
+		return "a list of {certificate, username}"
+	case t == reflect.TypeFor[[]string]():
+		return "a list of texts"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int:

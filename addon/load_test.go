@@ -190,6 +190,18 @@ func TestLoadProblems(t *testing.T) {
 			[]string{`ws_address: port 1883 is that of mqtt_address too: write the same address in both to serve both there`}},
 		{"nothing to connect to", `{"mqtt_address": "", "ws_address": "", "mqtts_address": "", "wss_address": ""}`, nil,
 			[]string{`mqtt_address: no client could connect: every address is off`}},
+		{"certificates without an authority", `{"crlfile": "crl.pem", "certificate_user": "cn", "certificate_users": [{"certificate": "lamp", "username": "lamp"}]}`, nil,
+			[]string{
+				`certificate_user: needs cafile, the certificates that clients' certificates are signed with`,
+				`certificate_users: needs cafile, the certificates that clients' certificates are signed with`,
+				`crlfile: needs cafile, the certificates that clients' certificates are signed with`,
+			}},
+		{"odd users of certificates", `{"cafile": "ca.pem", "certificate_users": [{"username": "lamp"}, {"certificate": "x", "username": "a+b"}], "ws_origins": ["panel.example"]}`, nil,
+			[]string{
+				`certificate_users: every entry needs a certificate: its fingerprint, Common Name or alternative name`,
+				`certificate_users: username "a+b": + and # are wildcards in topics and can't be part of a name`,
+				`ws_origins: must be origins such as "https://panel.example", not "panel.example"`,
+			}},
 		{"certificates required of nobody", `{"require_certificate": true}`, nil,
 			[]string{`require_certificate: needs cafile, the certificates that clients' certificates are signed with`}},
 		{"secret in a wrong place", `{"logins": [{"username": "a", "password": {"secret": "topsecret"}}]}`, nil,

@@ -19,7 +19,12 @@ type Options struct {
 	CertFile           string `koanf:"certfile"`
 	KeyFile            string `koanf:"keyfile"`
 	CAFile             string `koanf:"cafile"`
+	CRLFile            string `koanf:"crlfile"`
 	RequireCertificate bool   `koanf:"require_certificate"`
+	// CertificateUser says which part of a client certificate is the user's name;
+	// CertificateUsers names users for single certificates, and goes first.
+	CertificateUser  string            `koanf:"certificate_user"`
+	CertificateUsers []CertificateUser `koanf:"certificate_users"`
 
 	MQTTAddress   string         `koanf:"mqtt_address"`
 	WSAddress     string         `koanf:"ws_address"`
@@ -28,6 +33,7 @@ type Options struct {
 	UnixSocket    string         `koanf:"unix_socket"`
 	WebAddress    string         `koanf:"web_address"`
 	ProxyProtocol []netip.Prefix `koanf:"proxy_protocol"`
+	WSOrigins     []string       `koanf:"ws_origins"`
 	// IngressAddress is where Home Assistant's ingress finds the admin. It is
 	// set in the app alone and is not meant for owners.
 	IngressAddress string `koanf:"ingress_address"`
@@ -74,6 +80,16 @@ type Login struct {
 	PreHashed bool   `koanf:"password_pre_hashed"`
 }
 
+// CertificateUser says whom one client certificate names.
+type CertificateUser struct {
+	// Certificate is its SHA-256 fingerprint, Common Name or an alternative name.
+	Certificate string `koanf:"certificate"`
+	Username    string `koanf:"username"`
+}
+
+// CertificateUserOff is the value of certificate_user for which certificates name nobody.
+const CertificateUserOff = "off"
+
 // NoRole is the value of home_assistant_role that lets no user of Home Assistant in.
 const NoRole = "off"
 
@@ -101,6 +117,7 @@ func Defaults(app bool) *Options {
 		MQTTSAddress:        ":8883",
 		WSSAddress:          ":8884",
 		WebAddress:          "localhost:8080",
+		CertificateUser:     CertificateUserOff,
 		Anonymous:           access.AnonymousOff,
 		Durability:          string(b.Durability),
 		MaxConnections:      b.MaxConnections,
@@ -162,8 +179,8 @@ func (o *Options) Access() access.Policy {
 // Listeners returns what to open for MQTT clients, the most used first.
 func (o *Options) Listeners() []listen.Config {
 	tls := &listen.TLS{
-		CertFile: o.file(o.CertFile), KeyFile: o.file(o.KeyFile), CAFile: o.file(o.CAFile),
-		RequireCertificate: o.RequireCertificate,
+		CertFile: o.file(o.CertFile), KeyFile: o.file(o.KeyFile), CAFile: o.file(o.CAFile), CRLFile: o.file(o.CRLFile),
+		RequireCertificate: o.RequireCertificate, Names: o.certificateNames(),
 	}
 	var all []listen.Config
 	for _, l := range []listen.Config{
@@ -177,6 +194,9 @@ func (o *Options) Listeners() []listen.Config {
 		}
 		l.Network = "tcp"
 		l.Proxies = o.ProxyProtocol
+		if l.WebSocket {
+			l.Origins = o.WSOrigins
+		}
 		l.ReadLimit = 4 * int64(o.MaxPacketSize) // a message may carry several packets
 		all = append(all, l)
 	}
@@ -184,6 +204,21 @@ func (o *Options) Listeners() []listen.Config {
 		all = append(all, listen.Config{Setting: "unix_socket", Name: "unix", Network: "unix", Address: o.file(o.UnixSocket)})
 	}
 	return all
+}
+
+// certificateNames says whom client certificates name.
+func (o *Options) certificateNames() listen.Names {
+	var n listen.Names
+	if o.CertificateUser != CertificateUserOff {
+		n.From = o.CertificateUser
+	}
+	for _, c := range o.CertificateUsers {
+		if n.Users == nil {
+			n.Users = make(map[string]string)
+		}
+		n.Users[c.Certificate] = c.Username
+	}
+	return n
 }
 
 // file resolves a file name of the settings: under /ssl in the app, beside the

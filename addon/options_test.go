@@ -40,6 +40,17 @@ func TestOptionsListeners(t *testing.T) {
 		}, []listen.Config{edit(mqtts, func(c *listen.Config) {
 			c.TLS = &listen.TLS{CertFile: "/etc/c.pem", KeyFile: "/srv/hearth/k.pem", CAFile: "/srv/hearth/ca.pem", RequireCertificate: true}
 		})}},
+		{"users of certificates", func(o *Options) {
+			o.MQTTAddress, o.WSAddress, o.MQTTSAddress = "", "", ""
+			o.CAFile, o.CRLFile, o.CertificateUser, o.WSOrigins = "ca.pem", "crl.pem", "san", []string{"https://panel.example"}
+			o.CertificateUsers = []CertificateUser{{Certificate: "AA:BB", Username: "lamp"}}
+		}, []listen.Config{edit(wss, func(c *listen.Config) {
+			c.Origins = []string{"https://panel.example"}
+			c.TLS = &listen.TLS{
+				CertFile: tls.CertFile, KeyFile: tls.KeyFile, CAFile: "/srv/hearth/ca.pem", CRLFile: "/srv/hearth/crl.pem",
+				Names: listen.Names{From: listen.NamesSAN, Users: map[string]string{"AA:BB": "lamp"}},
+			}
+		})}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := Defaults(false)

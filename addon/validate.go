@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/listen"
 )
 
 // address is a setting that names a TCP port to listen on.
@@ -55,10 +57,40 @@ func (o *Options) problems() Problems {
 	if problem := access.ValidName(o.HomeAssistantRole); problem != "" {
 		p.add("home_assistant_role", "must be the name of a role, or "+NoRole+": "+problem)
 	}
-	if o.RequireCertificate && o.CAFile == "" {
-		p.add("require_certificate", "needs cafile, the certificates that clients' certificates are signed with")
+	o.checkCertificates(&p)
+	for _, origin := range o.WSOrigins {
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
+			p.add("ws_origins", fmt.Sprintf("must be origins such as \"https://panel.example\", not %q", origin))
+		}
 	}
 	return p
+}
+
+// checkCertificates checks what is said of client certificates.
+func (o *Options) checkCertificates(p *Problems) {
+	const needs = "needs cafile, the certificates that clients' certificates are signed with"
+	if o.CAFile == "" {
+		if o.RequireCertificate {
+			p.add("require_certificate", needs)
+		}
+		if o.CRLFile != "" {
+			p.add("crlfile", needs)
+		}
+		if o.CertificateUser != CertificateUserOff {
+			p.add("certificate_user", needs)
+		}
+		if len(o.CertificateUsers) > 0 {
+			p.add("certificate_users", needs)
+		}
+	}
+	for _, c := range o.CertificateUsers {
+		switch {
+		case c.Certificate == "":
+			p.add("certificate_users", "every entry needs a certificate: its fingerprint, Common Name or alternative name")
+		case access.ValidName(c.Username) != "":
+			p.add("certificate_users", fmt.Sprintf("username %q: %s", c.Username, access.ValidName(c.Username)))
+		}
+	}
 }
 
 func (o *Options) checkChoices(p *Problems) {
@@ -69,6 +101,7 @@ func (o *Options) checkChoices(p *Problems) {
 		{"anonymous", o.Anonymous, []string{access.AnonymousOff, access.AnonymousRestricted, access.AnonymousFull}},
 		{"durability", o.Durability, []string{string(broker.Durable), string(broker.Balanced), string(broker.SDSaver), string(broker.Memory)}},
 		{"queue_full", o.QueueFull, []string{string(broker.DropOldest), string(broker.DropNewest), string(broker.DisconnectSlow)}},
+		{"certificate_user", o.CertificateUser, []string{CertificateUserOff, listen.NamesCN, listen.NamesSAN, listen.NamesSubject}},
 		{"log_level", o.LogLevel, []string{"trace", "debug", "info", "warning", "error"}},
 	} {
 		if !slices.Contains(c.choices, c.value) {

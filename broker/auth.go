@@ -40,7 +40,7 @@ type Identity struct {
 	User     string         // "" for anonymous clients
 	Listener string         // name of the listener the client came in by
 	Remote   netip.AddrPort // the client's address, behind trusted proxies the real one
-	TLSName  string         // name in the verified client certificate, or ""
+	TLSName  string         // whom the verified client certificate names, or ""
 	Roles    []string
 	// Version counts changes of the user's account. A credential proven
 	// for an older version is worth nothing.
@@ -59,7 +59,7 @@ type Credentials struct {
 	Password []byte
 	Listener ListenerInfo
 	Remote   netip.AddrPort
-	TLSName  string
+	TLSName  string // whom the verified client certificate names, "" where none does
 	Version  packet.Version
 }
 

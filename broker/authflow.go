@@ -35,7 +35,10 @@ func (c *conn) exchange(method string, p *packet.Connect) (AuthExchange, error) 
 	if !ok {
 		return nil, &Refusal{Reason: BadMethod, Code: packet.BadAuthenticationMethod}
 	}
-	cred := c.credentials(p)
+	cred, err := c.credentials(p)
+	if err != nil {
+		return nil, err
+	}
 	defer clear(cred.Password)
 	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
 	defer cancel()

@@ -229,13 +229,23 @@ func (b *Broker) denied(id *Identity, act Action, name string, rule RuleRef) {
 }
 
 func (b *Broker) refused(c *conn, clientID, user string, r *Refusal) {
+	b.turnedAway(clientID, user, c.remote.String(), c.info.Name, r)
+}
+
+// TurnedAway notes a client that a listener refused before its connection could come
+// here, as TLS does with certificates that it does not trust.
+func (b *Broker) TurnedAway(remote, listener string, reason Reason, err error) {
+	b.turnedAway("", "", remote, listener, Refuse(reason, err))
+}
+
+func (b *Broker) turnedAway(clientID, user, remote, listener string, r *Refusal) {
 	b.stats.refused.Add(1)
 	detail := ""
 	if r.Err != nil {
 		detail = r.Err.Error()
 	}
-	b.log.Info("client refused", "client_id", clientID, "user", user, "remote", c.remote,
-		"listener", c.info.Name, "reason", string(r.Reason), "detail", detail)
-	b.event(Refused{At: time.Now(), ClientID: clientID, User: user, Remote: c.remote.String(),
-		Listener: c.info.Name, Reason: r.Reason, Detail: detail})
+	b.log.Info("client refused", "client_id", clientID, "user", user, "remote", remote,
+		"listener", listener, "reason", string(r.Reason), "detail", detail)
+	b.event(Refused{At: time.Now(), ClientID: clientID, User: user, Remote: remote,
+		Listener: listener, Reason: r.Reason, Detail: detail})
 }

@@ -102,16 +102,25 @@ func (c *conn) authenticate(p *packet.Connect) (*Identity, error) {
 	defer clear(p.Password)
 	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
 	defer cancel()
-	id, err := c.b.deps.Authenticator.Authenticate(ctx, c.credentials(p))
+	cred, err := c.credentials(p)
+	if err != nil {
+		return nil, err
+	}
+	id, err := c.b.deps.Authenticator.Authenticate(ctx, cred)
 	return id, refusalOf(err)
 }
 
-func (c *conn) credentials(p *packet.Connect) *Credentials {
+// credentials collects what the client says of itself. The error is a *Refusal.
+func (c *conn) credentials(p *packet.Connect) (*Credentials, error) {
+	name, err := c.tlsName()
+	if err != nil {
+		return nil, err
+	}
 	return &Credentials{
 		ClientID: p.ClientID, HasUser: p.HasUserName, User: p.UserName,
 		HasPassword: p.HasPassword, Password: p.Password,
-		Listener: c.info, Remote: c.remote, TLSName: c.tlsName(), Version: p.Version,
-	}
+		Listener: c.info, Remote: c.remote, TLSName: name, Version: p.Version,
+	}, nil
 }
 
 // authTimeout bounds the wait for a verdict; whoever is not through by then is
@@ -289,11 +298,16 @@ func (c *conn) answer(v packet.Version, code packet.ReasonCode, why string) {
 	})
 }
 
-// tlsName is the name in the client's verified certificate.
-func (c *conn) tlsName() string {
-	t, ok := c.nc.(interface{ PeerName() string })
+// tlsName is whom the client's verified certificate names, "" for nobody. The error
+// says that it is meant to name somebody and does not.
+func (c *conn) tlsName() (string, error) {
+	t, ok := c.nc.(interface{ PeerName() (string, error) })
 	if !ok {
-		return ""
+		return "", nil
 	}
-	return t.PeerName()
+	name, err := t.PeerName()
+	if err != nil {
+		return "", Refuse(CertificateInvalid, err)
+	}
+	return name, nil
 }

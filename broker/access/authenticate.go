@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"hearthmq/broker"
 )
@@ -15,7 +14,7 @@ import (
 // password" (case A19). Who is refused learns the same, after the same time, whether
 // or not there is such a user (case A17).
 func (d *Directory) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
-	if c.TLSName != "" && d.certificateUsers(c.Listener.Name) {
+	if c.TLSName != "" { // it proves more than a password
 		return d.byCertificate(c)
 	}
 	if c.User == "" {
@@ -33,11 +32,6 @@ func (d *Directory) Authenticate(ctx context.Context, c *broker.Credentials) (*b
 		return nil, refusal
 	}
 	return identity(c, u), nil
-}
-
-// certificateUsers reports whether certificates name users on that listener.
-func (d *Directory) certificateUsers(listener string) bool {
-	return slices.Contains(d.policy.CertificateUsers, listener)
 }
 
 // byCertificate lets in the user that a verified client certificate names.

@@ -26,7 +26,7 @@ type chain struct {
 func (c *chain) Authenticate(ctx context.Context, cr *broker.Credentials) (*broker.Identity, error) {
 	d := c.directory
 	_, ours := d.User(cr.User)
-	if ours || cr.User == "" || cr.TLSName != "" && d.certificateUsers(cr.Listener.Name) {
+	if ours || cr.User == "" || cr.TLSName != "" {
 		return d.Authenticate(ctx, cr)
 	}
 	if !cr.HasPassword || len(cr.Password) == 0 || len(cr.Password) > MaxPasswordBytes {

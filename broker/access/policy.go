@@ -21,9 +21,6 @@ type Policy struct {
 	Anonymous string
 	// AnonymousListeners names the listeners that let them in; nil: all (case A21).
 	AnonymousListeners []string
-	// CertificateUsers names the listeners where the name in a verified client
-	// certificate is the name of the user, who then needs no password (case A16).
-	CertificateUsers []string
 	// OutsideRoles are the roles of users whom another Authenticator lets in, such as
 	// those of Home Assistant (see Chain); nil: there are no such users.
 	OutsideRoles []string

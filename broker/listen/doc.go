@@ -9,9 +9,12 @@
 // What the broker may find in a net.Conn of this package:
 //
 //   - a *net.TCPConn or *net.UnixConn, as the kernel accepted it;
-//   - a *tls.Conn, before its handshake;
+//   - an encrypted connection, before its handshake;
 //   - a conn with Prefix() []byte and NetConn() net.Conn: bytes that were read
 //     already to tell protocols apart, and the TCP connection beneath;
-//   - a conn with TLSState() *tls.ConnectionState, nil where there is no TLS: MQTT
-//     over WebSocket, and MQTT over TLS on a port that serves both.
+//   - MQTT over WebSocket, and MQTT over TLS on a port that serves both, as a stream.
+//
+// The last three have PeerName() (string, error): whom a verified client certificate
+// names. Clients whose certificate does not get through the handshake are told to
+// Config.Refused, since no connection of theirs may ever come out here.
 package listen

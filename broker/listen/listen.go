@@ -20,7 +20,10 @@ type Config struct {
 	Network   string // "tcp" or "unix"
 	Address   string // host:port, or the path of a Unix domain socket
 	WebSocket bool   // MQTT over WebSocket (section 6)
-	TLS       *TLS   // nil: no encryption
+	TLS       *TLS   // nil: no encryption; the same pointer in several shares what is read
+	// Refused is told of clients that TLS turned away: a *ClientError says why. It must
+	// return at once; nil: nobody is told.
+	Refused func(remote net.Addr, err error)
 	// Proxies are the networks whose connections start with a PROXY protocol
 	// header. Nobody else's header is believed.
 	Proxies []netip.Prefix
@@ -52,6 +55,17 @@ type Opened struct {
 	Config   Config
 	Listener net.Listener
 	Err      error // one sentence that names the port and the setting
+
+	keys *certificates // nil without TLS
+}
+
+// Certificate says how the certificate fares, and rereads its files when they changed;
+// ok is false where there is none.
+func (o *Opened) Certificate(now time.Time) (s CertificateStatus, ok bool) {
+	if o.keys == nil {
+		return CertificateStatus{}, false
+	}
+	return o.keys.Status(now), true
 }
 
 // Open opens listeners, each for itself: one that fails leaves the others
@@ -60,6 +74,7 @@ type Opened struct {
 func Open(ctx context.Context, cfgs []Config) []Opened {
 	opened := make([]Opened, len(cfgs))
 	done := make([]bool, len(cfgs))
+	keys := make(keyring)
 	for i, cfg := range cfgs {
 		if done[i] {
 			continue
@@ -67,7 +82,7 @@ func Open(ctx context.Context, cfgs []Config) []Opened {
 		opened[i].Config = cfg
 		j := partner(cfgs, i)
 		if j < 0 {
-			opened[i].Listener, opened[i].Err = Listen(ctx, cfg)
+			opened[i].open(ctx, keys)
 			continue
 		}
 		done[j] = true
@@ -76,11 +91,37 @@ func Open(ctx context.Context, cfgs []Config) []Opened {
 		if cfg.WebSocket {
 			mqtt, ws = ws, mqtt
 		}
-		var err error
-		mqtt.Listener, ws.Listener, err = ListenShared(ctx, mqtt.Config, ws.Config)
-		mqtt.Err, ws.Err = err, err
+		ln, set, err := open(ctx, mqtt.Config, keys)
+		mqtt.keys, ws.keys, mqtt.Err, ws.Err = set, set, err, err
+		if err == nil {
+			mqtt.Listener, ws.Listener = shared(ln, mqtt.Config, ws.Config)
+		}
 	}
 	return opened
+}
+
+func (o *Opened) open(ctx context.Context, keys keyring) {
+	var ln net.Listener
+	if ln, o.keys, o.Err = open(ctx, o.Config, keys); o.Err != nil {
+		return
+	}
+	if o.Listener = ln; o.Config.WebSocket {
+		o.Listener = newWebSocketListener(ln, o.Config)
+	}
+}
+
+// keyring holds what was read for each TLS.
+type keyring map[*TLS]*certificates
+
+func (k keyring) load(t *TLS, log *slog.Logger) (*certificates, error) {
+	if have := k[t]; have != nil {
+		return have, nil
+	}
+	c, err := loadCertificates(*t, log)
+	if err == nil {
+		k[t] = c
+	}
+	return c, err
 }
 
 // partner returns the index of a later Config that shares cfgs[i]'s port, or -1.
@@ -101,48 +142,48 @@ func partner(cfgs []Config, i int) int {
 // Listen opens one listener. It serves until it is closed; ctx bounds the
 // opening alone.
 func Listen(ctx context.Context, cfg Config) (net.Listener, error) {
-	ln, err := open(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.WebSocket {
-		return newWebSocketListener(ln, cfg), nil
-	}
-	return ln, nil
+	o := Opened{Config: cfg}
+	o.open(ctx, make(keyring))
+	return o.Listener, o.Err
 }
 
 // ListenShared opens one port for MQTT and MQTT over WebSocket: a connection
 // whose first bytes are "GET " is a WebSocket's. Closing either listener closes
 // the port. Address, TLS and Proxies are those of mqtt.
 func ListenShared(ctx context.Context, mqtt, ws Config) (mqttListener, wsListener net.Listener, err error) {
-	ln, err := open(ctx, mqtt)
+	ln, _, err := open(ctx, mqtt, make(keyring))
 	if err != nil {
 		return nil, nil, err
 	}
+	mqttListener, wsListener = shared(ln, mqtt, ws)
+	return mqttListener, wsListener, nil
+}
+
+func shared(ln net.Listener, mqtt, ws Config) (mqttListener, wsListener net.Listener) {
 	plain, web := share(ln, mqtt.log())
-	return plain, newWebSocketListener(web, ws), nil
+	return plain, newWebSocketListener(web, ws)
 }
 
 // open opens the socket with all layers below MQTT and WebSocket.
-func open(ctx context.Context, cfg Config) (net.Listener, error) {
+func open(ctx context.Context, cfg Config, ring keyring) (net.Listener, *certificates, error) {
 	var keys *certificates
 	if cfg.TLS != nil {
 		var err error
-		if keys, err = loadCertificates(*cfg.TLS, cfg.log()); err != nil {
-			return nil, fmt.Errorf("%s (setting %s) stays closed: %w", where(cfg), cfg.Setting, err)
+		if keys, err = ring.load(cfg.TLS, cfg.log()); err != nil {
+			return nil, nil, fmt.Errorf("%s (setting %s) stays closed: %w", where(cfg), cfg.Setting, err)
 		}
 	}
 	ln, err := bind(ctx, cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(cfg.Proxies) > 0 && cfg.Network != "unix" {
 		ln = behindProxies(ln, cfg.Proxies, cfg.log())
 	}
 	if keys != nil {
-		ln = &tlsListener{Listener: ln, config: keys.config}
+		ln = &tlsListener{Listener: ln, keys: keys, refused: cfg.Refused}
 	}
-	return ln, nil
+	return ln, keys, nil
 }
 
 func bind(ctx context.Context, cfg Config) (net.Listener, error) {

@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"crypto/tls"
 	"log/slog"
 	"net"
 )
@@ -51,9 +50,8 @@ func sniff(c net.Conn) (seen []byte, web bool, err error) {
 // replay returns a conn that reads as if nothing had been read.
 func replay(c net.Conn, seen []byte) net.Conn {
 	switch c := c.(type) {
-	case *tls.Conn:
-		state := c.ConnectionState()
-		return &replayedTLS{replayed: replayed{Conn: c, rest: seen}, state: &state}
+	case *encrypted:
+		return &replayedTLS{replayed{Conn: c, rest: seen}}
 	case *prefixed:
 		// Behind a proxy: what the PROXY header left was read through c.
 		return &prefixed{replayed: replayed{Conn: c.Conn, rest: append(seen, c.rest...)}, remote: c.remote}
@@ -101,14 +99,8 @@ func (c *prefixed) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
-// TLSState returns nil: the connection is not encrypted.
-func (c *prefixed) TLSState() *tls.ConnectionState { return nil }
-
 // replayedTLS is an encrypted connection whose first bytes were read already.
-type replayedTLS struct {
-	replayed
-	state *tls.ConnectionState
-}
+type replayedTLS struct{ replayed }
 
-// TLSState tells of the handshake, the client's certificate included.
-func (c *replayedTLS) TLSState() *tls.ConnectionState { return c.state }
+// PeerName returns whom the client's certificate names.
+func (c *replayedTLS) PeerName() (string, error) { return peerName(c.Conn) }

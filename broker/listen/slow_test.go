@@ -71,14 +71,14 @@ func TestSlowClients(t *testing.T) {
 			return newWebSocketListener(ln, Config{Log: testLog(t)})
 		}},
 		{"TLS ClientHello before an HTTP upgrade", hello, func(ln net.Listener) net.Listener {
-			return newWebSocketListener(&tlsListener{ln, keys.config}, Config{Log: testLog(t)})
+			return newWebSocketListener(&tlsListener{Listener: ln, keys: keys}, Config{Log: testLog(t)})
 		}},
 		{"first bytes on a shared port", "GET ", func(ln net.Listener) net.Listener {
 			mqtt, _ := share(ln, testLog(t))
 			return mqtt
 		}},
 		{"TLS ClientHello on a shared port", hello, func(ln net.Listener) net.Listener {
-			mqtt, _ := share(&tlsListener{ln, keys.config}, testLog(t))
+			mqtt, _ := share(&tlsListener{Listener: ln, keys: keys}, testLog(t))
 			return mqtt
 		}},
 	} {

@@ -1,38 +1,44 @@
 package listen
 
 import (
-	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // TLS names the files of a TLS listener. They are read again when they change,
-// which is looked for at most once a minute, when a client connects.
+// which is looked for at most once a minute: when a client connects, and whenever
+// somebody asks for the Status of the certificate.
 type TLS struct {
 	CertFile, KeyFile string
-	CAFile            string // certificates that sign client certificates; "": clients need none
-	// RequireCertificate refuses clients without a certificate that CAFile's signed.
+	// CAFile and CAPath (a folder of PEM files) hold the certificates that sign client
+	// certificates; both "": clients need none and are asked for none.
+	CAFile, CAPath string
+	// CRLFile lists revoked client certificates (PEM, one list or several). A list
+	// whose time is over counts on: what was revoked stays so.
+	CRLFile string
+	// RequireCertificate refuses clients without a certificate that one of those signed.
 	RequireCertificate bool
+	// Names says whom a client certificate names.
+	Names Names
+	// MinVersion is tls.VersionTLS12 or tls.VersionTLS13; 0: TLS 1.2.
+	MinVersion uint16
 }
 
-const (
-	reloadInterval = time.Minute
-	expiryWarning  = 14 * 24 * time.Hour
-)
+// reloadInterval is how often the files are looked at, at most.
+const reloadInterval = time.Minute
 
 // tlsListener makes TLS connections. The handshake happens at the first Read,
 // under the reader's deadline, so Accept never waits for a client.
 type tlsListener struct {
 	net.Listener
-	config *tls.Config
+	keys    *certificates
+	refused func(net.Addr, error)
 }
 
 // Accept implements net.Listener.
@@ -41,28 +47,75 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.Server(c, l.config), nil
+	return &encrypted{Conn: tls.Server(c, l.keys.config), listener: l}, nil
 }
 
-// certificates keeps the last good set of TLS files.
+// encrypted is a TLS connection.
+type encrypted struct {
+	*tls.Conn
+	listener *tlsListener
+	shook    atomic.Bool
+	once     sync.Once
+}
+
+// Read implements net.Conn. The first one makes the handshake.
+func (c *encrypted) Read(p []byte) (int, error) {
+	if !c.shook.Load() {
+		if err := c.shake(); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(p)
+}
+
+// shake makes the handshake, and tells once of a client that was turned away by it.
+func (c *encrypted) shake() error {
+	err := c.Handshake()
+	c.once.Do(func() {
+		reason, ok := errors.AsType[*ClientError](clientError(err))
+		if ok && c.listener.refused != nil {
+			c.listener.refused(c.RemoteAddr(), reason)
+		}
+	})
+	c.shook.Store(err == nil)
+	return err
+}
+
+// PeerName returns whom the client's certificate names, "" when there is none or
+// certificates name nobody here. The handshake has been made.
+func (c *encrypted) PeerName() (string, error) {
+	state := c.ConnectionState()
+	if len(state.VerifiedChains) == 0 {
+		return "", nil
+	}
+	return c.listener.keys.files.Names.of(state.VerifiedChains[0][0])
+}
+
+// peer is a connection that knows whom a client certificate names.
+type peer interface{ PeerName() (string, error) }
+
+// peerName asks a connection for it.
+func peerName(c net.Conn) (string, error) {
+	if p, ok := c.(peer); ok {
+		return p.PeerName()
+	}
+	return "", nil
+}
+
+// certificates keeps the last good set of TLS files. It is shared by the listeners
+// that have the same.
 type certificates struct {
 	files  TLS
 	log    *slog.Logger
 	config *tls.Config // asks current for each client
 
-	mu      sync.Mutex // guards what follows; held while files are read, once a minute at most
-	good    *tls.Config
-	expires time.Time // end of the certificate in use
-	looked  time.Time // when the files were last looked at
-	stamp   stamp     // what the files looked like when they were last read
-	failed  bool      // the last reading failed
-	warned  time.Time // when an owner was last told that the certificate ends
-}
-
-// stamp tells whether files changed.
-type stamp [3]struct {
-	modified time.Time
-	size     int64
+	mu     sync.Mutex // guards what follows; held while files are read, once a minute at most
+	good   *keySet
+	looked time.Time // when the files were last looked at
+	stamp  stamp     // what the files looked like when they were last read
+	failed error     // why they can't be used as they are now
+	warned time.Time // when an owner was last told that the certificate ends
+	told   string    // and of which other problem
 }
 
 // loadCertificates reads the files for the first time. The error names the
@@ -70,133 +123,60 @@ type stamp [3]struct {
 func loadCertificates(files TLS, log *slog.Logger) (*certificates, error) {
 	c := &certificates{files: files, log: log}
 	now := time.Now()
-	seen, err := c.look()
+	seen, err := files.look()
 	if err != nil {
 		return nil, err
 	}
-	good, expires, err := files.read()
+	good, err := files.read()
 	if err != nil {
 		return nil, err
 	}
-	c.good, c.expires, c.stamp, c.looked = good, expires, seen, now
-	c.warnOfEnd(now)
+	c.good, c.stamp, c.looked = good, seen, now
+	c.warn(now)
 	c.config = &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return c.current(time.Now()), nil
+			return c.current(time.Now()).config, nil
 		},
 	}
 	return c, nil
 }
 
-// current returns the settings for a handshake now.
-func (c *certificates) current(now time.Time) *tls.Config {
+// current returns the set for a handshake now.
+func (c *certificates) current(now time.Time) *keySet {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now.Sub(c.looked) >= reloadInterval {
 		c.looked = now
 		c.refresh(now)
-		c.warnOfEnd(now)
+		c.warn(now)
 	}
 	return c.good
 }
 
 // refresh takes over changed files. With files that do not fit together, as
-// when the key was replaced and the certificate not yet, the old pair stays.
+// when the key was replaced and the certificate not yet, the old set stays.
 func (c *certificates) refresh(now time.Time) {
-	seen, err := c.look()
+	seen, err := c.files.look()
 	changed := err != nil || seen != c.stamp
-	if !changed && !c.failed {
+	if !changed && c.failed == nil {
 		return
 	}
-	var good *tls.Config
-	var expires time.Time
+	var good *keySet
 	if err == nil {
-		good, expires, err = c.files.read()
+		good, err = c.files.read()
 	}
-	if err == nil && expires.Before(now) && c.expires.After(now) {
-		err = fmt.Errorf("the new certificate in %s has ended on %s", c.files.CertFile, expires.Format(time.DateOnly))
+	if err == nil && good.leaf.NotAfter.Before(now) && c.good.leaf.NotAfter.After(now) {
+		err = fmt.Errorf("the new certificate in %s has ended on %s", c.files.CertFile, good.leaf.NotAfter.Format(time.DateOnly))
 	}
 	c.stamp = seen
 	if err != nil {
-		if changed && !c.failed {
+		if changed && c.failed == nil {
 			c.log.Warn("The changed certificate can't be used, the one before stays", "err", err)
 		}
-		c.failed = true
+		c.failed = err
 		return
 	}
-	c.good, c.expires, c.failed, c.warned = good, expires, false, time.Time{}
-	c.log.Info("Certificate read again", "file", c.files.CertFile, "ends", expires.Format(time.DateOnly))
-}
-
-// warnOfEnd tells once a day of a certificate that ends soon.
-func (c *certificates) warnOfEnd(now time.Time) {
-	if c.expires.Sub(now) > expiryWarning || now.Sub(c.warned) < 24*time.Hour {
-		return
-	}
-	c.warned = now
-	if c.expires.Before(now) {
-		c.log.Warn("The certificate has ended, devices will refuse it", "file", c.files.CertFile, "ends", c.expires.Format(time.DateOnly))
-		return
-	}
-	c.log.Warn("The certificate ends soon", "file", c.files.CertFile, "ends", c.expires.Format(time.DateOnly))
-}
-
-// look notes times and sizes of the files.
-func (c *certificates) look() (stamp, error) {
-	var s stamp
-	for i, name := range []string{c.files.CertFile, c.files.KeyFile, c.files.CAFile} {
-		if name == "" && i == 2 {
-			continue
-		}
-		info, err := os.Stat(name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return stamp{}, fmt.Errorf("%w: %s does not exist", ErrNoCertificate, name)
-		case err != nil:
-			return stamp{}, err
-		}
-		s[i].modified, s[i].size = info.ModTime(), info.Size()
-	}
-	return s, nil
-}
-
-// read makes the settings of a server from the files, and says when the
-// server's certificate ends.
-func (f TLS) read() (*tls.Config, time.Time, error) {
-	cert, err := os.ReadFile(f.CertFile)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("certificate: %w", err)
-	}
-	key, err := os.ReadFile(f.KeyFile)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("key: %w", err)
-	}
-	if bytes.Contains(key, []byte("ENCRYPTED")) {
-		return nil, time.Time{}, fmt.Errorf("the key %s is locked with a passphrase: save it without one", f.KeyFile)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("certificate %s with key %s: %w", f.CertFile, f.KeyFile, err)
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
-	if f.RequireCertificate && f.CAFile == "" {
-		return nil, time.Time{}, errors.New("require_certificate needs a cafile, or no client could ever prove itself")
-	}
-	if f.CAFile == "" {
-		return cfg, pair.Leaf.NotAfter, nil
-	}
-	ca, err := os.ReadFile(f.CAFile)
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("cafile: %w", err)
-	}
-	cfg.ClientCAs = x509.NewCertPool()
-	if !cfg.ClientCAs.AppendCertsFromPEM(ca) {
-		return nil, time.Time{}, fmt.Errorf("cafile %s holds no certificate", f.CAFile)
-	}
-	cfg.ClientAuth = tls.VerifyClientCertIfGiven
-	if f.RequireCertificate {
-		cfg.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return cfg, pair.Leaf.NotAfter, nil
+	c.good, c.failed, c.warned = good, nil, time.Time{}
+	c.log.Info("Certificate read again", "file", c.files.CertFile, "ends", good.leaf.NotAfter.Format(time.DateOnly))
 }

@@ -21,7 +21,7 @@ func TestTLS(t *testing.T) {
 		s := accept(t, ln)
 		go func() { _, _ = c.Write([]byte("x")) }() // a failure shows at the other end
 		receive(t, s, "x")
-		state := s.(*tls.Conn).ConnectionState()
+		state := s.(*encrypted).ConnectionState()
 		if got := state.VerifiedChains[0][0].Subject.CommonName; got != "lamp" {
 			t.Errorf("client's name %q", got)
 		}
@@ -49,7 +49,7 @@ func TestTLS(t *testing.T) {
 		cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS11, tls.VersionTLS11
 		c := tls.Client(dial(t, ln), cfg)
 		s := accept(t, ln)
-		go func() { _ = s.(*tls.Conn).Handshake() }()
+		go func() { _ = s.(*encrypted).Handshake() }()
 		if err := c.Handshake(); err == nil {
 			t.Error("let in")
 		}
@@ -153,7 +153,7 @@ func TestTLSReloadKeepsClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := &tlsListener{Listener: inner, config: keys.config}
+	ln := &tlsListener{Listener: inner, keys: keys}
 	t.Cleanup(func() { ln.Close() })
 	connect := func() (*tls.Conn, net.Conn) {
 		c := tls.Client(dial(t, ln), ca.client(t, ""))
@@ -176,24 +176,4 @@ func TestTLSReloadKeepsClients(t *testing.T) {
 	}
 	send(t, oldServer, "still here")
 	receive(t, old, "still here")
-}
-
-func TestTLSEndWarning(t *testing.T) {
-	ca := newAuthority(t)
-	files := ca.files(t)
-	now := time.Now()
-	cert, key := ca.issue(t, "hearth.test", now.Add(10*24*time.Hour))
-	write(t, files.CertFile, cert)
-	write(t, files.KeyFile, key)
-	var log logBuffer
-	c, err := loadCertificates(files, slog.New(slog.NewTextHandler(&log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 48 {
-		c.current(now.Add(time.Duration(i) * time.Hour))
-	}
-	if n := strings.Count(log.String(), "ends soon"); n != 2 {
-		t.Errorf("warned %d times in two days, want once a day:\n%s", n, &log)
-	}
 }

@@ -112,11 +112,7 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(w.limit)
-	state := r.TLS
-	if c, ok := ws.NetConn().(*replayedTLS); ok { // net/http knows *tls.Conn alone
-		state = c.state
-	}
-	w.give(&webSocketConn{ws: ws, state: state})
+	w.give(&webSocketConn{ws: ws})
 }
 
 func offersMQTT(r *http.Request) bool {

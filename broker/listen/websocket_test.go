@@ -181,8 +181,8 @@ func TestWebSocketConn(t *testing.T) {
 	if got := s.RemoteAddr().String(); got != c.LocalAddr().String() {
 		t.Errorf("RemoteAddr %s, want %s", got, c.LocalAddr())
 	}
-	if s.(interface{ TLSState() *tls.ConnectionState }).TLSState() != nil {
-		t.Error("TLS without TLS")
+	if name, err := s.(peer).PeerName(); name != "" || err != nil {
+		t.Errorf("a name without TLS: %q, %v", name, err)
 	}
 	send(t, s, "abc")
 	receive(t, c, "\x82\x03abc")
@@ -239,14 +239,13 @@ func TestWebSocketCloseInterruptsWrite(t *testing.T) {
 func TestWebSocketOverTLS(t *testing.T) {
 	ca := newAuthority(t)
 	files := ca.files(t)
-	files.RequireCertificate = true
+	files.RequireCertificate, files.Names.From = true, NamesCN
 	ln := listen(t, Config{Name: "wss", WebSocket: true, TLS: &files})
 	c := tls.Client(dial(t, ln), ca.client(t, "panel"))
 	upgrade(t, c, mqttProtocol)
 	s := accept(t, ln)
-	state := s.(interface{ TLSState() *tls.ConnectionState }).TLSState()
-	if state == nil || state.VerifiedChains[0][0].Subject.CommonName != "panel" {
-		t.Errorf("TLS state %v", state)
+	if name, err := s.(peer).PeerName(); name != "panel" || err != nil {
+		t.Errorf("name %q, %v", name, err)
 	}
 }
 
@@ -254,6 +253,7 @@ func TestWebSocketOverTLS(t *testing.T) {
 func TestShared(t *testing.T) {
 	ca := newAuthority(t)
 	files := ca.files(t)
+	files.Names.From = NamesCN
 	for _, tt := range []struct {
 		name string
 		tls  *TLS
@@ -287,9 +287,8 @@ func TestShared(t *testing.T) {
 			s = accept(t, ws)
 			send(t, c, frame(fin|binaryFrame, "\x10\x03abc"))
 			receive(t, s, "\x10\x03abc")
-			state := s.(interface{ TLSState() *tls.ConnectionState }).TLSState()
-			if (state != nil) != (tt.tls != nil) {
-				t.Errorf("TLS state %v", state)
+			if name, err := s.(peer).PeerName(); (name == "lamp") != (tt.tls != nil) || err != nil {
+				t.Errorf("name %q, %v", name, err)
 			}
 
 			ws.Close()

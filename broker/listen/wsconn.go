@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +17,6 @@ import (
 // else may be called by any.
 type webSocketConn struct {
 	ws    *websocket.Conn
-	state *tls.ConnectionState
 	frame io.Reader // what is left of the message being read, or nil
 
 	writing       sync.Mutex
@@ -97,8 +95,8 @@ func (c *webSocketConn) goodbye(code int, text string) {
 	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, text), time.Now().Add(closeTimeout))
 }
 
-// TLSState tells of the TLS handshake, nil where there was none.
-func (c *webSocketConn) TLSState() *tls.ConnectionState { return c.state }
+// PeerName returns whom the client's certificate names.
+func (c *webSocketConn) PeerName() (string, error) { return peerName(c.ws.NetConn()) }
 
 // LocalAddr implements net.Conn.
 func (c *webSocketConn) LocalAddr() net.Addr { return c.ws.LocalAddr() }

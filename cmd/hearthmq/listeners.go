@@ -26,10 +26,18 @@ type listeners struct {
 	log    *slog.Logger
 }
 
-func openListeners(ctx context.Context, cfgs []listen.Config, log *slog.Logger) *listeners {
+func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, log *slog.Logger) *listeners {
 	l := &listeners{log: log}
 	for i := range cfgs {
+		name := cfgs[i].Name
 		cfgs[i].Log = log
+		cfgs[i].Refused = func(remote net.Addr, err error) {
+			reason := broker.CertificateInvalid
+			if e, ok := errors.AsType[*listen.ClientError](err); ok && e.Missing {
+				reason = broker.CertificateRequired
+			}
+			b.TurnedAway(remote.String(), name, reason, err)
+		}
 	}
 	l.open, l.failed = l.try(ctx, cfgs)
 	for _, f := range l.failed {

@@ -137,7 +137,7 @@ func (s *server) startBroker() error {
 // serve opens the ports and returns when ctx ends or something failed.
 func (s *server) serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	s.listeners = openListeners(ctx, s.options.Listeners(), s.log)
+	s.listeners = openListeners(ctx, s.options.Listeners(), s.broker, s.log)
 	defer s.listeners.close()
 	if len(s.listeners.open) == 0 {
 		return errors.New("no port for MQTT could be opened")

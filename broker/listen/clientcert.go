@@ -1,0 +1,227 @@
+package listen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Values of Names.From.
+const (
+	NamesOff     = ""        // certificates name nobody but those in Users
+	NamesCN      = "cn"      // the Common Name
+	NamesSAN     = "san"     // the first Subject Alternative Name: DNS, mail, URI
+	NamesSubject = "subject" // the whole subject as RFC 2253 writes it
+)
+
+// Names says whom client certificates name: the user in Users, found by the SHA-256
+// fingerprint (hex, colons or not), the Common Name or any Subject Alternative Name,
+// else what From says.
+type Names struct {
+	From  string
+	Users map[string]string
+}
+
+// On reports whether certificates name users at all.
+func (n Names) On() bool { return n.From != NamesOff || len(n.Users) > 0 }
+
+// of returns the user that a verified certificate names. The error is a *ClientError:
+// somebody is meant to be named, and nobody is, or with a name that none can have.
+func (n Names) of(cert *x509.Certificate) (string, error) {
+	if !n.On() {
+		return "", nil
+	}
+	alternatives := alternativeNames(cert)
+	sum := sha256.Sum256(cert.Raw)
+	for _, key := range append([]string{hex.EncodeToString(sum[:]), cert.Subject.CommonName}, alternatives...) {
+		if user, ok := n.user(key); ok {
+			return user, nil
+		}
+	}
+	name := ""
+	switch n.From {
+	case NamesCN:
+		name = cert.Subject.CommonName
+	case NamesSAN:
+		if len(alternatives) > 0 {
+			name = alternatives[0]
+		}
+	case NamesSubject:
+		name = cert.Subject.String()
+	}
+	switch {
+	case name == "":
+		return "", &ClientError{Err: fmt.Errorf("the certificate of %s names no user", printable(cert.Subject.String()))}
+	case !utf8.ValidString(name), strings.ContainsFunc(name, unicode.IsControl): // case A16
+		return "", &ClientError{Err: fmt.Errorf("the certificate names %s, which is no name", printable(name))}
+	}
+	return name, nil
+}
+
+// user looks a key up in Users, where fingerprints may stand as people write them.
+func (n Names) user(key string) (string, bool) {
+	if key == "" {
+		return "", false
+	}
+	if user, ok := n.Users[key]; ok {
+		return user, true
+	}
+	if len(key) != hex.EncodedLen(sha256.Size) {
+		return "", false
+	}
+	for k, user := range n.Users {
+		if strings.EqualFold(strings.ReplaceAll(k, ":", ""), key) {
+			return user, true
+		}
+	}
+	return "", false
+}
+
+func alternativeNames(cert *x509.Certificate) []string {
+	all := append([]string(nil), cert.DNSNames...)
+	all = append(all, cert.EmailAddresses...)
+	for _, u := range cert.URIs {
+		all = append(all, u.String())
+	}
+	return all
+}
+
+func printable(s string) string { return fmt.Sprintf("%.100q", s) }
+
+// ClientError says why a client was turned away by TLS, before MQTT began.
+type ClientError struct {
+	Missing bool // it has no certificate and needs one
+	Err     error
+}
+
+func (e *ClientError) Error() string { return e.Err.Error() }
+
+func (e *ClientError) Unwrap() error { return e.Err }
+
+// clientError makes a *ClientError of a handshake's error where the client's
+// certificate was the reason, else nil.
+func clientError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &ClientError{Err: e.Err}
+	}
+	// Package tls has no types for these; a test holds the words.
+	switch text := err.Error(); {
+	case strings.Contains(text, "client didn't provide a certificate"):
+		return &ClientError{Missing: true, Err: errors.New("the client has no certificate")}
+	case strings.Contains(text, "failed to parse client certificate"):
+		return &ClientError{Err: err}
+	}
+	return nil
+}
+
+// revoked are lists of certificates that are not to be trusted any more.
+type revoked struct {
+	lists []revocationList
+	end   time.Time // when the first of them should have been replaced, zero: never
+}
+
+type revocationList struct {
+	issuer  []byte // raw subject of the authority
+	serials map[string]struct{}
+}
+
+// readRevoked reads lists that the authorities signed. One of a stranger is an error:
+// the owner believes that it protects.
+func readRevoked(file string, authorities []*x509.Certificate) (*revoked, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("crlfile: %w", err)
+	}
+	r := new(revoked)
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "X509 CRL" {
+			continue
+		}
+		list, err := x509.ParseRevocationList(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("crlfile %s: %w", file, err)
+		}
+		if !signedByOne(list, authorities) {
+			return nil, fmt.Errorf("crlfile %s: the list of %s is signed by nobody in cafile", file, printable(list.Issuer.String()))
+		}
+		serials := make(map[string]struct{}, len(list.RevokedCertificateEntries))
+		for _, e := range list.RevokedCertificateEntries {
+			serials[serial(e.SerialNumber)] = struct{}{}
+		}
+		r.lists = append(r.lists, revocationList{list.RawIssuer, serials})
+		if end := list.NextUpdate; !end.IsZero() && (r.end.IsZero() || end.Before(r.end)) {
+			r.end = end
+		}
+	}
+	if len(r.lists) == 0 {
+		return nil, fmt.Errorf("crlfile %s holds no list of revoked certificates", file)
+	}
+	return r, nil
+}
+
+func signedByOne(list *x509.RevocationList, authorities []*x509.Certificate) bool {
+	for _, a := range authorities {
+		if bytes.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func serial(n *big.Int) string { return string(n.Bytes()) }
+
+// check implements tls.Config.VerifyConnection: of every way up to an authority, one
+// without a revoked certificate is enough.
+func (r *revoked) check(state tls.ConnectionState) error {
+	if len(state.VerifiedChains) == 0 { // no certificate, and none required
+		return nil
+	}
+	for _, chain := range state.VerifiedChains {
+		if !r.revokes(chain) {
+			return nil
+		}
+	}
+	return &tls.CertificateVerificationError{
+		UnverifiedCertificates: state.PeerCertificates,
+		Err:                    fmt.Errorf("the certificate of %s was revoked", printable(state.PeerCertificates[0].Subject.String())),
+	}
+}
+
+func (r *revoked) revokes(chain []*x509.Certificate) bool {
+	for _, cert := range chain {
+		for _, l := range r.lists {
+			if _, listed := l.serials[serial(cert.SerialNumber)]; listed && bytes.Equal(cert.RawIssuer, l.issuer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parseCertificates returns the certificates of a PEM text; what is none is skipped.
+func parseCertificates(text []byte) []*x509.Certificate {
+	var all []*x509.Certificate
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}
