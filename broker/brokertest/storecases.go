@@ -240,7 +240,7 @@ var storeCases = []struct {
 	{"a large batch", func(s *storeTest) {
 		in, out := []broker.Change{save("a")}, []broker.Change{}
 		var want []broker.StoredDelivery
-		for seq := int64(1); seq <= 5000; seq++ {
+		for seq := int64(1); seq <= 2000; seq++ {
 			in = append(in, queued("a", seq))
 			if seq%100 == 0 {
 				want = append(want, queued("a", seq).Delivery)
@@ -249,8 +249,8 @@ var storeCases = []struct {
 			}
 		}
 		s.apply(in...)
-		if got := len(s.restart().Sessions[0].Queue); got != 5000 {
-			s.Errorf("%d deliveries of 5000", got)
+		if got := len(s.restart().Sessions[0].Queue); got != 2000 {
+			s.Errorf("%d deliveries of 2000", got)
 		}
 		s.apply(out...)
 		s.expect(sessions(session(record("a"), withQueue(want...))))

@@ -1,6 +1,7 @@
 package brokertest
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -9,10 +10,13 @@ import (
 	"hearthmq/broker"
 )
 
+// seeds is how many histories testRandomChanges tries.
+var seeds = flag.Uint64("store.seeds", 3, "histories drawn by lot that a Store is tried with")
+
 // testRandomChanges compares the store with the one in memory over histories
 // drawn by lot, with restarts between.
 func testRandomChanges(t *testing.T, open func(t *testing.T) (broker.Store, func() broker.Store)) {
-	for seed := range uint64(8) {
+	for seed := range *seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			s := &storeTest{T: t}
 			s.store, s.reopen = open(t)

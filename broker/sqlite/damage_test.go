@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,6 +26,10 @@ func TestDamagedRows(t *testing.T) {
 		message  = `INSERT INTO message VALUES (%s)`
 		outbound = `INSERT INTO outbound VALUES (%s)`
 	)
+	made := filepath.Join(t.TempDir(), "hearthmq.db")
+	db, s, _ := openStore(t, made)
+	apply(t, s, newSession("zigbee2mqtt-1"), benchQueued(1), broker.RetainedSet{Message: broker.NewMessage("good", []byte("1"), 0, true)})
+	closeAll(t, s, db)
 	for _, c := range []struct{ name, insert string }{
 		{"protocol version", `INSERT INTO session VALUES (9, 'x', '', '', 6, 0, NULL, 0)`},
 		{"session expiry", `INSERT INTO session VALUES (9, 'x', '', '', 5, -1, NULL, 0)`},
@@ -55,9 +60,9 @@ func TestDamagedRows(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "hearthmq.db")
-			db, s, _ := openStore(t, path)
-			apply(t, s, newSession("zigbee2mqtt-1"), benchQueued(1), broker.RetainedSet{Message: broker.NewMessage("good", []byte("1"), 0, true)})
-			closeAll(t, s, db)
+			if err := os.WriteFile(path, read(t, made), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			exec(t, raw(t, path), c.insert)
 
 			var log strings.Builder

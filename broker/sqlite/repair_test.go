@@ -27,9 +27,33 @@ func openServer(t testing.TB, path string) *sqlite.DB {
 	return db
 }
 
-// furnish fills a new database: 2 users, 1 role with 2 rules, a session with a
+// furnished databases with their accounts files, by the number of retained messages:
+// to make one takes much longer than to copy it.
+var furnishings = map[int]furnishing{}
+
+type furnishing struct{ database, accounts []byte }
+
+// furnish makes a database with 2 users, 1 role with 2 rules, a session with a
 // queue, and n retained messages.
 func furnish(t testing.TB, path string, n int) {
+	t.Helper()
+	f, ok := furnishings[n]
+	if !ok {
+		made := filepath.Join(t.TempDir(), "hearthmq.db")
+		makeFurnished(t, made, n)
+		f = furnishing{read(t, made), read(t, accountsBeside(made))}
+		furnishings[n] = f
+	}
+	for name, b := range map[string][]byte{path: f.database, accountsBeside(path): f.accounts} {
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func accountsBeside(path string) string { return filepath.Join(filepath.Dir(path), "accounts.json") }
+
+func makeFurnished(t testing.TB, path string, n int) {
 	t.Helper()
 	db := openServer(t, path)
 	r := db.Accounts()

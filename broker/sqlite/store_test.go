@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -32,8 +33,14 @@ func closeAll(t testing.TB, c ...closer) {
 }
 
 func TestStore(t *testing.T) {
+	made := filepath.Join(t.TempDir(), "hearthmq.db")
+	closeAll(t, open(t, made))
+	empty := read(t, made)
 	brokertest.TestStore(t, func(t *testing.T) (broker.Store, func() broker.Store) {
 		path := filepath.Join(t.TempDir(), "hearthmq.db")
+		if err := os.WriteFile(path, empty, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		db := open(t, path)
 		s := db.Store()
 		return s, func() broker.Store {
