@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -89,6 +90,29 @@ func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) error {
 // ErrNotFound.
 func (b *Broker) DeleteSession(clientID string) error {
 	return b.sessions.delete(clientID, packet.AdministrativeAction, "session deleted by the administrator")
+}
+
+// ForgetReceived forgets the Packet Identifiers of QoS 2 messages that a client has
+// sent and not released, where who sent them can't release them any more: a bridge
+// whose other side has lost its session begins to count anew. It fails with
+// ErrNotFound, and with the store's error.
+func (b *Broker) ForgetReceived(ctx context.Context, clientID string) error {
+	s := b.sessions.get(clientID)
+	if s == nil {
+		return ErrNotFound
+	}
+	b.journal.open()
+	s.mu.Lock()
+	ticket := s.settled()
+	for id := range s.received {
+		if s.persistent {
+			ticket = b.journal.append(Released{s.clientID, id})
+		}
+	}
+	clear(s.received)
+	s.mu.Unlock()
+	b.journal.close()
+	return b.journal.wait(ctx, ticket)
 }
 
 // Revalidate applies a change of users or rules to what runs: users who no longer

@@ -31,6 +31,7 @@ type conn struct {
 	sess      *Session  // nil before CONNACK
 	maxPacket uint32    // the client's Maximum Packet Size, 0: none
 	keepAlive time.Duration
+	bridge    bool   // it marked itself as one: it gets nothing of its own back, and RETAIN as published
 	problems  bool   // Request Problem Information: reason strings are welcome
 	method    string // Authentication Method of CONNECT, "": none
 

@@ -51,6 +51,12 @@ func (c *conn) handleConnect(f packet.Frame) error {
 	if c.cfg.StrictProtocol && oddClientID(p.ClientID) { // [MQTT-3.1.3-8] [MQTT3-3.1.3-9]
 		return c.refuse(&p, Refuse(BadClientID, errors.New("contains / + or #")))
 	}
+	c.bridge = p.Bridge
+	if c.info.Trusted != nil {
+		id := *c.info.Trusted
+		id.ClientID = p.ClientID
+		return c.admit(&p, &id, assigned, nil)
+	}
 	if p.Properties.Has(packet.PropAuthMethod) {
 		return c.startAuth(&p, assigned)
 	}

@@ -18,6 +18,9 @@ type ListenerInfo struct {
 	WebSocket bool
 	// Rules are what holds for this listener alone; nil: Config.
 	Rules *ListenerRules
+	// Trusted is who is at the other end where that is a part of this program, such as
+	// a bridge: it is not asked for a password. Its Client Identifier is CONNECT's.
+	Trusted *Identity
 }
 
 // ListenerRules are settings of one listener. Immutable.

@@ -88,8 +88,8 @@ func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscri
 		return sub, 0, "", protocolError("No Local on a Shared Subscription") // [MQTT-3.8.3-4]
 	}
 	return Subscription{
-		Filter: filter, Share: share, QoS: ask.QoS, NoLocal: ask.NoLocal, ID: id,
-		RetainAsPublished: ask.RetainAsPublished, RetainHandling: ask.RetainHandling,
+		Filter: filter, Share: share, QoS: ask.QoS, NoLocal: ask.NoLocal || c.bridge && !shared, ID: id,
+		RetainAsPublished: ask.RetainAsPublished || c.bridge, RetainHandling: ask.RetainHandling,
 	}, packet.Success, "", nil
 }
 

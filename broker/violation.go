@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"hearthmq/broker/packet"
@@ -75,9 +76,21 @@ func reserved(name string) bool {
 // mayPublish asks the rules, after the topics that no rule can open to clients.
 func (b *Broker) mayPublish(id *Identity, name string) Decision {
 	if reserved(name) {
+		if ownState(id, name) {
+			return Decision{Allow: true, MaxQoS: 2, Rule: RuleRef{Text: "a bridge may say whether it is connected"}}
+		}
 		return Decision{Rule: RuleRef{Text: "only the broker publishes there"}}
 	}
 	return b.deps.Authorizer.Authorize(id, Publish, name)
+}
+
+// ownState reports whether name is where a bridge of Mosquitto, known by its Client
+// Identifier, says whether it is connected: it sets a Will there and would not do
+// without. Nobody can say so of anybody else.
+func ownState(id *Identity, name string) bool {
+	rest, ok := strings.CutPrefix(name, "$SYS/broker/connection/")
+	who, ends := strings.CutSuffix(rest, "/state")
+	return ok && ends && id != nil && who != "" && who == id.ClientID && !oddClientID(who)
 }
 
 // announced is what CONNACK says of the QoS that the broker takes; 2 means nothing.

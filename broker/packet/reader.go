@@ -58,6 +58,12 @@ func (r *Reader) ReadFrame() (Frame, error) {
 	}
 }
 
+// Ready reports whether ReadFrame would return without reading from the stream.
+func (r *Reader) Ready() bool {
+	_, n, _, err := Split(r.buf[r.start:r.end], r.max)
+	return n > 0 || err != nil
+}
+
 // makeRoom leaves at least one free byte at the end of the buffer. need is the
 // whole packet's size if known; the buffer does not grow past it.
 func (r *Reader) makeRoom(need int) {

@@ -42,17 +42,16 @@ var importTable = []importRule{
 	},
 	{pkg: "broker/feed/payload", never: []string{"database/sql", "net/http", "broker"}},
 	{
+		pkg: "broker/bridge", ours: []string{"broker", "broker/packet", "broker/topic"}, others: []string{},
+		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
+	},
+	{
 		pkg: "broker/mosquitto", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/listen"},
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
 	{
-		pkg: "broker/sqlite", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/feed", "broker/mosquitto", "migrations"},
+		pkg: "broker/sqlite", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/mosquitto", "migrations"},
 		never: []string{"web", "addon"},
-	},
-	{
-		pkg:   "broker/mosquitto",
-		ours:  []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/listen"},
-		never: []string{"database/sql", "web", "addon"},
 	},
 	{pkg: "broker/scram", others: []string{}},
 	{pkg: "broker/crashtest"}, // test code alone
@@ -60,7 +59,7 @@ var importTable = []importRule{
 	{pkg: "broker/brokertest", ours: []string{"broker", "broker/packet", "broker/topic"}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{
-		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/feed", "ui"},
+		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "ui"},
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{

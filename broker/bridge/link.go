@@ -1,0 +1,119 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// writeTimeout is how long a side may refuse to take what is sent to it.
+const writeTimeout = 20 * time.Second
+
+// leaveTimeout bounds the goodbye.
+const leaveTimeout = time.Second
+
+// replyTimeout bounds the wait for CONNACK.
+const replyTimeout = 20 * time.Second
+
+// link is a connection as a client to one of the two brokers. One goroutine reads;
+// any may write.
+type link struct {
+	nc      net.Conn
+	rd      *packet.Reader
+	version packet.Version
+	most    uint32 // largest packet that the other end takes, 0: no bound
+
+	wrote, read atomic.Int64 // Unix nanoseconds of the last packets
+
+	mu  sync.Mutex
+	out []byte // not written yet
+}
+
+func newLink(nc net.Conn, v packet.Version, limit uint32) *link {
+	l := &link{nc: nc, rd: packet.NewReader(nc, limit), version: v}
+	now := time.Now().UnixNano()
+	l.wrote.Store(now)
+	l.read.Store(now)
+	return l
+}
+
+// put adds a packet to what the next flush writes.
+func (l *link) put(p packet.Packet) {
+	l.mu.Lock()
+	l.out = p.Append(l.out, l.version)
+	l.mu.Unlock()
+}
+
+// flush writes what was put.
+func (l *link) flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.out) == 0 {
+		return nil
+	}
+	if err := l.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := l.nc.Write(l.out); err != nil {
+		return err
+	}
+	l.wrote.Store(time.Now().UnixNano())
+	if l.out = l.out[:0]; cap(l.out) > 256<<10 {
+		l.out = nil
+	}
+	return nil
+}
+
+// next returns the next packet; the frame is valid until the next call.
+func (l *link) next() (packet.Frame, error) {
+	f, err := l.rd.ReadFrame()
+	if err == nil {
+		l.read.Store(time.Now().UnixNano())
+	}
+	return f, err
+}
+
+// refusedError is a CONNACK that says no.
+type refusedError struct{ code packet.ReasonCode }
+
+func (e *refusedError) Error() string { return "refused: " + e.code.String() }
+
+// connect sends CONNECT and waits for CONNACK.
+func (l *link) connect(p *packet.Connect) (*packet.Connack, error) {
+	p.Version = l.version
+	l.put(p)
+	if err := l.flush(); err != nil {
+		return nil, err
+	}
+	if err := l.nc.SetReadDeadline(time.Now().Add(replyTimeout)); err != nil {
+		return nil, err
+	}
+	f, err := l.next()
+	if err != nil {
+		return nil, fmt.Errorf("no answer to CONNECT: %w", err)
+	}
+	ack := new(packet.Connack)
+	if err := ack.Decode(l.version, f); err != nil {
+		return nil, fmt.Errorf("answer to CONNECT: %w", err)
+	}
+	if ack.Code != packet.Success {
+		return nil, &refusedError{ack.Code}
+	}
+	if ack.Properties.Has(packet.PropMaximumPacketSize) {
+		l.most = ack.Properties.MaximumPacketSize
+	}
+	return ack, l.nc.SetReadDeadline(time.Time{})
+}
+
+// leave says goodbye, as far as the other end still listens, and closes.
+func (l *link) leave() error {
+	enough := time.AfterFunc(leaveTimeout, func() { l.nc.Close() })
+	defer enough.Stop()
+	l.put(new(packet.Disconnect))
+	return errors.Join(l.flush(), l.nc.Close())
+}

@@ -1,0 +1,76 @@
+package bridge
+
+import (
+	"bytes"
+	"strings"
+
+	"hearthmq/broker/packet"
+)
+
+const (
+	// viaKey is the User Property that names the brokers which a message has come
+	// through, the first one first, comma between them.
+	viaKey = "hearthmq-via"
+	// maxHops is over how many bridges a message may go.
+	maxHops = 8
+)
+
+// via reads the brokers that the properties, in wire form, name.
+func via(properties []byte) string {
+	if !bytes.Contains(properties, []byte(viaKey)) {
+		return ""
+	}
+	p, err := packet.DecodeProperties(properties)
+	if err != nil {
+		return ""
+	}
+	for _, u := range p.User {
+		if u.Key == viaKey {
+			return u.Value
+		}
+	}
+	return ""
+}
+
+// loops reports whether a message has been at the broker id before, or has come
+// through too many.
+func loops(seen, id string) bool {
+	if seen == "" {
+		return false
+	}
+	hops := strings.Split(seen, ",")
+	if len(hops) >= maxHops {
+		return true
+	}
+	for _, h := range hops {
+		if h == id {
+			return true
+		}
+	}
+	return false
+}
+
+// stamp returns the properties with the broker id added to those that the message
+// has come through.
+func stamp(properties []byte, seen, id string) []byte {
+	if seen == "" {
+		var p packet.Properties
+		p.AddUser(viaKey, id)
+		with := p.AppendForward(bytes.Clone(properties))
+		if _, err := packet.DecodeProperties(with); err != nil {
+			return properties // there are as many User Properties as may be
+		}
+		return with
+	}
+	p, err := packet.DecodeProperties(properties)
+	if err != nil {
+		return properties // they came out of a decoder: it does not happen
+	}
+	for i := range p.User {
+		if p.User[i].Key == viaKey {
+			p.User[i].Value = seen + "," + id
+			break
+		}
+	}
+	return p.AppendForward(nil)
+}

@@ -1,0 +1,241 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"hearthmq/broker"
+)
+
+// Listener is the name of the listener that bridges come in by, for rules and logs.
+const Listener = "bridge"
+
+// Local is this broker. *broker.Broker is one.
+type Local interface {
+	ServeConn(ctx context.Context, nc net.Conn, info broker.ListenerInfo)
+	Publish(ctx context.Context, m *broker.Message) error
+	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
+	DeleteSession(clientID string) error
+	ForgetReceived(ctx context.Context, clientID string) error
+}
+
+// State is what a bridge is doing.
+type State string
+
+const (
+	Off        State = "off"        // disabled by its owner
+	Connecting State = "connecting" // to Status.Address
+	Connected  State = "connected"
+	Waiting    State = "waiting" // for the next try at Status.Next
+	Resting    State = "resting" // a lazy one without work
+	Ended      State = "ended"   // one that starts once and was lost
+	Stopped    State = "stopped" // the program ends
+)
+
+// Status is what an owner sees of a bridge.
+type Status struct {
+	Name      string
+	State     State
+	Since     time.Time
+	Address   string    // of the last try
+	Next      time.Time // with Waiting
+	LastError string    // for people, "" when the last connection was well
+	ErrorAt   time.Time
+	Refused   []string // filters that one of the sides did not grant
+
+	In, Out, Dropped  uint64 // messages since the bridge was started or changed
+	InBytes, OutBytes uint64
+	InRate, OutRate   float64 // messages a second
+	Backlog           int     // messages that wait for the other side
+}
+
+// Manager runs bridges. Its fields are set before Set is called first; it is safe for
+// concurrent use. It ends with Close.
+type Manager struct {
+	Local Local        // must not be nil
+	Log   *slog.Logger // must not be nil
+	// ID names this broker among others, for loops: a random text without commas that
+	// stays the same over restarts.
+	ID string
+	// Guard refuses addresses that bridges may not go to; nil: none. See Outside.
+	Guard func(netip.Addr) error
+
+	dial func(ctx context.Context, address string) (net.Conn, error) // instead of the network, for tests
+
+	mu      sync.Mutex
+	closed  bool
+	running map[string]*process
+	off     []string // names of disabled ones
+}
+
+// process is a runner with what ends it.
+type process struct {
+	*runner
+	stop func() // ends it and waits
+}
+
+// reach connects to an address of the bridge.
+func (m *Manager) reach(ctx context.Context, s *Settings, address string) (net.Conn, error) {
+	if m.dial != nil {
+		return m.dial(ctx, address)
+	}
+	return dial(ctx, s, address, m.Guard)
+}
+
+// Set makes the bridges those of the list: new ones are started, those that are gone
+// end and their local sessions with them, changed ones are connected anew, the others
+// run on. All settings must be valid.
+func (m *Manager) Set(list []Settings) error {
+	for i := range list {
+		if err := list[i].Validate(); err != nil {
+			return fmt.Errorf("bridge %s: %w", list[i].Name, err)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errors.New("the bridges have ended")
+	}
+	if m.running == nil {
+		m.running = make(map[string]*process)
+	}
+	wanted := make(map[string]*Settings, len(list))
+	m.off = nil
+	for i := range list {
+		s := list[i]
+		if s.Disabled {
+			m.off = append(m.off, s.Name)
+			continue
+		}
+		wanted[s.Name] = &s
+	}
+	stale := map[string][]string{}
+	for name, p := range m.running {
+		s := wanted[name]
+		if s != nil && reflect.DeepEqual(s, p.set) {
+			continue
+		}
+		p.stop()
+		delete(m.running, name)
+		switch {
+		case s == nil && slices.Contains(m.off, name): // its queue goes on
+		case s == nil || s.localID() != p.set.localID():
+			// ErrNotFound: one that keeps nothing.
+			_ = m.Local.DeleteSession(p.set.localID())
+		default:
+			stale[name] = gone(p.set, s)
+		}
+	}
+	for name, s := range wanted {
+		if m.running[name] == nil {
+			m.running[name] = m.start(s, stale[name])
+		}
+	}
+	return nil
+}
+
+// gone lists what the earlier version of a bridge asked for on the other side and the
+// new one does not.
+func gone(before, after *Settings) []string {
+	now := after.carried(true)
+	var list []string
+	for f := range before.carried(true) {
+		if _, ok := now[f]; !ok {
+			list = append(list, f)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func (m *Manager) start(s *Settings, stale []string) *process {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := newRunner(m, s, stale)
+	done := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(done)
+		r.run(ctx)
+	}()
+	return &process{runner: r, stop: func() {
+		cancel()
+		<-done
+	}}
+}
+
+// Statuses describes all bridges, sorted by name.
+func (m *Manager) Statuses() []Status {
+	m.mu.Lock()
+	running := slices.Collect(maps.Values(m.running))
+	off := slices.Clone(m.off)
+	m.mu.Unlock()
+	list := make([]Status, 0, len(running)+len(off))
+	for _, p := range running {
+		list = append(list, p.now())
+	}
+	for _, name := range off {
+		list = append(list, Status{Name: name, State: Off})
+	}
+	slices.SortFunc(list, func(a, b Status) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// Close ends all bridges and waits for them. Their sessions stay.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	m.closed = true
+	running := m.running
+	m.running = nil
+	m.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, p := range running {
+		wg.Go(p.stop)
+	}
+	wg.Wait()
+}
+
+// Test connects once to each address of a bridge, without touching the sessions of one
+// that may be running. It returns nil, or for people what is wrong (see Explain).
+func (m *Manager) Test(ctx context.Context, s Settings) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, address := range s.Addresses {
+		if err := m.test(ctx, s, address); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s", address, Explain(err)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *Manager) test(ctx context.Context, s Settings, address string) error {
+	nc, err := m.reach(ctx, &s, address)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	defer stop()
+	l := newLink(nc, s.Version, 64<<10)
+	s.Clean = true
+	p := connectPacket(&s)
+	p.ClientID, p.CleanStart = s.ClientID+"-test", true
+	if _, err := l.connect(p); err != nil {
+		return errors.Join(err, nc.Close())
+	}
+	_ = l.leave() // it answered: that is all there was to know
+	return nil
+}
