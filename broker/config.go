@@ -155,8 +155,10 @@ type Deps struct {
 	Authenticator Authenticator // must not be nil
 	Authorizer    Authorizer    // must not be nil
 	Store         Store         // nil: nothing is stored
-	Observer      Observer      // nil: nobody looks
-	Log           *slog.Logger  // nil: slog.Default()
+	// Unkept is why nothing that the Store takes outlives the process; nil: it does.
+	Unkept   error
+	Observer Observer     // nil: nobody looks
+	Log      *slog.Logger // nil: slog.Default()
 }
 
 func (d Deps) validate() error {

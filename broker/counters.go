@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 )
@@ -64,7 +65,7 @@ func (b *Broker) Stats() Stats {
 		Subscriptions: subs, SharedSubs: shared,
 		Retained: int(b.retained.count.Load()), RetainedBytes: b.retained.bytes.Load(),
 		QueuedMessages: int(k.queued.Load()), QueuedBytes: k.queuedBytes.Load(),
-		JournalPending: pending, Store: b.journal.pace.figures(), StoreError: b.journal.failure(),
+		JournalPending: pending, Store: b.journal.pace.figures(), StoreError: cmp.Or(b.journal.failure(), b.deps.Unkept),
 		ExpiredSessions: k.expired.Load(), SocketsAccepted: k.sockets.Load(),
 		ConnectsAccepted: k.accepted.Load(), ConnectsRefused: k.refused.Load(), Denied: k.denied.Load(),
 		PacketsReceived: t.packetsIn, PacketsSent: t.packetsOut,

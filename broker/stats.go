@@ -20,7 +20,7 @@ type Stats struct {
 	QueuedBytes      int64
 	JournalPending   int // changes not stored yet
 	Store            StoreFigures
-	StoreError       error // not nil while the store does not take changes
+	StoreError       error // not nil while the store does not take changes, or does not keep them
 	ExpiredSessions  uint64
 	SocketsAccepted  uint64
 	ConnectsAccepted uint64

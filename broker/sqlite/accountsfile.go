@@ -68,7 +68,9 @@ type exporter struct {
 	failed bool        // and that was logged
 }
 
-func (db *DB) accountsPath() string { return filepath.Join(filepath.Dir(db.path), accountsName) }
+func (db *DB) accountsPath() string { return accountsPath(db.path) }
+
+func accountsPath(database string) string { return filepath.Join(filepath.Dir(database), accountsName) }
 
 // exportSoon has the upkeep write the accounts file.
 func (db *DB) exportSoon() { db.exporter.due.Store(true) }

@@ -26,6 +26,8 @@ type DB struct {
 	path   string
 	log    *slog.Logger
 	server bool // OpenServer: this process looks after the files
+	// temporary is the folder of an OpenStandIn, "" of others.
+	temporary string
 
 	// pools is held for reading while a connection is used, and for writing while
 	// the pools are replaced.
@@ -137,7 +139,11 @@ func (db *DB) Close() error {
 	db.pools.Lock()
 	defer db.pools.Unlock()
 	db.closed = true
-	return db.closePools()
+	err := db.closePools()
+	if db.temporary != "" {
+		err = errors.Join(err, os.RemoveAll(db.temporary))
+	}
+	return err
 }
 
 // Path is where the database is.

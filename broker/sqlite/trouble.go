@@ -18,13 +18,19 @@ import (
 // Errors of Open and OpenServer for which there is something to do.
 var (
 	// ErrUnwritable: the folder or the file can't be written (read-only file
-	// system, missing rights, no space at all). A broker can still work from memory,
-	// with the users of ReadOnlyAccounts.
+	// system, missing rights, no space at all). A broker can still work with
+	// OpenStandIn.
 	ErrUnwritable = errors.New("the data folder can't be written")
 	// ErrDamaged: the file is not a sound database. OpenServer puts such a file
 	// aside, so only Open and Restore return it.
 	ErrDamaged = errors.New("the database is damaged")
 )
+
+// Unwritable reports whether an error of the operating system means ErrUnwritable.
+func Unwritable(err error) bool {
+	c := conditionOfSystem(err)
+	return c == ReadOnly || c == DiskFull
+}
 
 // classified adds ErrUnwritable or ErrDamaged to what says so in other words.
 func classified(err error) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -55,7 +54,7 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	lock, err := lockFolder(dir)
+	lock, err := claimFolder(ctx, dir, addon.InApp(app.environ), log)
 	if err != nil {
 		return err
 	}
@@ -74,6 +73,7 @@ type server struct {
 	out     io.Writer    // for the person who started it
 
 	db        *sqlite.DB
+	unkept    error // why nothing that is stored outlives the process, nil: it does
 	directory *access.Directory
 	accounts  *access.Accounts
 	denials   *access.Denials
@@ -88,13 +88,10 @@ type server struct {
 // run starts everything, waits for ctx or a failure, and stops everything: first
 // what brings new work, then the broker, then the database.
 func (s *server) run(ctx context.Context, dir string) (err error) {
-	if s.db, err = sqlite.OpenServer(ctx, filepath.Join(dir, databaseName), s.log); err != nil {
+	if s.db, s.unkept, err = openDatabase(ctx, dir, s.log); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.db.Close()) }()
-	if r := s.db.Report(); r.Happened() {
-		s.log.Error(r.String())
-	}
 	s.directory = access.NewDirectory(s.options.Access())
 	s.accounts = access.NewAccounts(s.db.Accounts(), s.directory, nil, s.log)
 	if err := s.accounts.Open(ctx); err != nil {
@@ -118,7 +115,7 @@ func (s *server) startBroker() error {
 	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
 	deps := broker.Deps{
 		Authenticator: s.home.authenticator(s.directory), Authorizer: s.directory,
-		Store: s.db.Store(), Observer: broker.Observers{s.feed, s.denials}, Log: s.log,
+		Store: s.db.Store(), Observer: broker.Observers{s.feed, s.denials}, Log: s.log, Unkept: s.unkept,
 	}
 	cfg := s.options.Broker()
 	cfg.Version = "HearthMQ " + version
