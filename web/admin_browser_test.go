@@ -84,7 +84,7 @@ func TestAdminFlowInBrowser(t *testing.T) {
 	b.whole("welcome")
 
 	// Log out by the menu and in again.
-	b.do(chromedp.Click(chromedp.CSS("[data-menu] summary")))
+	b.do(chromedp.Click(chromedp.CSS(".menu[data-menu] summary")))
 	b.screenshot("menu")
 	b.submit("form[action='/logout'] button")
 	b.typeInto("username", adminName)

@@ -47,6 +47,10 @@ func (s *Server) pages(r chi.Router) {
 	r.Get("/users", s.handle(u.list))
 	r.Get("/users/new", s.handle(u.add))
 	r.Post("/users/new", s.handle(u.create))
+	d := devices{s}
+	r.Get("/users/connect", s.handle(d.choose))
+	r.Get("/users/connect/{template}", s.handle(d.ask))
+	r.Post("/users/connect/{template}", s.handle(d.create))
 	r.Get("/users/{id}", s.handle(u.edit))
 	r.Post("/users/{id}", s.handle(u.change))
 	r.Post("/users/{id}/rules", s.handle(u.changeRules))

@@ -41,6 +41,9 @@ type commandLine struct {
 		Disable userDisable `cmd:"" help:"Keep a user out."`
 		Delete  userDelete  `cmd:"" help:"Delete a user."`
 	} `cmd:"" help:"Look after users, also while the broker runs."`
+	Template struct {
+		List templateList `cmd:"" help:"List the products that user add --template knows."`
+	} `cmd:"" help:"Rights and instructions for products."`
 	ACL struct {
 		Check aclCheck `cmd:"" help:"Say whether a user may do something, and which rule decides."`
 	} `cmd:"" name:"acl" help:"Ask the access rules."`

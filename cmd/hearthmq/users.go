@@ -45,14 +45,20 @@ func (f passwordFlags) read(app *application) (password string, err error) {
 type userAdd struct {
 	Name string `arg:"" help:"User name."`
 	passwordFlags
-	Role  []string `placeholder:"ROLE" sep:"none" help:"Role of the user; repeat it for several."`
-	Rule  []string `placeholder:"RULE" sep:"none" help:"Rule of the user's own, such as \"allow both sensors/%u/#\"; repeat it for several."`
-	Admin bool     `help:"The user may use the admin."`
-	Note  string   `help:"What the user is for."`
+	Template string            `xor:"rights" placeholder:"NAME" help:"Rights of a product, and how to set it up; hearthmq template list names them. Makes a password unless --password-stdin is given."`
+	Set      map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"What the template asks for, such as topic=lamp; repeat it for several."`
+	Host     string            `placeholder:"NAME" help:"Under which name the product finds this machine; in what is printed for a template."`
+	Role     []string          `placeholder:"ROLE" sep:"none" help:"Role of the user; repeat it for several."`
+	Rule     []string          `placeholder:"RULE" sep:"none" help:"Rule of the user's own, such as \"allow both sensors/%u/#\"; repeat it for several."`
+	Admin    bool              `help:"The user may use the admin."`
+	Note     string            `help:"What the user is for."`
 }
 
 // Run adds a user.
 func (c *userAdd) Run(ctx context.Context, app *application) error {
+	if c.Template != "" && !c.PasswordStdin {
+		c.Generate = true
+	}
 	password, err := c.read(app)
 	if err != nil {
 		return err
@@ -65,15 +71,20 @@ func (c *userAdd) Run(ctx context.Context, app *application) error {
 		}
 		n.Rules = append(n.Rules, r)
 	}
+	explainTo, err := c.template(app, &n)
+	if err != nil {
+		return err
+	}
 	return app.change(ctx, c.Name, func(ctx context.Context, a *access.Accounts) error {
 		_, generated, err := a.CreateUser(ctx, n)
 		if err != nil {
 			return err
 		}
 		app.say("User %s added.", c.Name)
-		if len(c.Role) == 0 && len(c.Rule) == 0 {
+		if len(n.Roles) == 0 && len(n.Rules) == 0 {
 			app.say("It has no role and no rule, so it may connect and nothing else.")
 		}
+		explainTo(generated)
 		return app.printPassword(generated)
 	})
 }

@@ -75,6 +75,25 @@ function guard() {
   });
 }
 
+/** Shows of a list only what has the words of a search field in it. */
+function filters() {
+  for (const field of document.querySelectorAll('[data-filter]')) {
+    if (!(field instanceof HTMLElement)) continue;
+    const list = document.getElementById(field.dataset.filter ?? '');
+    const input = field.querySelector('input');
+    if (!list || !input) continue;
+    field.hidden = false;
+    input.addEventListener('input', () => {
+      const words = input.value.toLowerCase().split(/\s+/);
+      for (const item of list.children) {
+        const text = item.textContent?.toLowerCase() ?? '';
+        if (item instanceof HTMLElement) item.hidden = !words.every((word) => text.includes(word));
+      }
+    });
+  }
+}
+
 dependents();
 rules();
+filters();
 guard();

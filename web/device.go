@@ -1,0 +1,187 @@
+package web
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"rsc.io/qr"
+
+	"hearthmq/broker/access"
+	"hearthmq/ui"
+)
+
+// devices is the wizard that connects a product: which one, a few questions, and a
+// page with all that has to be set there.
+type devices struct{ *Server }
+
+func devicePath(id string) string { return "/users/connect/" + id }
+
+func (d devices) choose(w http.ResponseWriter, r *http.Request) error {
+	var v ui.ProductsView
+	for _, t := range access.Templates() {
+		v.Products = append(v.Products, ui.ProductView{Path: devicePath(t.ID), Name: t.Name, About: t.About})
+	}
+	return d.render(w, r, http.StatusOK, ui.ProductsPage(d.view(r, "Connect a device", "users", "forms"), v))
+}
+
+// template returns the template of the path's {template}, or access.ErrNotFound.
+func (d devices) template(r *http.Request) (*access.Template, error) {
+	return access.FindTemplate(chi.URLParam(r, "template"))
+}
+
+func (d devices) ask(w http.ResponseWriter, r *http.Request) error {
+	t, err := d.template(r)
+	if err != nil {
+		return err
+	}
+	name, values := t.Defaults("")
+	f := d.form(t, name, values)
+	if host := hostOf(r); !loopbackName(host) {
+		f.Host = host
+	}
+	return d.askPage(w, r, http.StatusOK, f)
+}
+
+func (d devices) askPage(w http.ResponseWriter, r *http.Request, status int, f ui.DeviceForm) error {
+	return d.render(w, r, status, ui.DevicePage(d.view(r, "Connect "+f.Product, "users", "forms"), f))
+}
+
+func (d devices) form(t *access.Template, name string, values map[string]string) ui.DeviceForm {
+	f := ui.DeviceForm{Path: devicePath(t.ID), Product: t.Name, About: t.About, Name: name, Rules: t.Rules}
+	for _, k := range t.Keys {
+		f.Fields = append(f.Fields, ui.FieldView{
+			Name: "key-" + k.Key, Label: k.Label, Hint: k.Hint, Value: values[k.Key], Required: true, Mono: true,
+			Autocomplete: "off", MaxLength: strconv.Itoa(access.MaxNameBytes),
+		})
+		if last := &f.Fields[len(f.Fields)-1]; k.OfUser() { // it follows a name that is changed
+			last.Required, last.Placeholder = false, "the same as the user name"
+			if last.Value == name {
+				last.Value = ""
+			}
+		}
+	}
+	for _, e := range d.cfg.Endpoints {
+		if !e.WebSocket {
+			f.Ports = append(f.Ports, portChoice(e))
+		}
+	}
+	return f
+}
+
+func portChoice(e Endpoint) ui.OptionView {
+	o := ui.OptionView{Value: strconv.Itoa(e.Port), Label: strconv.Itoa(e.Port)}
+	if e.TLS {
+		o.Label += " (encrypted)"
+	}
+	return o
+}
+
+// maxHost bounds the name under which a device finds the broker, in bytes.
+const maxHost = 253
+
+func (d devices) create(w http.ResponseWriter, r *http.Request) error {
+	t, err := d.template(r)
+	if err != nil {
+		return err
+	}
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	name, host := strings.TrimSpace(form.Get("name")), strings.TrimSpace(form.Get("host"))
+	given := map[string]string{}
+	for _, k := range t.Keys {
+		given[k.Key] = strings.TrimSpace(form.Get("key-" + k.Key))
+	}
+	at, ok := d.place(host, form.Get("port"))
+	if !ok {
+		return badRequest("port %q", form.Get("port"))
+	}
+	problems := access.Problems{}
+	if host == "" || len(host) > maxHost || strings.ContainsAny(host, " /@\"'\\<>{};") {
+		problems["host"] = "The name or address of this machine, for example homeassistant.local."
+	}
+	rules, values, err := t.Fill(name, given)
+	fill, wrong := errors.AsType[access.Problems](err)
+	if err != nil && !wrong {
+		return err
+	}
+	var user access.User
+	var password string
+	if len(fill) == 0 && len(problems) == 0 {
+		user, password, err = d.cfg.Accounts.CreateUser(r.Context(), access.NewUser{
+			Name: name, Generate: true, Note: t.Name, Rules: rules,
+		})
+		created, wrong := errors.AsType[access.Problems](err)
+		if err != nil && !wrong {
+			return err
+		}
+		for key, text := range created {
+			problems[key] = text
+		}
+	}
+	if len(fill)+len(problems) > 0 {
+		for key, text := range fill {
+			problems["key-"+key] = text
+		}
+		return d.again(w, r, t, name, host, form.Get("port"), given, problems)
+	}
+	return d.donePage(w, r, t, user, t.Instructions(user.Name, password, values, at), password, at)
+}
+
+// again shows the form with what is wrong with it.
+func (d devices) again(w http.ResponseWriter, r *http.Request, t *access.Template, name, host, port string, given map[string]string, p access.Problems) error {
+	f := d.form(t, name, given)
+	shown := []string{"name", "host"}
+	for i := range f.Fields {
+		f.Fields[i].Problem = p[f.Fields[i].Name]
+		shown = append(shown, f.Fields[i].Name)
+	}
+	for i := range f.Ports {
+		f.Ports[i].Selected = f.Ports[i].Value == port
+	}
+	f.Host, f.Problems = host, elsewhere(p, shown...)
+	return d.askPage(w, r, http.StatusUnprocessableEntity, f)
+}
+
+// place is the endpoint with that port; without one, for nobody chose, the first.
+func (d devices) place(host, port string) (access.Place, bool) {
+	for _, e := range d.cfg.Endpoints {
+		if !e.WebSocket && (port == "" || port == strconv.Itoa(e.Port)) {
+			return access.Place{Host: host, Port: e.Port, TLS: e.TLS}, true
+		}
+	}
+	return access.Place{Host: host, Port: 1883}, port == ""
+}
+
+// donePage is the answer to the POST itself, as secretPage is: it holds the password.
+func (d devices) donePage(w http.ResponseWriter, r *http.Request, t *access.Template, user access.User, in access.Instructions, password string, at access.Place) error {
+	v := ui.ConnectedView{
+		ID: user.ID, Product: t.Name, Name: user.Name, Password: password, Host: at.Host, Port: strconv.Itoa(at.Port), Encrypted: at.TLS, Notes: in.Notes,
+	}
+	for _, rule := range user.Rules {
+		v.Rules = append(v.Rules, ruleRow(rule))
+	}
+	for i, b := range in.Blocks {
+		block := ui.BlockView{ID: fmt.Sprintf("block-%d", i), Title: b.Title, Text: b.Text}
+		for j, f := range b.Fields {
+			block.Fields = append(block.Fields, ui.CopyView{ID: fmt.Sprintf("field-%d-%d", i, j), Label: f[0], Value: f[1]})
+		}
+		v.Blocks = append(v.Blocks, block)
+	}
+	code, err := qr.Encode(in.QR, qr.M)
+	if err != nil {
+		return fmt.Errorf("QR code: %w", err)
+	}
+	code.Scale = 4
+	v.Code, v.CodeFor = "data:image/png;base64,"+base64.StdEncoding.EncodeToString(code.PNG()), "Address, user name and password, for apps that read them from a code."
+	if t.QR != nil {
+		v.CodeFor = "Scan it with the camera of the phone: " + t.Name + " takes over everything."
+	}
+	return d.render(w, r, http.StatusOK, ui.ConnectedPage(d.view(r, "Connect "+t.Name, "users"), v))
+}
