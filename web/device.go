@@ -111,6 +111,14 @@ func (d devices) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil && !wrong {
 		return err
 	}
+	if text := access.ValidName(name); text != "" {
+		problems["name"] = text
+		for _, k := range t.Keys {
+			if k.OfUser() && given[k.Key] == "" {
+				delete(fill, k.Key) // it is the name's problem
+			}
+		}
+	}
 	var user access.User
 	var password string
 	if len(fill) == 0 && len(problems) == 0 {
