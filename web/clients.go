@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"hearthmq/broker"
-	"hearthmq/broker/packet"
 	"hearthmq/ui"
 )
 
@@ -156,12 +155,11 @@ func (c clients) disconnect(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := form.Get("client")
-	if err := c.cfg.Broker.Disconnect(id, packet.AdministrativeAction); err != nil {
+	if err := c.disconnectClient(r.Context(), id); err != nil {
 		if !errors.Is(err, broker.ErrNotFound) {
 			return err
 		}
 		return c.redirect(w, r, "/clients?done=client-gone")
 	}
-	c.log.Info("client disconnected by an administrator", "client_id", id, "user", principalOf(r.Context()).name)
 	return c.redirect(w, r, "/clients?done=disconnected")
 }

@@ -110,9 +110,22 @@ func withoutProxyHeaders(next http.Handler) http.Handler {
 		"X-Supervisor-Token", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Forwarded",
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		passed := r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("X-Real-Ip") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("Via") != ""
 		for _, name := range names {
 			r.Header.Del(name)
 		}
+		if passed {
+			r = r.WithContext(context.WithValue(r.Context(), proxiedKey{}, true))
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+type proxiedKey struct{}
+
+// proxied reports whether a proxy says that it passed the request on. Whoever asked it
+// is then not on this machine, although the proxy may be.
+func proxied(ctx context.Context) bool {
+	p, _ := ctx.Value(proxiedKey{}).(bool)
+	return p
 }

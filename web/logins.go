@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/go-chi/chi/v5/middleware"
 
 	"hearthmq/broker/access"
 )
@@ -61,6 +62,8 @@ const (
 	keyID      = "id"
 	keyVersion = "version"
 	keySeen    = "seen"
+	keyAddress = "address"
+	keyBrowser = "browser"
 )
 
 // start begins a login for u and sets its cookie. An existing session's token
@@ -85,6 +88,8 @@ func (l *logins) start(w http.ResponseWriter, r *http.Request, u access.User) er
 	m.Put(ctx, keyID, u.ID)
 	m.Put(ctx, keyVersion, int64(u.Version))
 	m.Put(ctx, keySeen, time.Now().Unix())
+	m.Put(ctx, keyAddress, middleware.GetClientIPAddr(r.Context()).Unmap().String())
+	m.Put(ctx, keyBrowser, clipText(r.UserAgent(), 256))
 	token, expiry, err := m.Commit(ctx)
 	if err != nil {
 		return fmt.Errorf("store login: %w", err)

@@ -108,6 +108,10 @@ func bodyLimit(next http.Handler) http.Handler {
 // asked for by something that is no browser: that is what the API is for (case W9).
 func (s *Server) sameOrigin(next http.Handler) http.Handler {
 	refuse := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, apiPath+"/") {
+			writeProblem(w, http.StatusForbidden, "without a token, changes have to come from HearthMQ's own pages")
+			return
+		}
 		s.errorPage(w, r, http.StatusForbidden, ui.ErrorView{
 			Icon: "block", Title: "Refused",
 			Text: "This came from another site, or from a browser that does not say where it comes from, so nothing was changed. Open the page again and retry.",
@@ -121,6 +125,11 @@ func (s *Server) sameOrigin(next http.Handler) http.Handler {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 		default:
+			if strings.HasPrefix(r.URL.Path, apiPath+"/") && (bearer(r) != "" || !principalOf(r.Context()).embedded) {
+				// No browser adds a token by itself, and nothing else opens the API there.
+				next.ServeHTTP(w, r)
+				return
+			}
 			if r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
 				refuse(w, r)
 				return

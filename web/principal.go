@@ -12,8 +12,9 @@ type principal struct {
 	name     string // stands in the audit: a user's name, or the Home Assistant user's
 	display  string // for people
 	admin    bool
-	embedded bool   // came through Home Assistant's ingress
-	haUser   string // Home Assistant's user ID, behind ingress only
+	scope    access.TokenScope // of the API's token; "" for people
+	embedded bool              // came through Home Assistant's ingress
+	haUser   string            // Home Assistant's user ID, behind ingress only
 	refusal  refusal
 
 	token string // of the login session, on the direct port only
@@ -37,7 +38,10 @@ func withPrincipal(ctx context.Context, p principal) context.Context {
 	ctx = context.WithValue(ctx, principalKey{}, p)
 	if p.name != "" {
 		via := access.ViaAdmin
-		if p.embedded {
+		switch {
+		case p.scope != "" && !p.admin:
+			via = access.ViaToken
+		case p.embedded:
 			via = access.ViaHomeAssistant
 		}
 		ctx = access.WithActor(ctx, via, p.name)

@@ -14,6 +14,7 @@ func (s *Server) public(r chi.Router) {
 	r.MethodNotAllowed(s.methodNotAllowed)
 	r.Method(http.MethodGet, "/healthz", s.Health())
 	r.Method(http.MethodGet, "/static/*", ui.Assets())
+	r.Get("/metrics", s.metrics)
 }
 
 // loginRoutes mounts the way in on the direct port.

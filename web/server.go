@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
@@ -24,6 +25,7 @@ type Broker interface {
 	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
 	// Disconnect ends a client's Network Connection with a Reason Code, or returns broker.ErrNotFound.
 	Disconnect(clientID string, code packet.ReasonCode) error
+	MessageBroker
 }
 
 // Endpoint is a port that devices connect to.
@@ -42,6 +44,9 @@ type Config struct {
 	Denials   *access.Denials   // must not be nil
 	Feed      *feed.Feed        // must not be nil
 	Sessions  scs.Store         // logins of the direct port; must not be nil
+	Logins    LoginList         // the same, to look at; nil: they can't be listed
+	Tokens    *access.Tokens    // of the API; nil: there are none
+	Backups   Backups           // nil: not possible
 
 	// Endpoints are the ports that are open, the plain MQTT one first.
 	Endpoints []Endpoint
@@ -74,6 +79,7 @@ type Server struct {
 	logins *logins
 	claim  *claim
 	meter  *meter
+	apiDoc *huma.OpenAPI // set by apiRoutes
 }
 
 // New returns the admin for cfg.
@@ -108,6 +114,7 @@ func (s *Server) Direct() http.Handler {
 		withoutProxyHeaders, middleware.ClientIPFromRemoteAddr, s.directIdentity,
 		bodyLimit, s.sameOrigin, s.unclaimed)
 	s.public(r)
+	s.apiRoutes(r)
 	s.loginRoutes(r)
 	r.Group(func(r chi.Router) {
 		r.Use(s.requireAdmin)
@@ -124,6 +131,7 @@ func (s *Server) Ingress() http.Handler {
 		s.peerGuard, middleware.ClientIPFromXFF("172.30.32.0/23"), s.ingressIdentity,
 		bodyLimit, s.sameOrigin)
 	s.public(r)
+	s.apiRoutes(r)
 	r.Group(func(r chi.Router) {
 		r.Use(s.requireAdmin)
 		s.pages(r)

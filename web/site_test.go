@@ -38,6 +38,7 @@ type site struct {
 	dir      *access.Directory
 	denials  *access.Denials
 	sessions *memstore.MemStore
+	tokens   *access.Tokens
 	mqtt     string // host:port of the broker
 	// What Home Assistant says of its user "1"; changed by tests before they ask.
 	haAdmin func(context.Context, string) (bool, error)
@@ -53,7 +54,9 @@ func newSite(t *testing.T, change func(*Config)) *site {
 		Hashing: access.Hashing{Cost: access.Cost{Time: 1, MemoryKiB: 64, Threads: 1}},
 		Logins:  []access.Login{{Username: "from-settings", Password: "from the settings"}},
 	})
-	s.accounts = access.NewAccounts(access.NewMemoryRepository(), s.dir, nil, log)
+	repo := access.NewMemoryRepository()
+	s.tokens = access.NewTokens(repo)
+	s.accounts = access.NewAccounts(repo, s.dir, nil, log)
 	if err := s.accounts.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +71,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	s.accounts.SetRevalidator(s.broker)
 	t.Cleanup(func() { _ = s.broker.Shutdown(context.Background()) })
 	cfg := Config{
-		Broker: s.broker, Directory: s.dir, Accounts: s.accounts, Denials: s.denials, Feed: f, Sessions: s.sessions,
+		Broker: s.broker, Directory: s.dir, Accounts: s.accounts, Denials: s.denials, Feed: f, Sessions: s.sessions, Tokens: s.tokens,
 		Endpoints: []Endpoint{
 			{Label: "MQTT", Port: 1883}, {Label: "MQTT, encrypted", Port: 8883, TLS: true}, {Label: "WebSocket", Port: 1884, WebSocket: true},
 		},

@@ -24,6 +24,8 @@ const ingressBase = "/api/hassio_ingress/abcDEF_123"
 
 // topicBroker remembers what the topics page asked of it.
 type topicBroker struct {
+	Broker // nil: what is not below is not asked for
+
 	mu        sync.Mutex
 	retained  map[string]bool
 	published []*broker.Message

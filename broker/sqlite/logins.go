@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"hearthmq/broker/access"
 )
 
 // Logins keeps who is logged in to the web admin on its direct port. It is a store
@@ -28,13 +30,14 @@ func (db *DB) Logins() Logins { return Logins{db} }
 // logged in. ListLogins and DeleteLogins know logins by it.
 const LoginNameKey = "name"
 
-// Login is one browser that is logged in.
-type Login struct {
-	ID            int64
-	User          string
-	Created, Seen time.Time // Seen is to the minute
-	Expires       time.Time
-}
+// Keys under which package web puts what ListLogins tells of a login.
+const (
+	LoginAddressKey = "address"
+	LoginBrowserKey = "browser"
+)
+
+// Login is one browser that is logged in. Seen is to the minute.
+type Login = access.BrowserLogin
 
 func hashToken(token string) []byte {
 	h := sha256.Sum256([]byte(token))
@@ -102,7 +105,7 @@ func (l Logins) Delete(token string) error { return l.DeleteCtx(context.Backgrou
 func (l Logins) ListLogins(ctx context.Context, user string) ([]Login, error) {
 	var out []Login
 	err := l.db.read(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT id, user_name, created, seen, expires FROM login
+		rows, err := tx.QueryContext(ctx, `SELECT id, user_name, created, seen, expires, data FROM login
 			WHERE expires > ?1 AND (?2 = '' OR user_name = ?2) ORDER BY seen DESC, id DESC`, time.Now().UnixMilli(), user)
 		if err != nil {
 			return err
@@ -111,8 +114,13 @@ func (l Logins) ListLogins(ctx context.Context, user string) ([]Login, error) {
 		for rows.Next() {
 			var x Login
 			var created, seen, expires int64
-			if err := rows.Scan(&x.ID, &x.User, &created, &seen, &expires); err != nil {
+			var data []byte
+			if err := rows.Scan(&x.ID, &x.User, &created, &seen, &expires, &data); err != nil {
 				return err
+			}
+			if _, values, err := (scs.GobCodec{}).Decode(data); err == nil { // else only who and when are known
+				x.Address, _ = values[LoginAddressKey].(string)
+				x.Browser, _ = values[LoginBrowserKey].(string)
 			}
 			x.Created, x.Seen, x.Expires = fromMillis(created), fromMillis(seen), fromMillis(expires)
 			out = append(out, x)
@@ -123,6 +131,21 @@ func (l Logins) ListLogins(ctx context.Context, user string) ([]Login, error) {
 		return nil, fmt.Errorf("list logins: %w", err)
 	}
 	return out, nil
+}
+
+// LoginID returns the ID of the login with this token, 0 when there is none.
+func (l Logins) LoginID(ctx context.Context, token string) (id int64, err error) {
+	err = l.db.read(ctx, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `SELECT id FROM login WHERE token_hash = ?`, hashToken(token)).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find login: %w", err)
+	}
+	return id, nil
 }
 
 // DeleteLogins ends all logins of user and returns how many there were.

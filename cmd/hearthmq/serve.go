@@ -145,7 +145,7 @@ func (s *server) serve(ctx context.Context) error {
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
-		LogBook: s.book, Settings: s.settings(),
+		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()),
 	})
 	if err != nil {
 		return err

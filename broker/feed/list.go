@@ -1,0 +1,59 @@
+package feed
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"hearthmq/broker/topic"
+)
+
+// Summary is a topic with the beginning of its last value.
+type Summary struct {
+	Topic    string
+	Payload  []byte // its beginning; a copy
+	Size     int    // of the whole value
+	QoS      byte
+	Retained bool
+	Count    uint64 // messages since the start
+	At       time.Time
+	ClientID string // who sent it, "" when it is not known
+	User     string
+}
+
+// Topics returns the topics that a Topic Filter matches, sorted, those after the
+// given one ("": from the first on), at most limit; more says that there are others.
+// Of each value at most most bytes are copied. It looks at every topic there is.
+func (f *Feed) Topics(filter, after string, limit, most int) (list []Summary, more bool) {
+	f.mu.RLock()
+	var found []*entry
+	for name, e := range f.index {
+		if (after == "" || name > after) && topic.Match(filter, name) {
+			found = append(found, e)
+		}
+	}
+	f.mu.RUnlock()
+	slices.SortFunc(found, func(a, b *entry) int { return cmp.Compare(a.topic, b.topic) })
+	now := time.Now().UnixNano()
+	for _, e := range found {
+		if len(list) == limit {
+			return list, true
+		}
+		e.mu.Lock()
+		if e.dead || !e.known {
+			e.mu.Unlock()
+			continue
+		}
+		s := Summary{
+			Topic: e.topic, Payload: slices.Clone(e.last[:min(len(e.last), most)]), Size: e.size, QoS: e.qos,
+			Retained: e.isRetained(now), Count: e.count, At: time.Unix(0, e.received),
+			ClientID: e.publisherID, User: e.publisherUser,
+		}
+		if e.publisher != nil {
+			s.ClientID, s.User = e.publisher.ClientID, e.publisher.User
+		}
+		e.mu.Unlock()
+		list = append(list, s)
+	}
+	return list, false
+}
