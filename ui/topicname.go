@@ -29,3 +29,16 @@ func Visible(name string) string {
 		return r
 	}, name)
 }
+
+// LastLevels is the end of a topic, at most n bytes of it, from a "/" on where
+// there is one.
+func LastLevels(name string, n int) string {
+	if len(name) <= n {
+		return name
+	}
+	end := name[len(name)-n:]
+	if _, after, ok := strings.Cut(end, "/"); ok && after != "" {
+		return after
+	}
+	return strings.ToValidUTF8(end, "")
+}

@@ -38,6 +38,8 @@ type feedRequest struct {
 	View   *[]uint32 `json:"view"`   // ids of the rows on the screen
 	Select *uint32   `json:"select"` // id of the row whose detail is wanted
 	Filter *string   `json:"filter"`
+	Regexp *string   `json:"regexp"` // a filter that is a regular expression
+	Form   *string   `json:"form"`   // how to decode what is selected
 	Pause  *bool     `json:"pause"`
 	Here   *bool     `json:"here"` // only a sign of life
 }
@@ -204,6 +206,12 @@ func (f *feedConn) apply(req feedRequest) {
 	}
 	if req.Filter != nil {
 		f.view.Filter(*req.Filter)
+	}
+	if req.Regexp != nil {
+		f.view.Regexp(*req.Regexp)
+	}
+	if req.Form != nil {
+		f.view.Form(*req.Form)
 	}
 	if req.Pause != nil {
 		f.view.Pause(*req.Pause)

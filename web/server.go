@@ -62,6 +62,8 @@ type Config struct {
 	// Healthy is asked by /healthz; nil: always.
 	Healthy func(ctx context.Context) error
 
+	// Trash keeps deleted retained messages; nil: as long as the process.
+	Trash feed.Trash
 	// LogBook holds the last lines of the log; nil: an empty one.
 	LogBook *LogBook
 	// Settings are those that hold from start to stop, in groups.
@@ -93,6 +95,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.LogBook == nil {
 		cfg.LogBook = NewLogBook()
+	}
+	if cfg.Trash == nil {
+		cfg.Trash = new(feed.MemoryTrash)
 	}
 	if cfg.SetupToken == nil {
 		cfg.SetupToken = func() string { return "" }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -34,8 +33,15 @@ type topicsPage struct{ s *Server }
 func (s *Server) topicsRoutes(r chi.Router) {
 	p := topicsPage{s}
 	r.Get("/topics", s.handle(p.show))
-	r.Post("/topics/clear", p.action(p.clear))
-	r.Post("/topics/publish", p.action(p.publish))
+	r.Post("/topics/clear", p.action(changing(p.clear)))
+	r.Post("/topics/publish", p.action(changing(p.publish)))
+	r.Post("/topics/sample", p.action(reading(p.sample)))
+	r.Post("/topics/who", p.action(reading(p.who)))
+	r.Post("/topics/pin", p.action(reading(p.pin)))
+	r.Post("/topics/download", s.handle(p.download))
+	// What the script asks again while it is shown.
+	r.Post("/live/topics/history", p.action(reading(p.history)))
+	r.Post("/live/topics/series", p.action(reading(p.series)))
 	r.Get("/ws", s.feedSocket)
 }
 
@@ -52,12 +58,38 @@ func (p topicsPage) show(w http.ResponseWriter, r *http.Request) error {
 	}))
 }
 
-// topicRequest is what the page's script sends.
+// topicRequest is what the page's script sends; each action reads its part of it.
 type topicRequest struct {
-	Topic   string `json:"topic"`
-	Payload string `json:"payload"`
-	QoS     byte   `json:"qos"`
-	Retain  bool   `json:"retain"`
+	Topic string `json:"topic"`
+
+	Payload    string            `json:"payload"`
+	Encoding   string            `json:"encoding"` // text, base64, hex
+	QoS        byte              `json:"qos"`
+	Retain     bool              `json:"retain"`
+	Properties publishProperties `json:"properties"`
+
+	Seq  uint64   `json:"seq"`  // of a message of the history
+	Form string   `json:"form"` // how to decode it
+	Path []string `json:"path"` // to a number in the payload
+	On   bool     `json:"on"`   // pinned
+}
+
+// topicAction does something and returns what is answered as JSON, nil for nothing.
+type topicAction func(context.Context, *topicsPage, topicRequest) (any, error)
+
+// changing makes an action of one that needs a broker that can be changed.
+func changing(do func(context.Context, TopicBroker, topicRequest) (any, error)) topicAction {
+	return func(ctx context.Context, p *topicsPage, req topicRequest) (any, error) {
+		b, ok := p.s.cfg.Broker.(TopicBroker)
+		if !ok {
+			return nil, problemWith(http.StatusNotImplemented, "This broker can't be changed from here.")
+		}
+		return do(ctx, b, req)
+	}
+}
+
+func reading(do func(context.Context, topicRequest) (any, error)) topicAction {
+	return func(ctx context.Context, _ *topicsPage, req topicRequest) (any, error) { return do(ctx, req) }
 }
 
 // topicProblem is an answer that the page shows beside its form.
@@ -70,83 +102,66 @@ func (e *topicProblem) Error() string { return e.text }
 
 func problemWith(status int, text string) error { return &topicProblem{status, text} }
 
-// action answers a request of the page's script: 204, or {"error": "…"}.
-func (p topicsPage) action(do func(context.Context, TopicBroker, topicRequest) error) http.HandlerFunc {
+// action answers a request of the page's script: 204, JSON, or {"error": "…"}.
+func (p topicsPage) action(do topicAction) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := p.run(r, do)
-		if err == nil {
+		answer, err := p.run(r, do)
+		if err == nil && answer == nil {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		problem, ok := errors.AsType[*topicProblem](err)
-		if !ok {
-			p.s.log.Error("topic action failed", "path", r.URL.Path, "user", principalOf(r.Context()).name, "err", err)
-			problem = &topicProblem{http.StatusInternalServerError, "That did not work; the log says why."}
+		status := http.StatusOK
+		if err != nil {
+			problem, ok := errors.AsType[*topicProblem](err)
+			if !ok {
+				p.s.log.Error("topic action failed", "path", r.URL.Path, "user", principalOf(r.Context()).name, "err", err)
+				problem = &topicProblem{http.StatusInternalServerError, "That did not work; the log says why."}
+			}
+			answer, status = map[string]string{"error": problem.text}, problem.status
 		}
-		body, err := json.Marshal(map[string]string{"error": problem.text})
+		body, err := json.Marshal(answer)
 		if err != nil {
 			p.s.fail(w, r, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(problem.status)
+		w.WriteHeader(status)
 		_, _ = w.Write(body) // the browser is gone: nobody to tell
 	}
 }
 
-func (p topicsPage) run(r *http.Request, do func(context.Context, TopicBroker, topicRequest) error) error {
+func (p topicsPage) run(r *http.Request, do topicAction) (any, error) {
 	// A form of another site can't send this type without asking first.
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return problemWith(http.StatusUnsupportedMediaType, "JSON is expected here.")
-	}
-	b, ok := p.s.cfg.Broker.(TopicBroker)
-	if !ok {
-		return problemWith(http.StatusNotImplemented, "This broker can't be changed from here.")
+		return nil, problemWith(http.StatusUnsupportedMediaType, "JSON is expected here.")
 	}
 	var req topicRequest
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&req); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return problemWith(http.StatusRequestEntityTooLarge, "The message is too large for this page: 1 MiB at most.")
+			return nil, problemWith(http.StatusRequestEntityTooLarge, "The message is too large for this page: 1 MiB at most.")
 		}
-		return problemWith(http.StatusBadRequest, "The request was not understood.")
+		return nil, problemWith(http.StatusBadRequest, "The request was not understood.")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return problemWith(http.StatusBadRequest, "The request was not understood.")
+		return nil, problemWith(http.StatusBadRequest, "The request was not understood.")
 	}
 	if err := topic.ValidName(req.Topic); err != nil {
-		return problemWith(http.StatusUnprocessableEntity, "The topic "+err.Error()+".")
+		return nil, problemWith(http.StatusUnprocessableEntity, "The topic "+err.Error()+".")
 	}
-	return do(r.Context(), b, req)
+	return do(r.Context(), &p, req)
 }
 
-func (p topicsPage) clear(ctx context.Context, b TopicBroker, req topicRequest) error {
+func (p topicsPage) clear(ctx context.Context, b TopicBroker, req topicRequest) (any, error) {
 	if err := b.ClearRetained(req.Topic); errors.Is(err, broker.ErrNotFound) {
 		p.s.cfg.Feed.Cleared(req.Topic) // whatever the page showed, there is none
-		return problemWith(http.StatusNotFound, "There is no retained message any more.")
+		return nil, problemWith(http.StatusNotFound, "There is no retained message any more.")
 	} else if err != nil {
-		return err
+		return nil, err
 	}
 	p.s.cfg.Feed.Cleared(req.Topic)
 	p.s.log.Info("retained message cleared in the admin", "user", principalOf(ctx).name, "topic", req.Topic)
-	return nil
-}
-
-func (p topicsPage) publish(ctx context.Context, b TopicBroker, req topicRequest) error {
-	if req.QoS > 2 {
-		return problemWith(http.StatusUnprocessableEntity, "QoS is 0, 1 or 2.")
-	}
-	if req.Topic[0] == '$' {
-		return problemWith(http.StatusUnprocessableEntity, "Topics that begin with $ belong to the broker.")
-	}
-	m := broker.NewMessage(req.Topic, []byte(req.Payload), req.QoS, req.Retain)
-	m.PublisherID, m.PublisherUser = "HearthMQ admin", principalOf(ctx).name
-	m.Received = time.Now()
-	if err := b.Publish(ctx, m); err != nil {
-		return err
-	}
-	p.s.log.Info("message published in the admin", "user", principalOf(ctx).name, "topic", req.Topic)
-	return nil
+	return nil, nil
 }

@@ -103,8 +103,17 @@ func TestTopicsPageShowsHostileTextAsText(t *testing.T) {
 		eval[bool](b, fmt.Sprintf(`(() => { const { tree, view } = document.getElementById('topics').hearthmq;
 			const n = tree.nodes.get(%d); view.select(n); view.onSelect(n); return true; })()`, id))
 		b.until(`!document.getElementById('detail-live').hidden`)
-		for _, mode := range []string{"json", "text", "hex"} {
-			eval[bool](b, fmt.Sprintf(`document.querySelector('.detail-modes [data-mode=%s]').click() ?? true`, mode))
+		eval[bool](b, `(async () => {
+			const names = [...document.querySelectorAll('#detail-modes button')].map((m) => m.dataset.mode);
+			for (const name of names) {
+				document.querySelector('#detail-modes [data-mode=' + name + ']')?.click();
+				await new Promise((done) => setTimeout(done, 30));
+			}
+			return true;
+		})()`)
+		for _, tab := range []string{"history", "chart", "who", "value"} {
+			eval[bool](b, fmt.Sprintf(`document.getElementById('tab-%s').click() ?? true`, tab))
+			eval[bool](b, `new Promise((done) => setTimeout(() => done(true), 60))`)
 		}
 	}
 	b.harmless()

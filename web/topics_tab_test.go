@@ -116,7 +116,7 @@ func (b *tab) harmless() {
 	if v := eval[[]string](b, `violations`); len(v) > 0 {
 		b.t.Errorf("Content-Security-Policy violations: %q", v)
 	}
-	if eval[bool](b, `pwned || document.querySelector('#topics script, #topics img') !== null`) {
+	if eval[bool](b, `pwned || document.querySelector('#topics script, #topics img:not(.payload-image)') !== null`) {
 		b.t.Error("a topic or a payload has become markup")
 	}
 }

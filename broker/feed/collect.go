@@ -2,7 +2,6 @@ package feed
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"hearthmq/broker/feed/payload"
@@ -237,35 +236,6 @@ func (e *entry) describe(id uint32, ns int64) (*Detail, []byte) {
 	}
 	d.Whole = len(whole) == e.size
 	return d, whole
-}
-
-// maxDecodedText bounds what a Detail carries in the form that was decoded.
-const maxDecodedText = 96 << 10
-
-// decode says what the payload is and, where that takes a decoder, what it says.
-func (d *Detail) decode(topicName string, form payload.Form, whole []byte) {
-	d.Kind = payload.KindOf(d.Value.Bytes)
-	look := d.Value.Bytes
-	if d.Kind == payload.Binary && d.Whole {
-		look = whole // half a map can't be read
-	}
-	d.Forms = payload.Forms(topicName, look)
-	if len(d.Forms) == 0 {
-		return
-	}
-	if !slices.Contains(d.Forms, form) {
-		form = d.Forms[0]
-	}
-	switch form {
-	case payload.CBORForm, payload.MsgPackForm, payload.SparkplugForm, payload.UnbaseForm:
-		text, err := payload.Decode(form, look)
-		if err != nil {
-			return
-		}
-		d.DecodedLong = len(text) > maxDecodedText
-		t := newText(text[:min(len(text), maxDecodedText)])
-		d.DecodedForm, d.Decoded = form, &t
-	}
 }
 
 func ageMillis(now, at int64) int64 { return max(0, (now-at)/1e6) }

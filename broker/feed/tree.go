@@ -13,6 +13,7 @@ type node struct {
 	parent *node // nil at the top level
 	name   string
 	entry  atomic.Pointer[entry] // nil: only a folder
+	depth  int                   // 0: top level
 	kids   int                   // guarded by Feed.mu
 	at     int                   // place in tree.nodes, guarded by Feed.mu
 }
@@ -92,6 +93,7 @@ func (t *tree) grow(topicName string, made func(*node)) *node {
 			t.nodes = append(t.nodes, n)
 			if at != nil {
 				at.kids++
+				n.depth = at.depth + 1
 			}
 			made(n)
 		}
@@ -118,12 +120,24 @@ func (t *tree) prune(n *node, gone func(*node)) {
 	}
 }
 
-// inOrder returns all nodes, parents before their children.
+// inOrder returns all nodes, level by level: whoever gets them in parts can begin
+// with the top of the tree.
 func (t *tree) inOrder() []*node {
-	all := slices.Clone(t.nodes)
-	byID := func(a, b *node) int { return int(int64(a.id) - int64(b.id)) }
-	if !slices.IsSortedFunc(all, byID) {
-		slices.SortFunc(all, byID)
+	var counts []int
+	for _, n := range t.nodes {
+		for len(counts) <= n.depth {
+			counts = append(counts, 0)
+		}
+		counts[n.depth]++
+	}
+	at := 0
+	for i, n := range counts {
+		counts[i], at = at, at+n
+	}
+	all := make([]*node, len(t.nodes))
+	for _, n := range t.nodes {
+		all[counts[n.depth]] = n
+		counts[n.depth]++
 	}
 	return all
 }

@@ -87,6 +87,9 @@ func (v *Value) appendJSON(b []byte) []byte {
 	return append(b, "],"...)
 }
 
+// AppendJSON appends d as it stands in an Update.
+func (d *Detail) AppendJSON(b []byte) []byte { return d.appendJSON(b) }
+
 func (d *Detail) appendJSON(b []byte) []byte {
 	b = strconv.AppendUint(append(b, `{"id":`...), uint64(d.ID), 10)
 	b = d.Topic.appendJSON(append(b, `,"topic":`...))

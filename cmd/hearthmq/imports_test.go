@@ -59,7 +59,7 @@ var importTable = []importRule{
 	{pkg: "broker/brokertest", ours: []string{"broker", "broker/packet", "broker/topic"}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{
-		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "ui"},
+		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "ui"},
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{

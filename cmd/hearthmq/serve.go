@@ -128,6 +128,7 @@ func (s *server) startBroker() error {
 	}
 	s.accounts.SetRevalidator(s.broker)
 	s.feed.Seed(s.broker.Retained("#"))
+	s.loadHistories(cfg.Durability)
 	return nil
 }
 
@@ -145,7 +146,7 @@ func (s *server) serve(ctx context.Context) error {
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
-		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()),
+		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
 	})
 	if err != nil {
 		return err
@@ -155,6 +156,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.home.serve(ctx, group, s)
 	s.guard.serve(ctx, group, s.log)
 	group.Go(func() error { return s.refresh(ctx) })
+	s.keepHistories(ctx, group)
 	s.welcome(token())
 	return group.Wait()
 }

@@ -2,6 +2,8 @@
 // What every page has: the appearance switch, menus, copy buttons and the
 // question before something is deleted.
 
+import { copyText } from './post.js';
+
 const THEME_KEY = 'hearthmq.theme';
 
 /** Path of the admin in front of every URL, "" on the direct port. */
@@ -41,22 +43,6 @@ function menus() {
   }
 }
 
-/** Copies text, also where the page is not a secure context (plain HTTP on the LAN). */
-async function copy(/** @type {string} */ text, /** @type {Element} */ near) {
-  if (navigator.clipboard && isSecureContext) {
-    await navigator.clipboard.writeText(text);
-    return;
-  }
-  const area = document.createElement('textarea');
-  area.value = text;
-  area.className = 'visually-hidden';
-  near.after(area);
-  area.select();
-  const done = document.execCommand('copy');
-  area.remove();
-  if (!done) throw new Error('the browser refused');
-}
-
 function copyButtons() {
   for (const button of document.querySelectorAll('button[data-copy]')) {
     if (!(button instanceof HTMLButtonElement)) continue;
@@ -66,10 +52,9 @@ function copyButtons() {
     const idle = label.textContent;
     button.hidden = false;
     button.addEventListener('click', async () => {
-      try {
-        await copy(source instanceof HTMLInputElement ? source.value : source.textContent ?? '', button);
+      if (await copyText(source instanceof HTMLInputElement ? source.value : source.textContent ?? '', button)) {
         label.textContent = 'Copied';
-      } catch {
+      } else {
         getSelection()?.selectAllChildren(source);
         label.textContent = 'Press Ctrl+C';
       }

@@ -1,6 +1,6 @@
 // @ts-check
-// Shows a payload: as a tree of JSON, as text, or byte by byte. Whatever is in
-// it ends in textContent.
+// Shows a payload: as a tree of JSON, as text, as a picture, or byte by byte.
+// Whatever is in it ends in textContent or in the pixels of a data: URL.
 
 import { parseJSON } from './json-text.js';
 import { bytes as size, count, visible, visibleText } from './format.js';
@@ -12,9 +12,35 @@ const OPEN_VALUES = 60; // larger ones begin closed below the second level
 /**
  * @typedef {import('./json-text.js').Json} Json
  * @typedef {import('./json-text.js').Branch} Branch
- * @typedef {'json' | 'text' | 'hex' | 'empty'} Mode
+ * @typedef {import('./socket.js').Detail} Detail
  * @typedef {{text: string, bytes: () => Uint8Array}} Payload
  */
+
+/** What the forms of a payload are called; the server knows the same ones. @type {Record<string, string>} */
+export const FORMS = {
+  json: 'JSON', text: 'Text', image: 'Picture', sparkplug: 'Sparkplug B', cbor: 'CBOR', msgpack: 'MessagePack',
+  unbase64: 'From Base64', hex: 'Hex', base64: 'Base64',
+};
+
+/** Forms that the server decodes. */
+const DECODED = ['sparkplug', 'cbor', 'msgpack', 'unbase64'];
+
+/** Pictures that a browser may show, by their first bytes; SVG is none, it may hold script. */
+function imageType(/** @type {Uint8Array} */ b) {
+  const head = String.fromCharCode(...b.subarray(0, 12));
+  if (head.startsWith('\x89PNG')) return 'image/png';
+  if (head.startsWith('\xff\xd8\xff')) return 'image/jpeg';
+  if (head.startsWith('GIF8')) return 'image/gif';
+  if (head.startsWith('RIFF') && head.slice(8) === 'WEBP') return 'image/webp';
+  return '';
+}
+
+/** Bytes as base64. */
+export function toBase64(/** @type {Uint8Array} */ b) {
+  let raw = '';
+  for (let i = 0; i < b.length; i += 8192) raw += String.fromCharCode(...b.subarray(i, i + 8192));
+  return btoa(raw);
+}
 
 /** @returns {Payload} */
 export function payloadOf(/** @type {import('./socket.js').Text} */ wire) {
@@ -53,12 +79,18 @@ class Line {
   /** @type {Line[]} */ #lines = [];
   /** @type {Branch | null} */ #items = null;
   /** @type {Json | undefined} */ #before;
-  #depth;
 
-  constructor(/** @type {string} */ key, /** @type {boolean} */ branch, /** @type {number} */ depth, /** @type {boolean} */ open) {
+  /** @type {HTMLButtonElement | null} */ #chart = null;
+
+  /**
+   * @param {string} key @param {boolean} branch @param {string[]} path from the top to here
+   * @param {boolean} open @param {((path: string[]) => void) | null} onNumber
+   */
+  constructor(key, branch, path, open, onNumber) {
     this.key = key;
+    this.path = path;
+    this.onNumber = onNumber;
     this.branch = branch;
-    this.#depth = depth;
     this.#key = span('json-key', visible(key));
     this.#value = span('json-value');
     this.#was = span('json-was');
@@ -91,6 +123,26 @@ class Line {
     const changed = before !== undefined && 'text' in before && !same(v, before);
     this.#set(this.#was, changed ? `was ${visible(leafText(before))}` : '', 'json-was');
     this.#branch.classList.toggle('is-changed', changed);
+    this.#charted(v.type === 'number');
+  }
+
+  /** A number can be followed in a chart. */
+  #charted(/** @type {boolean} */ on) {
+    if (!on || !this.onNumber) {
+      this.#chart?.remove();
+      this.#chart = null;
+      return;
+    }
+    if (this.#chart) return;
+    const b = document.createElement('button');
+    b.type = 'button';
+    b.className = 'json-chart';
+    b.title = 'Show as a chart';
+    b.setAttribute('aria-label', `Show ${visible(this.key)} as a chart`);
+    b.append(icon('chart'));
+    b.addEventListener('click', () => this.onNumber?.(this.path));
+    this.#chart = b;
+    this.#branch.append(b);
   }
 
   #set(/** @type {HTMLElement} */ el, /** @type {string} */ text, /** @type {string} */ cls) {
@@ -100,20 +152,21 @@ class Line {
 
   #fill() {
     if (!this.#items || !(this.el instanceof HTMLDetailsElement) || !this.el.open) return;
-    this.#lines = fillLines(this.#inside, this.#lines, this.#items, this.#before, this.#depth + 1);
+    this.#lines = fillLines(this.#inside, this.#lines, this.#items, this.#before, this.path, this.onNumber);
   }
 }
 
 /** Brings the lines of a branch up to date, reusing what still fits. */
 function fillLines(/** @type {HTMLElement} */ into, /** @type {Line[]} */ lines, /** @type {Branch} */ branch,
-  /** @type {Json | undefined} */ before, /** @type {number} */ depth) {
+  /** @type {Json | undefined} */ before, /** @type {string[]} */ path, /** @type {((path: string[]) => void) | null} */ onNumber) {
+  const depth = path.length;
   const items = branch.items.slice(0, MEMBERS);
   const fits = lines.length <= items.length &&
     lines.every((l, i) => l.key === items[i].key && l.branch === 'items' in items[i].value);
   if (!fits) lines = [];
   const open = depth < 2 || branch.items.length <= OPEN_VALUES / depth;
   for (let i = lines.length; i < items.length; i++) {
-    lines.push(new Line(items[i].key, 'items' in items[i].value, depth, open));
+    lines.push(new Line(items[i].key, 'items' in items[i].value, [...path, items[i].key], open, onNumber));
   }
   const rest = branch.items.length - items.length;
   const els = lines.map((l) => l.el);
@@ -123,53 +176,105 @@ function fillLines(/** @type {HTMLElement} */ into, /** @type {Line[]} */ lines,
   return lines;
 }
 
+function icon(/** @type {string} */ name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+  use.setAttribute('href', `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
 export class PayloadView {
   #el;
-  /** @type {Mode | null} */ #drawn = null;
+  /** @type {HTMLElement | null} */ #drawn = null;
   /** @type {Line[]} */ #lines = [];
   #pre = document.createElement('pre');
   #tree = document.createElement('div');
+  #img = document.createElement('img');
+  #shown = ''; // URL of the picture
+  /** @type {(() => Uint8Array) | null} of the picture */ #bytes = null;
   /** @type {'object' | 'array' | null} */ #shape = null;
+  /** @type {((path: string[]) => void) | null} called for a number whose chart is wanted */ onNumber = null;
 
   /** @param {HTMLElement} el */
   constructor(el) {
     this.#el = el;
     this.#tree.className = 'json';
     this.#pre.className = 'payload-text';
+    this.#img.className = 'payload-image';
+    this.#img.alt = 'The picture in this message';
+    this.#img.addEventListener('error', () => {
+      // It only began like one.
+      if (this.#drawn === this.#img && this.#bytes) this.show({ text: '', bytes: this.#bytes }, 'hex', null);
+    });
   }
 
   /** Forgets what was shown, so that the next value starts afresh. */
   clear() {
     this.#drawn = null;
     this.#lines = [];
+    this.#shown = '';
+    this.#img.removeAttribute('src');
     this.#tree.replaceChildren();
   }
 
   /**
-   * Shows a payload, and in JSON what is different from the one before.
-   * @param {Payload} p @param {Mode} mode @param {Payload | null} before
-   * @returns {Mode} how it is shown: JSON that can't be read is text
+   * Shows a message in one of its forms, the best one for ''.
+   * @param {Detail} d @param {string} form @param {Payload | null} before what JSON is compared with
+   * @returns {string} the form it is shown in
    */
-  show(p, mode, before) {
-    if (mode === 'json') {
+  showDetail(d, form, before) {
+    const forms = d.forms ?? [];
+    if (forms.length === 0) return this.show(payloadOf(''), 'empty', null);
+    if (!forms.includes(form)) form = d.decodedForm && forms[0] === d.decodedForm ? d.decodedForm : forms[0];
+    const p = payloadOf(d.value ?? '');
+    if (!DECODED.includes(form)) return this.show(p, form, before);
+    if (d.decodedForm !== form || d.decoded === undefined) return form; // it is on its way
+    const decoded = payloadOf(d.decoded);
+    if (d.decodedLong) this.show({ ...decoded, text: `${decoded.text}\n… only the beginning: download it for the rest` }, 'text', null);
+    else this.show(decoded, 'json', null);
+    return form;
+  }
+
+  /**
+   * Shows a payload, and in JSON what is different from the one before.
+   * @param {Payload} p @param {string} form @param {Payload | null} before
+   * @returns {string} how it is shown: JSON that can't be read is text
+   */
+  show(p, form, before) {
+    if (form === 'json') {
       const v = parseJSON(p.text);
       if (v && 'items' in v) {
         this.#showTree(v, before && parseJSON(before.text));
         return 'json';
       }
-      mode = 'text';
+      form = 'text';
     }
-    const text = mode === 'hex' ? hexDump(p.bytes()) : mode === 'empty' ? 'An empty message' : visibleText(p.text);
-    this.#place(mode, this.#pre);
-    this.#pre.classList.toggle('is-empty', mode === 'empty');
-    this.#pre.classList.toggle('is-hex', mode === 'hex');
+    if (form === 'image') {
+      const b = p.bytes();
+      const type = imageType(b);
+      if (type) {
+        const url = `data:${type};base64,${toBase64(b)}`;
+        this.#bytes = p.bytes;
+        if (url !== this.#shown) this.#img.src = this.#shown = url;
+        this.#place(this.#img);
+        return 'image';
+      }
+      form = 'hex';
+    }
+    const text = form === 'hex' ? hexDump(p.bytes()) : form === 'base64' ? toBase64(p.bytes()) : form === 'empty' ? 'An empty message' : visibleText(p.text);
+    this.#place(this.#pre);
+    this.#pre.classList.toggle('is-empty', form === 'empty');
+    this.#pre.classList.toggle('is-hex', form === 'hex');
     // What a person is about to copy is not pulled away.
     if (this.#pre.textContent !== text && !this.#selecting()) this.#pre.textContent = text;
-    return mode;
+    return form;
   }
 
   #showTree(/** @type {Branch} */ v, /** @type {Json | null} */ before) {
-    this.#place('json', this.#tree);
+    this.#place(this.#tree);
     if (this.#shape !== v.type) this.#lines = [];
     this.#shape = v.type;
     if (v.items.length === 0) {
@@ -177,12 +282,12 @@ export class PayloadView {
       this.#tree.replaceChildren(span('json-size', v.type === 'object' ? '{}' : '[]'));
       return;
     }
-    this.#lines = fillLines(this.#tree, this.#lines, v, before ?? undefined, 0);
+    this.#lines = fillLines(this.#tree, this.#lines, v, before ?? undefined, [], this.onNumber);
   }
 
-  #place(/** @type {Mode} */ mode, /** @type {HTMLElement} */ el) {
-    if (this.#drawn === mode) return;
-    this.#drawn = mode;
+  #place(/** @type {HTMLElement} */ el) {
+    if (this.#drawn === el && el.parentElement === this.#el) return;
+    this.#drawn = el;
     this.#el.replaceChildren(el);
   }
 

@@ -8,13 +8,14 @@ const HERE = 30_000;
 
 /**
  * @typedef {{hello?: {version: string, visible: number}, bye?: string, reset?: boolean, tree?: [number, number, string, number][],
- *   more?: boolean, del?: number[], val?: [number, string, number, number, number][], match?: Match,
+ *   more?: boolean, del?: number[], val?: [number, string, number, number, number, number][], match?: Match,
  *   detail?: Detail, rate?: number, totals?: {topics: number, limit: number, evicted: number, unseen: number}}} Frame
- * @typedef {{filter: string, first: number, done: number, ids: number[]}} Match
+ * @typedef {{filter: string, first: number, done: number, ids: number[], problem?: string}} Match
  * @typedef {string | {b64: string}} Text
  * @typedef {{id: number, topic: Text, kind?: string, value?: Text, size: number, kept: number, qos: number, retained: number,
  *   count: number, bytes: number, age: number, rate: number, every: number, client: string, user: string, remote: string,
- *   prevSize?: number, prevAge?: number, prev?: Text}} Detail
+ *   prevSize?: number, prevAge?: number, prev?: Text, forms?: string[], decodedForm?: string, decoded?: Text, decodedLong?: number,
+ *   history: number, seq: number, pinned: number, whole: number, props?: [string, string][]}} Detail
  * @typedef {'connecting' | 'live' | 'lost' | 'login' | 'full'} State
  */
 

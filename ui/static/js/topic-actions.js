@@ -3,31 +3,18 @@
 // in the URL.
 
 import { visible } from './format.js';
+import { post } from './post.js';
+import { payloadOf, toBase64 } from './payload-view.js';
 
 const byId = (/** @type {string} */ id) => document.getElementById(id);
 
-/** Posts JSON. @returns {Promise<string>} what went wrong, for people; '' is success */
-async function post(/** @type {string} */ url, /** @type {object} */ body) {
-  try {
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify(body),
-      redirect: 'error', // to the login page: there is no login any more
-    });
-    if (answer.ok) return '';
-    const kind = answer.headers.get('Content-Type') ?? '';
-    if (kind.startsWith('application/json')) return (await answer.json()).error;
-    return `The server answered ${answer.status}.`;
-  } catch {
-    return 'The server did not answer. If your login has ended, reload the page.';
-  }
-}
-
-/** @param {string} base @param {import('./topic-detail.js').TopicDetail} detail */
+/**
+ * @param {string} base @param {import('./topic-detail.js').TopicDetail} detail
+ * @returns {(topic: string) => void} suggests a topic to publish to
+ */
 export function topicActions(base, detail) {
   clearing(base, detail);
-  publishing(base, detail);
+  return publishing(base, detail);
 }
 
 function clearing(/** @type {string} */ base, /** @type {import('./topic-detail.js').TopicDetail} */ detail) {
@@ -48,7 +35,7 @@ function clearing(/** @type {string} */ base, /** @type {import('./topic-detail.
   dialog.addEventListener('click', (e) => { if (e.target === dialog) dialog.close(); });
   confirm.addEventListener('click', async () => {
     confirm.disabled = true;
-    const wrong = await post(`${base}/topics/clear`, { topic });
+    const { error: wrong } = await post(`${base}/topics/clear`, { topic });
     confirm.disabled = false;
     problem.textContent = wrong;
     problem.hidden = wrong === '';
@@ -61,9 +48,9 @@ function publishing(/** @type {string} */ base, /** @type {import('./topic-detai
   const form = byId('publish-form');
   const topic = byId('publish-topic');
   const result = byId('publish-result');
-  if (!(box instanceof HTMLDetailsElement) || !(form instanceof HTMLFormElement) || !(topic instanceof HTMLInputElement) || !result) return;
+  if (!(box instanceof HTMLDetailsElement) || !(form instanceof HTMLFormElement) || !(topic instanceof HTMLInputElement) || !result) return () => {};
   let suggested = '';
-  detail.onTopic = (path) => {
+  const suggest = (/** @type {string} */ path) => {
     // An input is one line: topics that do not fit in are left for the person to type.
     if (/[\r\n]/.test(path)) return;
     if (topic.value === '' || topic.value === suggested) topic.value = suggested = path;
@@ -72,13 +59,49 @@ function publishing(/** @type {string} */ base, /** @type {import('./topic-detai
   form.addEventListener('submit', async (e) => {
     e.preventDefault();
     const data = new FormData(form);
-    const wrong = await post(`${base}/topics/publish`, {
+    const text = (/** @type {string} */ name) => String(data.get(name) ?? '');
+    const { error: wrong } = await post(`${base}/topics/publish`, {
       topic: topic.value,
-      payload: String(data.get('payload') ?? '').replace(/\r\n/g, '\n'),
+      payload: text('payload').replace(/\r\n/g, '\n'),
+      encoding: text('encoding'),
       qos: Number(data.get('qos')),
       retain: data.get('retain') !== null,
+      properties: {
+        contentType: text('contentType'),
+        responseTopic: text('responseTopic'),
+        correlation: text('correlation'),
+        isText: data.get('isText') !== null,
+        expiry: Number(text('expiry')) || 0,
+        user: text('user').split(/\r?\n/).filter((l) => l.includes(':')).map((l) => {
+          const at = l.indexOf(':');
+          return [l.slice(0, at).trim(), l.slice(at + 1).trim()];
+        }),
+      },
     });
     result.textContent = wrong || 'Published.';
     result.classList.toggle('is-problem', wrong !== '');
   });
+
+  // Send again: the form with the value that is shown.
+  byId('detail-resend')?.addEventListener('click', () => {
+    const d = detail.current;
+    if (!d || d.value === undefined) return;
+    box.open = true;
+    const set = (/** @type {string} */ name, /** @type {string} */ value) => {
+      const field = form.elements.namedItem(name);
+      if (field instanceof HTMLInputElement || field instanceof HTMLTextAreaElement || field instanceof HTMLSelectElement) field.value = value;
+    };
+    const p = payloadOf(d.value);
+    topic.value = suggested = detail.topic;
+    set('encoding', d.kind === 'binary' ? 'base64' : 'text');
+    set('payload', d.kind === 'binary' ? toBase64(p.bytes()) : p.text);
+    set('qos', String(d.qos));
+    const retain = form.elements.namedItem('retain');
+    if (retain instanceof HTMLInputElement) retain.checked = d.retained === 1;
+    result.textContent = d.kept < d.size ? 'Only the beginning of the value is here: show all of it first.' : '';
+    result.classList.toggle('is-problem', d.kept < d.size);
+    box.scrollIntoView({ block: 'nearest' });
+    form.querySelector('textarea')?.focus();
+  });
+  return suggest;
 }

@@ -20,7 +20,7 @@ export class TopicNode {
   level = 1;
   pos = 1;
   size = 1;
-  /** @type {{text: string, count: number, at: number, retained: boolean} | null} */ value = null;
+  /** @type {{text: string, count: number, at: number, retained: boolean, rate: number} | null} */ value = null;
 
   /** @param {number} id @param {TopicNode | null} parent @param {string} name @param {boolean} topic */
   constructor(id, parent, name, topic) {
@@ -161,11 +161,12 @@ export class TopicTree {
     this.#stale = true;
   }
 
-  /** The node with these names, if there is one. */
+  /** The node with these names, if there is one; of very long names the server sends the beginning. */
   find(/** @type {string[]} */ path) {
     let at = this.root;
     for (const name of path) {
-      const next = at.children?.find((c) => c.name === name);
+      const next = at.children?.find((c) => c.name === name) ??
+        at.children?.find((c) => c.name.endsWith('…') && name.length > 100 && name.startsWith(c.name.slice(0, -1)));
       if (!next) return null;
       at = next;
     }

@@ -8,6 +8,7 @@ import { VirtualTree } from './virtual-tree.js';
 import { TopicDetail, topicCount } from './topic-detail.js';
 import { count, plural } from './format.js';
 import { topicActions } from './topic-actions.js';
+import { base64url, fromBase64url } from './post.js';
 
 /**
  * @typedef {import('./socket.js').Frame} Frame
@@ -21,10 +22,10 @@ const page = byId('topics');
 const filterInput = /** @type {HTMLInputElement} */ (byId('topics-filter'));
 const tree = new TopicTree();
 const view = new VirtualTree(byId('topics-tree'), tree);
-const detail = new TopicDetail();
+const detail = new TopicDetail(base);
 
 /** What the page is busy with; read by the browser tests. */
-const state = { live: false, complete: false, liveAt: 0, loadedAt: 0, filter: '', filterDone: true, paused: false };
+const state = { live: false, complete: false, liveAt: 0, shownAt: 0, loadedAt: 0, filter: '', regexp: false, filterDone: true, paused: false, problem: '' };
 
 /** @type {import('./socket.js').State} */ let connection = 'connecting';
 /** @type {Frame['totals']} */ let totals;
@@ -38,7 +39,7 @@ const socket = new FeedSocket(`${base}/ws`, take, (s) => {
     state.liveAt ||= performance.now();
     state.complete = false;
     if (state.paused) socket.send({ pause: true });
-    if (state.filter) socket.send({ filter: state.filter });
+    if (state.filter) ask();
   }
   status();
 });
@@ -49,8 +50,19 @@ detail.onClose = () => {
   view.select(null);
   socket.send({ select: 0 });
   detail.close();
+  history.replaceState(null, '', location.pathname);
   byId('topics-tree').focus();
 };
+detail.onTopic = (topic) => {
+  history.replaceState(null, '', `${location.pathname}#t=${base64url(topic)}`);
+  suggest(topic);
+};
+detail.onForm = (form) => socket.send({ form });
+
+/** Asks the server for what the filter finds. */
+function ask() {
+  socket.send(state.regexp ? { regexp: state.filter } : { filter: state.filter });
+}
 
 function take(/** @type {Frame} */ f) {
   let shape = false;
@@ -87,32 +99,60 @@ function take(/** @type {Frame} */ f) {
   if (f.detail && f.detail.id === view.selected?.id) detail.show(f.detail);
   if (f.rate !== undefined) detail.rate(f.rate);
   if (f.totals) totals = f.totals;
-  if (shape) view.draw();
+  if (shape) {
+    state.shownAt ||= performance.now();
+    view.draw();
+  }
   if (shape || f.totals) status();
 }
 
 function takeValues(/** @type {NonNullable<Frame['val']>} */ values) {
   const now = performance.now();
-  for (const [id, text, n, age, retained] of values) {
+  for (const [id, text, n, age, retained, rate] of values) {
     const node = tree.nodes.get(id);
     if (!node) continue;
     const news = node.value !== null && node.value.count !== n;
-    node.value = { text, count: n, at: now - age, retained: retained === 1 };
+    node.value = { text, count: n, at: now - age, retained: retained === 1, rate };
     view.changed(node, news);
   }
 }
 
 function takeMatch(/** @type {NonNullable<Frame['match']>} */ m) {
   if (m.filter !== state.filter) return; // of an earlier question
+  state.problem = m.problem ?? '';
   if (m.first) tree.filter(new Set());
   tree.match(m.ids);
   state.filterDone = m.done === 1;
   if (m.first) byId('topics-tree').scrollTop = 0;
 }
 
+/** The topic that the address of the page names, in base64url behind the #. */
+function linked() {
+  const code = new URLSearchParams(location.hash.slice(1)).get('t');
+  return code === null ? null : fromBase64url(code);
+}
+
+/** Opens the topic that the address of the page names. */
+function follow() {
+  const topic = linked();
+  if (topic === null || view.selected?.path().join('/') === topic) return;
+  const node = tree.find(topic.split('/'));
+  if (!node) {
+    state.problem = 'The topic of this link is not known (any more).';
+    status();
+    return;
+  }
+  if (topic.startsWith('$') && !tree.showSys) byId('topics-sys').click();
+  unfold(node);
+  view.select(node);
+  choose(node);
+}
+
 /** After a new tree: what was open is open again, by names; ids may be others. */
 function restore() {
   if (!remembered) return;
+  const first = remembered.open.length === 0 && !remembered.selected;
+  if (first) follow();
   const { open, selected } = remembered;
   remembered = null;
   for (const path of open) {
@@ -143,7 +183,8 @@ function status() {
   else if (connection === 'connecting' || !state.complete) words.push('Loading topics…');
   else {
     if (state.paused) words.push('Paused');
-    if (tree.matches) words.push(`${topicCount(tree.matches.size)} of ${count(tree.topics)} match`);
+    if (state.problem) words.push(state.regexp && state.filter ? `Not a regular expression: ${state.problem}` : state.problem);
+    else if (tree.matches) words.push(`${topicCount(tree.matches.size)} of ${count(tree.topics)} match`);
   }
   // Apart, as it is no news for those who listen: a screen reader would never stop.
   const rest = [];
@@ -176,8 +217,9 @@ function toolbar() {
       const text = filterInput.value.trim();
       if (text === state.filter) return;
       state.filter = text;
+      state.problem = '';
       state.filterDone = text === '';
-      socket.send({ filter: text });
+      ask();
       if (text === '') {
         tree.filter(null);
         if (view.selected) unfold(view.selected);
@@ -191,6 +233,16 @@ function toolbar() {
       e.preventDefault();
       byId('topics-tree').focus();
     }
+  });
+
+  const regexp = byId('topics-regexp');
+  regexp.addEventListener('click', () => {
+    state.regexp = !state.regexp;
+    state.problem = '';
+    regexp.setAttribute('aria-pressed', String(state.regexp));
+    filterInput.placeholder = state.regexp ? 'temp.*[0-9]+$ in topics and values' : 'Find in topics and values, or home/+/state';
+    if (state.filter) ask();
+    filterInput.focus();
   });
 
   const pause = byId('topics-pause');
@@ -223,8 +275,9 @@ function unfold(/** @type {TopicNode} */ node) {
   view.reveal(node);
 }
 
+addEventListener('hashchange', follow);
 toolbar();
-topicActions(base, detail);
+const suggest = topicActions(base, detail);
 status();
 
 // A hidden page needs no values; it gets the latest when it is looked at again.
@@ -232,4 +285,4 @@ document.addEventListener('visibilitychange', () => {
   if (!state.paused) socket.send({ pause: document.hidden });
 });
 
-Object.assign(page, { hearthmq: { state, tree, view, socket } });
+Object.assign(page, { hearthmq: { state, tree, view, socket, detail } });

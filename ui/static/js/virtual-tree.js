@@ -14,7 +14,7 @@ const NOTICE_GAP = 100; // ms between two onVisible calls
 /**
  * @typedef {import('./topic-tree.js').TopicTree} Tree
  * @typedef {{el: HTMLElement, node: TopicNode | null, top: number, drawn: string, twist: HTMLElement, name: HTMLElement,
- *   folder: HTMLElement, value: HTMLElement, dot: HTMLElement, note: HTMLElement, age: HTMLElement, seen: number}} Row
+ *   folder: HTMLElement, value: HTMLElement, dot: HTMLElement, note: HTMLElement, rate: HTMLElement, age: HTMLElement, seen: number}} Row
  */
 
 export class VirtualTree {
@@ -152,12 +152,13 @@ export class VirtualTree {
     use.setAttribute('href', '#i-chevron');
     svg.append(use);
     twist.append(svg);
-    const [name, folder, dot, value, note, age] =
-      [part('tree-name', 'bdi'), part('tree-count'), part('tree-dot'), part('tree-value', 'bdi'), part('tree-note'), part('tree-age')];
+    const [name, folder, dot, value, note, rate, age] = [part('tree-name', 'bdi'), part('tree-count'), part('tree-dot'),
+      part('tree-value', 'bdi'), part('tree-note'), part('tree-rate'), part('tree-age')];
     note.textContent = 'retained';
-    el.append(twist, name, folder, dot, value, note, age);
+    rate.title = 'Messages per second';
+    el.append(twist, name, folder, dot, value, note, rate, age);
     this.#sizer.append(el);
-    return { el, node: null, top: -1, drawn: '', twist, name, folder, value, dot, note, age, seen: -1 };
+    return { el, node: null, top: -1, drawn: '', twist, name, folder, value, dot, note, rate, age, seen: -1 };
   }
 
   #fill(/** @type {Row} */ row, /** @type {TopicNode} */ node, /** @type {number} */ top) {
@@ -195,8 +196,13 @@ export class VirtualTree {
   }
 
   #fillAge(/** @type {Row} */ row, /** @type {TopicNode} */ node) {
-    const text = node.value ? shortSpan(performance.now() - node.value.at) : '';
+    const since = node.value ? performance.now() - node.value.at : 0;
+    const text = node.value ? shortSpan(since) : '';
     if (row.age.textContent !== text) row.age.textContent = text;
+    // A rate that nothing came for since counts no more.
+    const perSecond = node.value && since < 10_000 ? node.value.rate : 0;
+    const rate = perSecond >= 0.1 ? `${perSecond < 9.95 ? perSecond.toFixed(1) : Math.round(perSecond)}/s` : '';
+    if (row.rate.textContent !== rate) row.rate.textContent = rate;
   }
 
   #ages() {
