@@ -51,7 +51,7 @@ func (c *conn) writeAck(a ackPending) {
 	if c.out.dead {
 		return
 	}
-	c.out.reserve()
+	c.reserve()
 	c.out.buf = append(c.out.buf, a.raw...)
 	c.sent.packets++
 }

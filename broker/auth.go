@@ -47,6 +47,8 @@ type Identity struct {
 	Version uint64
 	// System marks the broker's own parts and the system users, who may do everything.
 	System bool
+	// Limits are those of the user, nil: none. They hold as long as the connection.
+	Limits *Limits
 }
 
 // Credentials are what a client says of itself in CONNECT.

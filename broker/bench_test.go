@@ -57,11 +57,11 @@ func (c *conn) drainForBench() {
 		r.mu.Lock()
 		r.out.dirty = false
 		b, small := r.out.take()
-		r.out.drained(b, small)
+		r.drained(b, small)
 		r.mu.Unlock()
 		c.bt.list[i] = nil
 	}
-	c.bt.list = c.bt.list[:0]
+	c.bt.list, c.bt.size = c.bt.list[:0], 0
 }
 
 // BenchmarkPublish decodes, authorizes, routes and encodes a 64-byte QoS 0

@@ -32,13 +32,14 @@ type Broker struct {
 	journal  *journal
 	warm     warmList
 	stats    counters
+	pressure pressure
 
 	nextMessage atomic.Int64
 
-	connsMu    sync.Mutex
-	conns      map[*conn]struct{}
-	byListener map[string]int // how many of them came in by each
-	stopping   bool           // no new connections
+	connsMu   sync.Mutex
+	conns     map[*conn]struct{}
+	admission admission
+	stopping  bool // no new connections
 }
 
 // New makes a broker and brings back what the Store holds. Give it connections
@@ -51,7 +52,8 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	if deps.Log == nil {
 		deps.Log = slog.Default()
 	}
-	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{}), byListener: make(map[string]int)}
+	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{})}
+	b.admission.byListener, b.admission.byUser = make(map[string]int), make(map[string]*visitors)
 	b.settings.Store(&cfg)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.sessions.b = b
@@ -72,6 +74,10 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 		b.sessions.restore(st.Sessions)
 	}
 	b.wg.Go(b.runSys)
+	if b.pressure.limit = cfg.MemoryLimit; cfg.MemoryLimit > 0 {
+		b.share()
+		b.wg.Go(b.watchMemory)
+	}
 	return b, nil
 }
 
@@ -112,18 +118,11 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) 
 	c := newConn(ctx, b, nc, info)
 	defer c.cancel()
 	b.stats.sockets.Add(1)
-	b.connsMu.Lock()
-	full := b.full(info)
-	if full || b.stopping {
-		b.connsMu.Unlock()
-		b.refused(c, "", "", Refuse(ServerFull, nil))
+	if refusal := b.accept(c); refusal != nil {
+		b.refused(c, "", "", refusal)
 		nc.Close()
 		return
 	}
-	b.conns[c] = struct{}{}
-	b.byListener[info.Name]++
-	b.wg.Add(1) // under connsMu: not once Shutdown waits
-	b.connsMu.Unlock()
 	defer b.wg.Done()
 	c.serve()
 }
@@ -131,11 +130,7 @@ func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) 
 // forget removes a connection that ended and keeps its figures.
 func (b *Broker) forget(c *conn) {
 	b.connsMu.Lock()
-	delete(b.conns, c)
-	if b.byListener[c.info.Name]--; b.byListener[c.info.Name] == 0 {
-		delete(b.byListener, c.info.Name)
-	}
-	b.stats.fold(c)
+	b.leaveLocked(c)
 	b.connsMu.Unlock()
 	if c.id == nil || c.sess == nil {
 		return

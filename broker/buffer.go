@@ -10,6 +10,8 @@ const (
 	// keepBuffer is the largest outbound buffer that an active connection keeps
 	// once it is drained. Dropping it earlier costs 4.5x throughput.
 	keepBuffer = 256 << 10
+	// keepAll bounds those of all connections together.
+	keepAll = 32 << 20
 )
 
 // readBuffer holds what one read brought, behind the unfinished packet of the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 )
 
@@ -12,6 +13,15 @@ import (
 type Config struct {
 	// MaxConnections bounds Network Connections, those before CONNECT included. 0: no bound.
 	MaxConnections int
+	// MaxConnectionsPerAddress bounds those from one address, and a fifth of it is how
+	// many new ones a second it may open after a burst. 0: no bound. This machine itself
+	// and ExemptAddresses are not bound.
+	MaxConnectionsPerAddress int
+	ExemptAddresses          []netip.Prefix
+	// MemoryLimit is how many bytes the process may use; 0: no bound. It holds from the start on.
+	MemoryLimit int64
+	// EachClient bounds every client, the system users aside.
+	EachClient Limits
 	// MaxPacketSize is the largest packet in bytes that is taken from a client,
 	// announced to MQTT 5 clients. Before CONNECT the bound is 64 KiB.
 	MaxPacketSize uint32
@@ -88,24 +98,25 @@ const (
 // DefaultConfig returns the settings of a home's broker.
 func DefaultConfig() Config {
 	return Config{
-		MaxConnections:      10_000,
-		MaxPacketSize:       16 << 20, // Zigbee2MQTT's definitions alone are hundreds of kB
-		MaxInflight:         20,
-		ReceiveMaximum:      100,
-		MaxQueuedMessages:   8192, // Home Assistant starting up takes a burst of that size
-		MaxQueuedBytes:      64 << 20,
-		QueueFull:           DropOldest,
-		Durability:          Durable,
-		MaxOutboundBytes:    1 << 20,
-		RetainedMaxMessages: 1_000_000,
-		RetainedMaxBytes:    512 << 20,
-		TopicAliasMaximum:   10,
-		MaxSubscriptions:    10_000,
-		ConnectTimeout:      10 * time.Second,
-		WriteTimeout:        20 * time.Second,
-		AutoIDPrefix:        "auto-",
-		SysInterval:         10 * time.Second,
-		Version:             "HearthMQ",
+		MaxConnections:           10_000,
+		MaxConnectionsPerAddress: 100,
+		MaxPacketSize:            16 << 20, // Zigbee2MQTT's definitions alone are hundreds of kB
+		MaxInflight:              20,
+		ReceiveMaximum:           100,
+		MaxQueuedMessages:        8192, // Home Assistant starting up takes a burst of that size
+		MaxQueuedBytes:           64 << 20,
+		QueueFull:                DropOldest,
+		Durability:               Durable,
+		MaxOutboundBytes:         1 << 20,
+		RetainedMaxMessages:      1_000_000,
+		RetainedMaxBytes:         512 << 20,
+		TopicAliasMaximum:        10,
+		MaxSubscriptions:         10_000,
+		ConnectTimeout:           10 * time.Second,
+		WriteTimeout:             20 * time.Second,
+		AutoIDPrefix:             "auto-",
+		SysInterval:              10 * time.Second,
+		Version:                  "HearthMQ",
 	}
 }
 

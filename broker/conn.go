@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -31,7 +32,8 @@ type conn struct {
 	sess      *Session  // nil before CONNACK
 	maxPacket uint32    // the client's Maximum Packet Size, 0: none
 	keepAlive time.Duration
-	bridge    bool   // it marked itself as one: it gets nothing of its own back, and RETAIN as published
+	bridge    bool // it marked itself as one: it gets nothing of its own back, and RETAIN as published
+	limits    Limits
 	problems  bool   // Request Problem Information: reason strings are welcome
 	method    string // Authentication Method of CONNECT, "": none
 
@@ -47,6 +49,12 @@ type conn struct {
 	expiry      uint32    // Session Expiry Interval as it stands, DISCONNECT may change it
 	discarded   bool      // the will is not to be published
 	auth        *authFlow // enhanced authentication under way
+	rates       rates
+
+	// Broker.connsMu guards these.
+	inLobby *list.Element // until it is let in
+	visitor bool          // it counts for its user
+	place   netip.Prefix  // where it counts, set by accept
 
 	recv      received
 	seen      atomic.Int64 // Unix nanoseconds of the last packet
@@ -229,6 +237,9 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		packets++
 		if err := c.handle(f); err != nil {
 			return packets, err
+		}
+		if c.rates.on {
+			c.rest(f.Type(), n)
 		}
 	}
 	return packets, nil

@@ -11,6 +11,7 @@ import (
 type counters struct {
 	sockets, accepted, refused, denied, expired atomic.Uint64
 	dropped, strayAcks, retainedRefused         atomic.Uint64
+	slowed                                      atomic.Uint64 // rests of readers that were too fast
 	queued, queuedBytes                         atomic.Int64
 
 	// ended sums up connections that are gone; Broker.connsMu guards it.
@@ -72,6 +73,7 @@ func (b *Broker) Stats() Stats {
 		BytesReceived: t.bytesIn, BytesSent: t.bytesOut,
 		PublishReceived: t.publishesIn, PublishSent: t.publishesOut,
 		PublishBytesReceived: t.payloadIn, PublishBytesSent: t.payloadOut,
-		PublishDropped: k.dropped.Load(),
+		PublishDropped: k.dropped.Load(), Slowed: k.slowed.Load(), RetainedRefused: k.retainedRefused.Load(),
+		Memory: b.pressure.figures(),
 	}
 }

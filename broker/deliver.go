@@ -16,6 +16,8 @@ type publication struct {
 
 	owner   *conn    // of a QoS 1 message: who waits for PUBACK, unless more than deliveries must be stored
 	promise *promise // what that PUBACK waits for, nil: nothing
+
+	notRetained string // the limit that kept the message from being retained
 }
 
 // promised notes one more delivery that PUBACK waits for.
@@ -102,6 +104,9 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 		if ok {
 			matched++
 		}
+		if bt.full() && !b.gateHeld(m) {
+			bt.flush()
+		}
 	}
 	for i := range r.shares {
 		ok, t := b.deliverTo(bt, p, r.shares[i].pick())
@@ -134,7 +139,7 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticke
 	switch c.deliverQoS0(bt, p, t, retain) {
 	case sentDirectly:
 	case mustQueue:
-		if m.QoS == 0 && !m.Retain && !b.cfg().UpgradeQoS { // else the gate is held already
+		if !b.gateHeld(m) {
 			b.journal.open()
 			defer b.journal.close()
 		}
@@ -146,6 +151,9 @@ func (b *Broker) deliverTo(bt *batch, p *publication, t *target) (ok bool, ticke
 	}
 	return true, 0
 }
+
+// gateHeld reports whether whoever delivers a message holds the journal's gate.
+func (b *Broker) gateHeld(m *Message) bool { return m.QoS > 0 || m.Retain || b.cfg().UpgradeQoS }
 
 // outgoingQoS is the QoS that a receiver gets a message with.
 func (b *Broker) outgoingQoS(m *Message, t *target) byte {
@@ -161,7 +169,7 @@ func (b *Broker) keepQoS0(bt *batch, p *publication, t *target, retain bool) boo
 	if !b.cfg().QueueQoS0 {
 		return false
 	}
-	if p.msg.QoS == 0 && !p.msg.Retain && !b.cfg().UpgradeQoS { // else the gate is held already
+	if !b.gateHeld(p.msg) {
 		b.journal.open()
 		defer b.journal.close()
 	}
@@ -176,6 +184,14 @@ const (
 	mustQueue               // something older waits
 	bufferFull
 )
+
+// added notes n bytes of a message in the outbound buffer. c.mu is held.
+func (c *conn) added(bt *batch, n int) {
+	bt.size += n
+	if c.out.writing {
+		c.hold(n)
+	}
+}
 
 // deliverQoS0 appends the message to the connection's outbound buffer.
 func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qos0Result {
@@ -207,9 +223,10 @@ func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qo
 		c.appendMessage(bt, &delivery{msg: p.msg, subIDs: t.subIDs, retain: retain}, 0, false, noLimit)
 		return sentDirectly
 	}
-	c.out.reserve()
+	c.reserve()
 	at := len(c.out.buf)
 	c.out.buf = append(c.out.buf, b...)
+	c.added(bt, len(b))
 	c.out.buf[at] = byte(packet.TypePublish) << 4 // DUP and QoS 0 [MQTT-4.3.1-1]
 	if retain {
 		c.out.buf[at] |= 1

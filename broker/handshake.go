@@ -57,6 +57,9 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		id.ClientID = p.ClientID
 		return c.admit(&p, &id, assigned, nil)
 	}
+	if err := c.slowDown(p.ClientID); err != nil {
+		return c.refuse(&p, err)
+	}
 	if p.Properties.Has(packet.PropAuthMethod) {
 		return c.startAuth(&p, assigned)
 	}
@@ -74,6 +77,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 		return c.refuse(p, bad)
 	}
 	c.id = id
+	c.obey()
 	will, refusal := c.checkWill(p)
 	if refusal != nil {
 		return c.refuse(p, refusal)
@@ -82,6 +86,9 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	ack := c.connack(p, assigned, authData)
 	if !c.takes(len(ack.Append(nil, c.version))) {
 		return c.refuse(p, &Refusal{Reason: BadProtocol, Code: packet.PacketTooLarge, Err: errors.New("Maximum Packet Size is too small for CONNACK")})
+	}
+	if err := c.b.letIn(c); err != nil {
+		return c.refuse(p, err)
 	}
 	present, refusal := c.b.sessions.attach(c, p, will, func(present bool) {
 		ack.SessionPresent = present // [MQTT-3.2.2-2] [MQTT-3.2.2-3]

@@ -158,6 +158,12 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		b.observe(&c.msg)
 		return nil
 	}
+	if why := c.overQuota(r); why != "" {
+		b.stats.retainedRefused.Add(1)
+		b.notRetained(&c.msg, why)
+		c.refuseMessage(p, packet.QuotaExceeded, why) // case R9
+		return nil
+	}
 	b.journal.open()
 	var ticket uint64
 	if p.QoS == 2 {
@@ -177,6 +183,10 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	b.journal.close()
 	ticket = max(ticket, t)
 	b.observe(&c.msg)
+	if pub.notRetained != "" {
+		b.notRetained(&c.msg, pub.notRetained)
+		pub.notRetained = ""
+	}
 	if p.QoS == 0 {
 		return nil
 	}

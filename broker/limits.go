@@ -24,8 +24,6 @@ type Limits struct {
 	// RetainedMessages and RetainedBytes are what the user's clients published last.
 	RetainedMessages int
 	RetainedBytes    int64
-	// TopicLevels is how many levels a Topic Name or Topic Filter may have.
-	TopicLevels int
 }
 
 // Strictest returns the limits where both apply.
@@ -41,7 +39,6 @@ func (l Limits) Strictest(m Limits) Limits {
 	strictest(&l.Subscriptions, m.Subscriptions)
 	strictest(&l.RetainedMessages, m.RetainedMessages)
 	strictest(&l.RetainedBytes, m.RetainedBytes)
-	strictest(&l.TopicLevels, m.TopicLevels)
 	return l
 }
 

@@ -26,6 +26,7 @@ type ListenerInfo struct {
 // ListenerRules are settings of one listener. Immutable.
 type ListenerRules struct {
 	MaxConnections int              // at a time; 0: no bound of its own
+	Limits         Limits           // of each client; Connections and ConnectRate mean nothing here
 	MaximumQoS     *byte            // nil: Config's
 	Versions       []packet.Version // that are let in; nil: all
 	// MountPoint stands in front of every topic that clients of the listener name, and
@@ -83,14 +84,6 @@ func (b *Broker) Reconfigure(cfg Config) error {
 	}
 	b.settings.Store(&cfg)
 	return nil
-}
-
-// full reports whether one more connection is too many. connsMu is held.
-func (b *Broker) full(info ListenerInfo) bool {
-	if most := b.cfg().MaxConnections; most > 0 && len(b.conns) >= most {
-		return true
-	}
-	return info.Rules != nil && info.Rules.MaxConnections > 0 && b.byListener[info.Name] >= info.Rules.MaxConnections
 }
 
 // DisconnectListener ends the connections of a listener that is no more.

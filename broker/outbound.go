@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearthmq/broker/packet"
@@ -23,13 +24,16 @@ type outbound struct {
 	dead    bool       // nothing is accepted any more
 	warm    bool       // the broker's sweep knows that buffers are held
 	used    bool       // since the last sweep
+	held    int        // bytes that the socket did not take; see pressure
 }
 
 // reserve makes buf ready to be appended to.
-func (o *outbound) reserve() {
+func (c *conn) reserve() {
+	o := &c.out
 	if o.buf == nil {
 		if o.spare != nil {
-			o.buf, o.spare = o.spare, nil
+			o.buf = o.spare
+			c.forgetSpare()
 		} else {
 			o.small = outPool.Get().(*outBuffer)
 			o.buf = o.small.b
@@ -47,7 +51,8 @@ func (o *outbound) take() (b []byte, small *outBuffer) {
 // drained takes a written buffer back. Small ones go to the pool at once, so
 // that a quiet connection holds none; large ones stay for as long as the
 // connection is active.
-func (o *outbound) drained(b []byte, small *outBuffer) {
+func (c *conn) drained(b []byte, small *outBuffer) {
+	o := &c.out
 	if small != nil {
 		grown := cap(b) != cap(small.b)
 		outPool.Put(small)
@@ -55,9 +60,18 @@ func (o *outbound) drained(b []byte, small *outBuffer) {
 			return
 		}
 	}
-	if o.spare == nil && cap(b) <= keepBuffer {
+	if o.spare == nil && cap(b) <= keepBuffer && c.b.warm.kept.Load() < keepAll {
 		o.spare = b[:0]
 		o.used = true
+		c.b.warm.kept.Add(int64(cap(b)))
+	}
+}
+
+// forgetSpare lets go of the spare buffer. c.mu is held.
+func (c *conn) forgetSpare() {
+	if c.out.spare != nil {
+		c.b.warm.kept.Add(-int64(cap(c.out.spare)))
+		c.out.spare = nil
 	}
 }
 
@@ -65,6 +79,7 @@ func (o *outbound) drained(b []byte, small *outBuffer) {
 type batch struct {
 	list []*conn
 	now  time.Time
+	size int // bytes of messages that wait in them for the flush
 }
 
 var batchPool = sync.Pool{New: func() any { return new(batch) }}
@@ -75,8 +90,14 @@ func (bt *batch) flush() {
 		bt.list[i] = nil
 		c.flush()
 	}
-	bt.list = bt.list[:0]
+	bt.list, bt.size = bt.list[:0], 0
 }
+
+// maxBatch is how many bytes of messages one batch gathers in outbound buffers: a
+// message to ten thousand clients is not copied ten thousand times at once (case R7).
+const maxBatch = 1 << 20
+
+func (bt *batch) full() bool { return bt.size >= maxBatch }
 
 // with runs f with a batch of its own, for those that are not a connection's reader.
 func withBatch(f func(bt *batch)) {
@@ -97,13 +118,13 @@ func (c *conn) touch(bt *batch) {
 
 // room is how many bytes may still wait for the socket before QoS 0 messages
 // are dropped. c.mu is held.
-func (c *conn) room() int { return c.cfg.MaxOutboundBytes - len(c.out.buf) }
+func (c *conn) room() int { return c.b.pressure.room(c.cfg.MaxOutboundBytes) - len(c.out.buf) }
 
 // send appends a control packet made by f.
 func (c *conn) send(bt *batch, f func(dst []byte) []byte) {
 	c.mu.Lock()
 	if !c.out.dead {
-		c.out.reserve()
+		c.reserve()
 		c.out.buf = f(c.out.buf)
 		c.sent.packets++
 		c.touch(bt)
@@ -124,7 +145,7 @@ func (c *conn) appendAck(t packet.Type, id uint16, code packet.ReasonCode) {
 	if c.out.dead {
 		return
 	}
-	c.out.reserve()
+	c.reserve()
 	c.out.buf = packet.AppendAck(c.out.buf, c.version, t, id, code)
 	c.sent.packets++
 }
@@ -134,7 +155,7 @@ func (c *conn) appendAck(t packet.Type, id uint16, code packet.ReasonCode) {
 func (c *conn) flush() {
 	c.mu.Lock()
 	c.out.dirty = false
-	if c.out.writing || len(c.out.buf) == 0 && !c.out.closing {
+	if c.out.writing || len(c.out.buf) == 0 && !c.out.closing && !c.behind {
 		c.mu.Unlock()
 		return
 	}
@@ -159,6 +180,7 @@ func (c *conn) flush() {
 		if n < len(b) {
 			c.mu.Lock()
 			c.out.stuck = true
+			c.hold(len(b) - n)
 			c.mu.Unlock()
 			c.b.wg.Go(func() { c.writeRest(b[n:], b, small) })
 			return
@@ -174,8 +196,9 @@ func (c *conn) flush() {
 func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 	c.mu.Lock()
 	c.sent.bytes += uint64(len(b))
+	c.unhold(len(b))
 	if b != nil {
-		c.out.drained(b, small)
+		c.drained(b, small)
 	}
 	if len(c.out.buf) == 0 && c.behind {
 		c.mu.Unlock()
@@ -187,6 +210,7 @@ func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 		return false
 	}
 	c.out.writing, c.out.stuck = false, false
+	c.unhold(-1)
 	closing := c.out.closing
 	c.out.dead = closing
 	register := !closing && c.out.spare != nil && !c.out.warm
@@ -250,9 +274,17 @@ func (c *conn) writeFailed(err error) {
 	if errors.Is(err, errSlow) {
 		c.endWith(packet.UnspecifiedError, "slow reader: "+err.Error())
 	}
+	c.giveUp()
+}
+
+// giveUp closes the socket without what waits for it.
+func (c *conn) giveUp() {
 	c.mu.Lock()
+	c.unhold(-1)
+	c.forgetSpare()
 	c.out = outbound{dead: true, writing: true}
 	c.mu.Unlock()
+	c.cancel()
 	c.nc.Close()
 }
 
@@ -267,12 +299,13 @@ func (c *conn) closeAfter(f func(dst []byte) []byte) {
 	}
 	c.out.closing = true
 	if f != nil {
-		c.out.reserve()
+		c.reserve()
 		c.out.buf = f(c.out.buf)
 		c.sent.packets++
 	}
 	c.out.dead = true // nothing comes after DISCONNECT [MQTT-3.14.4-1]
 	c.mu.Unlock()
+	c.cancel() // whoever waits on the client's behalf
 	// The socket may never take it; then it goes without.
 	time.AfterFunc(linger, func() { c.nc.Close() })
 	c.flush()
@@ -283,6 +316,7 @@ type warmList struct {
 	mu    sync.Mutex
 	list  []*conn
 	timer *time.Timer
+	kept  atomic.Int64 // bytes of all spare buffers
 }
 
 // sweepEvery is how long a connection may be quiet before it gives its buffers up.
@@ -313,7 +347,7 @@ func (w *warmList) sweep() {
 			c.out.used = false
 			keep = append(keep, c)
 		} else {
-			c.out.spare = nil
+			c.forgetSpare()
 			c.out.warm = false
 		}
 		c.mu.Unlock()

@@ -86,8 +86,12 @@ func (s *Session) pop() delivery {
 // s.mu is held.
 func (s *Session) makeRoom(bt *batch, size int, c *conn) bool {
 	cfg := s.b.cfg()
+	messages, bytes := cfg.MaxQueuedMessages, cfg.MaxQueuedBytes
+	strictest(&messages, s.limits.QueuedMessages)
+	strictest(&bytes, s.limits.QueuedBytes)
+	bytes = s.b.pressure.queue(bytes)
 	full := func() bool {
-		return s.queue.len() >= cfg.MaxQueuedMessages || s.queued+size > cfg.MaxQueuedBytes && s.queue.len() > 0
+		return s.queue.len() >= messages || s.queued+size > bytes && s.queue.len() > 0
 	}
 	if !full() {
 		return true
@@ -207,7 +211,7 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 	case !s.b.journal.stored(d.ticket):
 		c.awaitCommit()
 		return waits
-	case c.full():
+	case c.full() || bt.full() && c.afterFlush(bt):
 		return waitsForRoom
 	}
 	f := s.flights.add(*d, 0)
@@ -318,6 +322,15 @@ func (c *conn) full() bool {
 	return len(c.out.buf) >= pumpSoft
 }
 
+// afterFlush has the session's queue looked at again once the batch, which is full, is
+// flushed. Until then the message stays where all receivers share it (case R7).
+func (c *conn) afterFlush(bt *batch) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touch(bt)
+	return true
+}
+
 // fits reports whether the client takes a packet of that size [MQTT-3.1.2-24].
 func (c *conn) fits(d *delivery, now time.Time) bool {
 	if c.maxPacket == 0 {
@@ -347,7 +360,7 @@ func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit 
 	if c.out.dead {
 		return true
 	}
-	c.out.reserve()
+	c.reserve()
 	if c.alias.max > 0 {
 		if alias, known := c.alias.of(d.msg.Topic); alias != 0 {
 			p.HasAlias, p.TopicAlias = true, alias
@@ -359,7 +372,9 @@ func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit 
 			}
 		}
 	}
+	before := len(c.out.buf)
 	c.out.buf = packet.AppendPublish(c.out.buf, c.version, &p)
+	c.added(bt, len(c.out.buf)-before)
 	c.sent.packets++
 	c.sent.publishes++
 	c.sent.payload += uint64(len(p.Payload))

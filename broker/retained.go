@@ -30,8 +30,9 @@ type retained struct {
 	mu   sync.RWMutex
 	trie topic.Trie[*retainedSlot]
 
-	count atomic.Int64
-	bytes atomic.Int64
+	count    atomic.Int64
+	bytes    atomic.Int64
+	holdings holdings
 }
 
 // stripe is the lock under which messages of a topic are stored and delivered.
@@ -49,21 +50,16 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 	}
 	slot := p.route.retained
 	if slot == nil || slot.msg.Load() == nil {
-		r.mu.RLock()
-		slot, _ = r.trie.Get(m.Topic)
-		r.mu.RUnlock()
+		slot = r.slot(m.Topic)
 	}
 	var old *Message
 	if slot != nil {
 		old = slot.msg.Load()
 	}
-	if old == nil {
-		cfg := b.cfg()
-		if cfg.RetainedMaxMessages > 0 && r.count.Load() >= int64(cfg.RetainedMaxMessages) ||
-			cfg.RetainedMaxBytes > 0 && r.bytes.Load()+int64(m.Size()) > cfg.RetainedMaxBytes {
-			b.stats.retainedRefused.Add(1)
-			return 0
-		}
+	if why := r.full(b, old, m); why != "" {
+		b.stats.retainedRefused.Add(1)
+		p.notRetained = why
+		return 0
 	}
 	k := b.cfg().retainedCopy(p.keep(b))
 	if old == nil {
@@ -72,12 +68,10 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 		r.mu.Lock()
 		r.trie.Set(k.Topic, slot)
 		r.mu.Unlock()
-		r.count.Add(1)
-		r.bytes.Add(int64(k.Size()))
 	} else {
 		slot.msg.Store(k)
-		r.bytes.Add(int64(k.Size() - old.Size()))
 	}
+	r.counted(old, k)
 	p.route.retained = slot
 	if volatile(m.Topic) {
 		return 0
@@ -89,6 +83,14 @@ func (r *retained) set(b *Broker, p *publication) (ticket uint64) {
 		return 0 // what is stored is what is to be stored
 	}
 	return b.gated(slot.ticket)
+}
+
+// slot returns the place of a topic's message, nil where there is none.
+func (r *retained) slot(name string) *retainedSlot {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	slot, _ := r.trie.Get(name)
+	return slot
 }
 
 // gated is the ticket that an acknowledgement of a retained change waits for.
@@ -116,8 +118,7 @@ func (r *retained) clear(b *Broker, name string) (ticket uint64) {
 		return b.gated(b.journal.lastTicket())
 	}
 	old := slot.msg.Swap(nil)
-	r.count.Add(-1)
-	r.bytes.Add(-int64(old.Size()))
+	r.counted(old, nil)
 	if volatile(name) {
 		return 0
 	}
@@ -199,7 +200,6 @@ func (b *Broker) restoreRetained(list []*Message) {
 		slot := &retainedSlot{name: m.Topic}
 		slot.msg.Store(m)
 		b.retained.trie.Set(m.Topic, slot)
-		b.retained.count.Add(1)
-		b.retained.bytes.Add(int64(m.Size()))
+		b.retained.counted(nil, m)
 	}
 }

@@ -41,7 +41,8 @@ type Session struct {
 	queued   int // payload bytes in queue
 	replay   deque[delivery]
 	flights  flights
-	window   int // how many flights may be under way
+	window   int    // how many flights may be under way
+	limits   Limits // of the latest connection
 	seq      int64
 	behind   bool   // the connection knows that something waits here
 	sharing  bool   // it got messages of Shared Subscriptions
@@ -88,6 +89,7 @@ func (s *Session) connect(c *conn, p *packet.Connect, will *Will) {
 	s.listener, s.version, s.since = c.info.Name, c.version, c.now
 	s.expiry = c.expiry
 	s.window = c.inflightLimit(p) // [MQTT-4.9.0-1]
+	s.limits = c.limits
 	s.behind = false
 	s.flights.resend()
 	wasPersistent := s.persistent

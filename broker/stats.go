@@ -32,6 +32,9 @@ type Stats struct {
 	PublishReceived, PublishSent           uint64
 	PublishBytesReceived, PublishBytesSent uint64 // payload bytes
 	PublishDropped                         uint64
+	Slowed                                 uint64 // rests of clients that sent faster than they may
+	RetainedRefused                        uint64 // messages that a limit kept from being retained
+	Memory                                 MemoryFigures
 }
 
 // SessionInfo is a snapshot of a session for people.

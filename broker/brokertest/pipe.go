@@ -20,8 +20,21 @@ func Pipe() (client, server net.Conn) { return PipeSize(pipeBuffer) }
 // PipeSize is Pipe with buffers of size bytes.
 func PipeSize(size int) (client, server net.Conn) {
 	a, b := newHalf(size), newHalf(size)
-	return &pipeEnd{in: a, out: b, name: "192.0.2.1:40000"}, &pipeEnd{in: b, out: a, name: "192.0.2.2:1883"}
+	return &pipeEnd{in: a, out: b, local: clientAddr, remote: serverAddr}, &pipeEnd{in: b, out: a, local: serverAddr, remote: clientAddr}
 }
+
+// PipeFrom is Pipe with a client at address:port.
+func PipeFrom(address string) (client, server net.Conn) {
+	client, server = Pipe()
+	client.(*pipeEnd).local, server.(*pipeEnd).remote = pipeAddr(address), pipeAddr(address)
+	return client, server
+}
+
+// Both ends are on this machine, where no limits of addresses hold.
+const (
+	clientAddr = pipeAddr("127.0.0.1:40000")
+	serverAddr = pipeAddr("127.0.0.1:1883")
+)
 
 // half is one direction.
 type half struct {
@@ -140,9 +153,9 @@ func (d *deadline) wait() <-chan struct{} {
 }
 
 type pipeEnd struct {
-	in, out *half
-	rd, wd  deadline
-	name    string
+	in, out       *half
+	rd, wd        deadline
+	local, remote pipeAddr
 }
 
 func (p *pipeEnd) Read(b []byte) (int, error)  { return p.in.read(b, &p.rd) }
@@ -156,8 +169,8 @@ func (p *pipeEnd) Close() error {
 	return nil
 }
 
-func (p *pipeEnd) LocalAddr() net.Addr  { return pipeAddr(p.name) }
-func (p *pipeEnd) RemoteAddr() net.Addr { return pipeAddr("192.0.2.1:40000") }
+func (p *pipeEnd) LocalAddr() net.Addr  { return p.local }
+func (p *pipeEnd) RemoteAddr() net.Addr { return p.remote }
 
 func (p *pipeEnd) SetDeadline(t time.Time) error {
 	p.rd.set(t)

@@ -1,0 +1,252 @@
+package broker
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"time"
+
+	"hearthmq/broker/packet"
+)
+
+// systemReserve is how many connections stay for the system users when MaxConnections
+// are taken: they can't be locked out.
+const systemReserve = 8
+
+// heldBack is how many reconnections may wait for their turn at a time.
+const heldBack = 256
+
+// admission decides who may have a connection. Broker.connsMu guards it, but for the
+// doorkeeper's own lock.
+type admission struct {
+	doorkeeper doorkeeper
+	lobby      list.List // connections that were not let in yet, the oldest first
+	byListener map[string]int
+	byUser     map[string]*visitors
+	held       int
+}
+
+// visitors are the connections of one user.
+type visitors struct {
+	conns   int
+	arrival allowance
+}
+
+// accept takes a new connection in, or says why not. Where all places are taken, the
+// one that has waited longest without being let in makes room: a flood of connections
+// that say nothing keeps nobody out (case R1).
+func (b *Broker) accept(c *conn) *Refusal {
+	c.now = time.Now()
+	if r := b.admission.doorkeeper.arrive(c, c.now); r != nil {
+		return r
+	}
+	b.connsMu.Lock()
+	a := &b.admission
+	refusal := b.full(c.info)
+	var evicted *conn
+	if refusal != nil && !b.stopping && refusal.Err == nil {
+		if e := a.lobby.Front(); e != nil {
+			evicted = e.Value.(*conn)
+			b.leaveLocked(evicted)
+			refusal = nil
+		}
+	}
+	if b.stopping {
+		refusal = Refuse(ServerFull, errors.New("server shutting down"))
+	}
+	if refusal == nil {
+		b.conns[c] = struct{}{}
+		a.byListener[c.info.Name]++
+		c.inLobby = a.lobby.PushBack(c)
+		b.wg.Add(1) // under connsMu: not once Shutdown waits
+	}
+	b.connsMu.Unlock()
+	if refusal != nil {
+		a.doorkeeper.leave(c)
+	}
+	if evicted != nil {
+		b.refused(evicted, "", "", Refuse(ServerFull, errors.New("it said nothing, and others waited")))
+		evicted.nc.Close()
+	}
+	return refusal
+}
+
+// full says why there is no place for one more connection, nil: there is one. Err is
+// nil when all places are taken, so that one may be made. connsMu is held.
+func (b *Broker) full(info ListenerInfo) *Refusal {
+	if r := info.Rules; r != nil && r.MaxConnections > 0 && b.admission.byListener[info.Name] >= r.MaxConnections {
+		return Refuse(ServerFull, fmt.Errorf("%d connections on this listener already", r.MaxConnections))
+	}
+	if most := b.cfg().MaxConnections; most > 0 && len(b.conns) >= most+systemReserve {
+		return Refuse(ServerFull, nil)
+	}
+	return nil
+}
+
+// letIn moves an authenticated connection out of the lobby, within the bounds of all
+// and of its user.
+func (b *Broker) letIn(c *conn) error {
+	// A connection that takes its own session over replaces one that counts already.
+	replaces := false
+	if s := b.sessions.get(c.id.ClientID); s != nil && s.user == c.id.User {
+		replaces = s.conn.Load() != nil
+	}
+	b.connsMu.Lock()
+	defer b.connsMu.Unlock()
+	a := &b.admission
+	if c.inLobby == nil { // it was made to go
+		return errClosed
+	}
+	most := b.cfg().MaxConnections
+	if most > 0 && len(b.conns)-a.lobby.Len() >= most && !c.id.System && !replaces {
+		return Refuse(ServerFull, nil)
+	}
+	if Pressure(b.pressure.level.Load()) == Critical && !c.id.System {
+		return Refuse(ServerFull, errors.New("memory is short"))
+	}
+	v := a.byUser[c.id.User]
+	if v == nil {
+		v = new(visitors)
+	}
+	if l := c.id.Limits; l != nil && !c.id.System {
+		if l.Connections > 0 && v.conns >= l.Connections && !replaces {
+			return Refuse(ServerFull, fmt.Errorf("%d connections of this user already", v.conns))
+		}
+		if l.ConnectRate > 0 {
+			v.arrival.rate, v.arrival.most = l.ConnectRate, max(1, l.ConnectRate*10)
+			if v.arrival.spend(1, c.now) > 0 {
+				v.arrival.tokens++
+				return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second of this user", l.ConnectRate))
+			}
+		}
+	}
+	v.conns++
+	a.byUser[c.id.User], c.visitor = v, true
+	a.lobby.Remove(c.inLobby)
+	c.inLobby = nil
+	return nil
+}
+
+// leaveLocked takes a connection out of all counts, once. connsMu is held.
+func (b *Broker) leaveLocked(c *conn) {
+	if _, here := b.conns[c]; !here {
+		return
+	}
+	a := &b.admission
+	delete(b.conns, c)
+	if a.byListener[c.info.Name]--; a.byListener[c.info.Name] == 0 {
+		delete(a.byListener, c.info.Name)
+	}
+	if c.inLobby != nil {
+		a.lobby.Remove(c.inLobby)
+		c.inLobby = nil
+	}
+	if c.visitor {
+		v := a.byUser[c.id.User]
+		if v.conns--; v.conns == 0 && v.arrival.at.IsZero() { // else the rate is remembered
+			delete(a.byUser, c.id.User)
+		}
+	}
+	b.stats.fold(c)
+	a.doorkeeper.leave(c)
+}
+
+// slowDown makes a client wait that comes back again and again. The error is a *Refusal.
+func (c *conn) slowDown(clientID string) error {
+	a := &c.b.admission
+	wait := a.doorkeeper.comesBack(c, clientID, c.now)
+	if wait <= 0 {
+		return nil
+	}
+	c.b.connsMu.Lock()
+	held := wait <= loopPatience && a.held < heldBack
+	if held {
+		a.held++
+	}
+	c.b.connsMu.Unlock()
+	if !held {
+		return Refuse(TooManyAttempts, errors.New("this client connects again and again"))
+	}
+	c.pause(wait)
+	c.b.connsMu.Lock()
+	a.held--
+	c.b.connsMu.Unlock()
+	return nil
+}
+
+// pause waits for d or the end of the connection.
+func (c *conn) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.ctx.Done():
+	}
+}
+
+// rates are what a connection may send per second.
+type rates struct {
+	messages, bytes allowance
+	on              bool
+}
+
+func (r *rates) set(l Limits) {
+	r.on = l.MessageRate > 0 || l.ByteRate > 0
+	r.messages = allowance{rate: l.MessageRate, most: max(1, l.MessageRate)}
+	r.bytes = allowance{rate: l.ByteRate, most: max(1, l.ByteRate)}
+}
+
+// wait returns how long the reader has to rest after what it has read.
+func (r *rates) wait(messages, bytes float64, now time.Time) time.Duration {
+	var d time.Duration
+	if r.messages.rate > 0 {
+		d = r.messages.spend(messages, now)
+	}
+	if r.bytes.rate > 0 {
+		d = max(d, r.bytes.spend(bytes, now))
+	}
+	return d
+}
+
+// rest keeps the reader from reading faster than the connection may send: the sender
+// finds its socket full, and nothing is lost. Meanwhile it counts as alive.
+func (c *conn) rest(t packet.Type, bytes int) {
+	messages := 0.0
+	if t == packet.TypePublish {
+		messages = 1
+	}
+	now := time.Now()
+	wait := c.rates.wait(messages, float64(bytes), now)
+	if wait <= 0 {
+		return
+	}
+	c.b.stats.slowed.Add(1)
+	c.bt.flush() // what came so far goes out
+	c.seen.Store(now.Add(wait).UnixNano())
+	c.pause(wait)
+	c.now = time.Now()
+	c.bt.now = c.now
+}
+
+// obey narrows the connection's settings to what listener and user are limited to.
+func (c *conn) obey() {
+	l := c.cfg.EachClient
+	if r := c.info.Rules; r != nil {
+		l = l.Strictest(r.Limits)
+	}
+	if c.id.Limits != nil {
+		l = l.Strictest(*c.id.Limits)
+	}
+	if c.id.System {
+		l = Limits{}
+	}
+	c.limits = l
+	c.rates.set(l)
+	if l.PacketSize > 0 || l.Inflight > 0 || l.Subscriptions > 0 {
+		own := *c.cfg
+		strictest(&own.MaxPacketSize, l.PacketSize)
+		strictest(&own.MaxInflight, l.Inflight)
+		strictest(&own.MaxSubscriptions, l.Subscriptions)
+		c.cfg = &own
+	}
+}

@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"sync"
+
+	"hearthmq/broker/packet"
+)
+
+// holding is what one user's clients have retained. holdings.mu guards it.
+type holding struct {
+	messages int
+	bytes    int64
+}
+
+// holdings count retained messages by the user who published them last.
+type holdings struct {
+	mu     sync.Mutex
+	byUser map[string]holding
+}
+
+// counted keeps the figures of all and of each user when a topic's message is replaced.
+// nil stands for none. The topic's stripe is held.
+func (r *retained) counted(old, m *Message) {
+	r.holdings.mu.Lock()
+	defer r.holdings.mu.Unlock()
+	if r.holdings.byUser == nil {
+		r.holdings.byUser = make(map[string]holding)
+	}
+	for _, x := range []struct {
+		m    *Message
+		sign int
+	}{{old, -1}, {m, 1}} {
+		if x.m == nil {
+			continue
+		}
+		size := int64(x.sign * x.m.Size())
+		r.count.Add(int64(x.sign))
+		r.bytes.Add(size)
+		h := r.holdings.byUser[x.m.PublisherUser]
+		h.messages += x.sign
+		h.bytes += size
+		if h.messages == 0 {
+			delete(r.holdings.byUser, x.m.PublisherUser)
+		} else {
+			r.holdings.byUser[x.m.PublisherUser] = h
+		}
+	}
+}
+
+// full says which limit keeps m from being retained in place of old, "" for none.
+func (r *retained) full(b *Broker, old, m *Message) string {
+	if len(m.Payload) == 0 {
+		return ""
+	}
+	if cfg := b.cfg(); old == nil && (cfg.RetainedMaxMessages > 0 && r.count.Load() >= int64(cfg.RetainedMaxMessages) ||
+		cfg.RetainedMaxBytes > 0 && r.bytes.Load()+int64(m.Size()) > cfg.RetainedMaxBytes) {
+		return "as many messages are retained as the settings allow"
+	}
+	if old == nil && b.pressure.high() {
+		return "memory is short: no new topic is retained"
+	}
+	id := m.Publisher
+	if id == nil || id.System || id.Limits == nil || id.Limits.RetainedMessages <= 0 && id.Limits.RetainedBytes <= 0 {
+		return ""
+	}
+	r.holdings.mu.Lock()
+	h := r.holdings.byUser[id.User]
+	r.holdings.mu.Unlock()
+	if old != nil && old.PublisherUser == id.User {
+		h.messages--
+		h.bytes -= int64(old.Size())
+	}
+	if most := id.Limits.RetainedMessages; most > 0 && h.messages >= most {
+		return "the user has as many retained messages as it may"
+	}
+	if most := id.Limits.RetainedBytes; most > 0 && h.bytes+int64(m.Size()) > most {
+		return "the user's retained messages are as large as they may be"
+	}
+	return ""
+}
+
+// notRetained shows a message that a limit kept from being retained to the owner.
+func (b *Broker) notRetained(m *Message, why string) {
+	b.denied(m.Publisher, Publish, m.Topic, RuleRef{Text: "not retained: " + why})
+}
+
+// overQuota reports a message that a limit keeps from being retained, to a client that
+// can be told: MQTT 5 with QoS 1 or 2. To others it is delivered and not retained.
+func (c *conn) overQuota(r *route) (why string) {
+	m := &c.msg
+	if !m.Retain || m.QoS == 0 || c.version != packet.V50 {
+		return ""
+	}
+	slot := r.retained
+	if slot == nil || slot.msg.Load() == nil {
+		slot = c.b.retained.slot(m.Topic)
+	}
+	var old *Message
+	if slot != nil {
+		old = slot.msg.Load()
+	}
+	return c.b.retained.full(c.b, old, m)
+}
