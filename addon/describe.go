@@ -68,6 +68,9 @@ var descriptions = []description{
 	{"retained_max_bytes", groupStore, "How large they may be together; 0: no limit.", ""},
 
 	{"max_connections", groupLimits, "Connections at the same time; 0: no limit.", ""},
+	{"max_connections_per_address", groupLimits, "Connections from one address at the same time; as many new ones may come at once, and a fifth of that a second afterwards. 0: no limit. This machine, Home Assistant and `proxy_protocol` networks are exempt.", ""},
+	{"max_message_rate", groupLimits, "Messages a second that are taken from one client; who sends faster is read more slowly, nothing is lost. 0: no limit.", ""},
+	{"max_byte_rate", groupLimits, "The same in bytes a second.", "no limit"},
 	{"max_packet_size", groupLimits, "Largest packet that is taken from a client.", ""},
 	{"max_inflight", groupLimits, "Messages of QoS 1 and 2 under way to a client without acknowledgement.", ""},
 	{"max_queued_messages", groupLimits, "How many messages are kept for a client that is away or slow.", ""},
@@ -75,7 +78,7 @@ var descriptions = []description{
 	{"queue_full", groupLimits, "What happens beyond: `drop_oldest`, `drop_newest` or `disconnect`.", ""},
 	{"max_keepalive", groupLimits, "Longest keep alive.", "no limit"},
 	{"session_expiry_max", groupLimits, "Longest time that a session is kept for a client that is away.", "no limit"},
-	{"memory_limit", groupLimits, "What the program may use in all.", "80 % of the container's"},
+	{"memory_limit", groupLimits, "What the program may use in all.", "80 % of the container's, or half of the machine's"},
 	{"strict_protocol", groupLimits, "Disconnect clients that break the MQTT specification. Otherwise what many devices do is tolerated, counted and shown with the client.", ""},
 
 	{"web_address", groupAdmin, "The admin with its own login; in the app off, since the sidebar leads there.", ""},

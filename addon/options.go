@@ -3,6 +3,7 @@ package addon
 import (
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hearthmq/broker"
@@ -41,15 +42,19 @@ type Options struct {
 	Anonymous  string `koanf:"anonymous"`
 	Durability string `koanf:"durability"`
 
-	MaxConnections      int      `koanf:"max_connections"`
-	MaxPacketSize       Size     `koanf:"max_packet_size"`
-	MaxInflight         int      `koanf:"max_inflight"`
-	MaxQueuedMessages   int      `koanf:"max_queued_messages"`
-	MaxQueuedBytes      Size     `koanf:"max_queued_bytes"`
-	MaxKeepAlive        Duration `koanf:"max_keepalive"`
-	SessionExpiryMax    Duration `koanf:"session_expiry_max"`
-	RetainedMaxMessages int      `koanf:"retained_max_messages"`
-	RetainedMaxBytes    Size     `koanf:"retained_max_bytes"`
+	MaxConnections int `koanf:"max_connections"`
+	// MaxConnectionsPerAddress also bounds how many a second one address may open.
+	MaxConnectionsPerAddress int      `koanf:"max_connections_per_address"`
+	MaxMessageRate           int      `koanf:"max_message_rate"` // of one client, a second
+	MaxByteRate              Size     `koanf:"max_byte_rate"`
+	MaxPacketSize            Size     `koanf:"max_packet_size"`
+	MaxInflight              int      `koanf:"max_inflight"`
+	MaxQueuedMessages        int      `koanf:"max_queued_messages"`
+	MaxQueuedBytes           Size     `koanf:"max_queued_bytes"`
+	MaxKeepAlive             Duration `koanf:"max_keepalive"`
+	SessionExpiryMax         Duration `koanf:"session_expiry_max"`
+	RetainedMaxMessages      int      `koanf:"retained_max_messages"`
+	RetainedMaxBytes         Size     `koanf:"retained_max_bytes"`
 	// MemoryLimit is what the process may use in all, for the garbage
 	// collector to keep to; 0: 80 % of the container's limit, if there is one.
 	MemoryLimit Size   `koanf:"memory_limit"`
@@ -110,31 +115,32 @@ func InApp(environ []string) bool {
 func Defaults(app bool) *Options {
 	b := broker.DefaultConfig()
 	o := &Options{
-		CertFile:            "fullchain.pem",
-		KeyFile:             "privkey.pem",
-		MQTTAddress:         ":1883",
-		WSAddress:           ":1884",
-		MQTTSAddress:        ":8883",
-		WSSAddress:          ":8884",
-		WebAddress:          "localhost:8080",
-		CertificateUser:     CertificateUserOff,
-		Anonymous:           access.AnonymousOff,
-		Durability:          string(b.Durability),
-		MaxConnections:      b.MaxConnections,
-		MaxPacketSize:       Size(b.MaxPacketSize),
-		MaxInflight:         int(b.MaxInflight),
-		MaxQueuedMessages:   b.MaxQueuedMessages,
-		MaxQueuedBytes:      Size(b.MaxQueuedBytes),
-		MaxKeepAlive:        seconds(int64(b.MaxKeepAlive)),
-		SessionExpiryMax:    Duration(b.MaxSessionExpiry),
-		RetainedMaxMessages: b.RetainedMaxMessages,
-		RetainedMaxBytes:    Size(b.RetainedMaxBytes),
-		QueueFull:           string(b.QueueFull),
-		LogLevel:            "info",
-		UIAdminOnly:         true,
-		HomeAssistantRole:   access.RoleEverything, // as Mosquitto's app has it
-		HomeAssistantDevice: app,
-		app:                 app,
+		CertFile:                 "fullchain.pem",
+		KeyFile:                  "privkey.pem",
+		MQTTAddress:              ":1883",
+		WSAddress:                ":1884",
+		MQTTSAddress:             ":8883",
+		WSSAddress:               ":8884",
+		WebAddress:               "localhost:8080",
+		CertificateUser:          CertificateUserOff,
+		Anonymous:                access.AnonymousOff,
+		Durability:               string(b.Durability),
+		MaxConnections:           b.MaxConnections,
+		MaxConnectionsPerAddress: b.MaxConnectionsPerAddress,
+		MaxPacketSize:            Size(b.MaxPacketSize),
+		MaxInflight:              int(b.MaxInflight),
+		MaxQueuedMessages:        b.MaxQueuedMessages,
+		MaxQueuedBytes:           Size(b.MaxQueuedBytes),
+		MaxKeepAlive:             seconds(int64(b.MaxKeepAlive)),
+		SessionExpiryMax:         Duration(b.MaxSessionExpiry),
+		RetainedMaxMessages:      b.RetainedMaxMessages,
+		RetainedMaxBytes:         Size(b.RetainedMaxBytes),
+		QueueFull:                string(b.QueueFull),
+		LogLevel:                 "info",
+		UIAdminOnly:              true,
+		HomeAssistantRole:        access.RoleEverything, // as Mosquitto's app has it
+		HomeAssistantDevice:      app,
+		app:                      app,
 	}
 	if app {
 		o.WebAddress = ""
@@ -150,6 +156,9 @@ func (o *Options) App() bool { return o.app }
 func (o *Options) Broker() broker.Config {
 	c := broker.DefaultConfig()
 	c.MaxConnections = o.MaxConnections
+	c.MaxConnectionsPerAddress = o.MaxConnectionsPerAddress
+	c.EachClient = broker.Limits{MessageRate: float64(o.MaxMessageRate), ByteRate: float64(o.MaxByteRate)}
+	c.ExemptAddresses = o.exempt()
 	c.MaxPacketSize = uint32(o.MaxPacketSize)
 	c.MaxInflight = uint16(o.MaxInflight)
 	c.MaxQueuedMessages = o.MaxQueuedMessages
@@ -162,6 +171,16 @@ func (o *Options) Broker() broker.Config {
 	c.Durability = broker.Durability(o.Durability)
 	c.StrictProtocol = o.StrictProtocol
 	return c
+}
+
+// exempt are the networks whose addresses may have as many connections as they like:
+// proxies, who speak for others, and Home Assistant with its apps.
+func (o *Options) exempt() []netip.Prefix {
+	list := slices.Clone(o.ProxyProtocol)
+	if o.app {
+		list = append(list, netip.MustParsePrefix("172.30.32.0/23"))
+	}
+	return list
 }
 
 // Access returns what the settings say about who may come in.

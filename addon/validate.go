@@ -114,6 +114,9 @@ func (o *Options) checkRanges(p *Problems) {
 	const gigabyte = 1 << 30
 	for _, r := range []bounds{
 		number("max_connections", o.MaxConnections, true, 1, 1_000_000),
+		number("max_connections_per_address", o.MaxConnectionsPerAddress, true, 1, 1_000_000),
+		number("max_message_rate", o.MaxMessageRate, true, 1, 100_000_000),
+		size("max_byte_rate", o.MaxByteRate, true, 1, 1024*gigabyte),
 		size("max_packet_size", o.MaxPacketSize, false, 256, 268_435_460), // the most that MQTT can say
 		number("max_inflight", o.MaxInflight, false, 1, math.MaxUint16),
 		number("max_queued_messages", o.MaxQueuedMessages, false, 1, 100_000_000),

@@ -53,6 +53,7 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 		deps.Log = slog.Default()
 	}
 	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{})}
+	b.pressure.limit = cfg.MemoryLimit
 	b.admission.byListener, b.admission.byUser = make(map[string]int), make(map[string]*visitors)
 	b.settings.Store(&cfg)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -74,8 +75,7 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 		b.sessions.restore(st.Sessions)
 	}
 	b.wg.Go(b.runSys)
-	if b.pressure.limit = cfg.MemoryLimit; cfg.MemoryLimit > 0 {
-		b.share()
+	if cfg.MemoryLimit > 0 {
 		b.wg.Go(b.watchMemory)
 	}
 	return b, nil

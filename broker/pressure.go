@@ -55,8 +55,9 @@ func (p *pressure) high() bool { return p.level.Load() >= int32(High) }
 
 // room is how many of most bytes may wait for one socket now.
 func (p *pressure) room(most int) int {
-	if p.limit > 0 && (p.backlog.Load() > p.limit/backlogPart || p.high()) {
-		return min(most, int(p.socketShare.Load()))
+	share := int(p.socketShare.Load())
+	if share > 0 && (p.backlog.Load() > p.limit/backlogPart || p.high()) {
+		return min(most, share)
 	}
 	return most
 }
@@ -88,6 +89,7 @@ func (c *conn) unhold(n int) {
 func (b *Broker) watchMemory() {
 	p := &b.pressure
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	b.share()
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var last time.Time

@@ -53,11 +53,3 @@ func TestLogLevels(t *testing.T) {
 		}
 	}
 }
-
-func TestContainerShare(t *testing.T) {
-	for text, want := range map[string]int64{"max\n": 0, "268435456\n": 214748360, "": 0, "-5": 0} {
-		if got := containerShare(text); got != want {
-			t.Errorf("%q: %d, want %d", text, got, want)
-		}
-	}
-}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -10,37 +12,58 @@ import (
 	"hearthmq/addon"
 )
 
-// cgroupLimit is where Linux says how much memory this container may use.
-const cgroupLimit = "/sys/fs/cgroup/memory.max"
+// Where Linux says how much memory this container may use, and how much there is.
+const (
+	cgroupLimit = "/sys/fs/cgroup/memory.max"
+	machineFile = "/proc/meminfo"
+)
 
-// limitMemory tells the garbage collector what to keep to: the setting
-// memory_limit, else 80 % of the container's limit. GOMEMLIMIT, where somebody set
-// it, stays.
-func limitMemory(setting addon.Size, environ []string, log *slog.Logger) {
+// limitMemory returns how much memory the process may use, for the broker to keep to,
+// and tells the garbage collector: GOMEMLIMIT where somebody set it, else the setting
+// memory_limit, else 80 % of the container's limit or half of the machine's memory.
+// 0: it can't be found out.
+func limitMemory(setting addon.Size, environ []string, log *slog.Logger) int64 {
 	for _, e := range environ {
 		if strings.HasPrefix(e, "GOMEMLIMIT=") {
-			return
+			if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+				return limit
+			}
+			return 0
 		}
 	}
 	limit := int64(setting)
 	if limit == 0 {
-		text, err := os.ReadFile(cgroupLimit)
-		if err != nil { // no container
-			return
-		}
-		if limit = containerShare(string(text)); limit == 0 {
-			return
-		}
+		limit = memoryShare(readText(cgroupLimit), readText(machineFile))
+	}
+	if limit == 0 {
+		return 0
 	}
 	debug.SetMemoryLimit(limit)
 	log.Debug("memory limit", "bytes", limit)
+	return limit
 }
 
-// containerShare returns 80 % of a cgroup's limit, 0 where there is none.
-func containerShare(text string) int64 {
-	n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
-	if err != nil || n <= 0 {
+func readText(name string) string {
+	text, err := os.ReadFile(name)
+	if err != nil { // another system
+		return ""
+	}
+	return string(text)
+}
+
+// memoryShare is 80 % of a cgroup's limit or half of the machine's memory, whichever is
+// less, of those that are known.
+func memoryShare(cgroup, machine string) int64 {
+	limit := int64(math.MaxInt64)
+	if n, err := strconv.ParseInt(strings.TrimSpace(cgroup), 10, 64); err == nil && n > 0 {
+		limit = n / 10 * 8
+	}
+	var kilobytes int64
+	if _, err := fmt.Sscanf(machine, "MemTotal: %d kB", &kilobytes); err == nil && kilobytes > 0 {
+		limit = min(limit, kilobytes<<10/2)
+	}
+	if limit == math.MaxInt64 {
 		return 0
 	}
-	return n / 10 * 8
+	return limit
 }

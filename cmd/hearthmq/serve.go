@@ -44,12 +44,12 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 		return err
 	}
 	book := web.NewLogBook()
-	log := slog.New(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler()))
+	log := slog.New(calm(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler())))
 	guard.tell(log)
 	for _, w := range warnings {
 		log.Warn(w)
 	}
-	limitMemory(o.MemoryLimit, app.environ, log)
+	memory := limitMemory(o.MemoryLimit, app.environ, log)
 	dir, err := app.folder()
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, log: log, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard}
+	s := &server{options: o, log: log, memory: memory, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard}
 	if err = s.run(ctx, dir); err == nil {
 		guard.good(log)
 	}
@@ -71,6 +71,7 @@ type server struct {
 	log     *slog.Logger
 	book    *web.LogBook // the last lines of log
 	out     io.Writer    // for the person who started it
+	memory  int64        // bytes that the process may use, 0: no bound
 
 	db        *sqlite.DB
 	unkept    error // why nothing that is stored outlives the process, nil: it does
@@ -119,6 +120,11 @@ func (s *server) startBroker() error {
 	}
 	cfg := s.options.Broker()
 	cfg.Version = "HearthMQ " + version
+	cfg.MemoryLimit = s.memory
+	if most := spareFiles(); most > 0 && (cfg.MaxConnections == 0 || cfg.MaxConnections > most) {
+		s.log.Warn("fewer connections are possible than the settings allow: the limit on open files is low", "connections", most)
+		cfg.MaxConnections = most
+	}
 	if cfg.Durability == broker.Memory {
 		deps.Store = broker.NewMemoryStore()
 	}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// How many lines of one kind are logged before the others of a flood are counted alone
+// (case R14): as many as come at once when a house reconnects, then ten a second.
+const (
+	calmBurst = 100
+	calmRate  = 10
+	calmTell  = 10 * time.Second
+)
+
+// calmHandler is a slog.Handler in front of another that lets no flood through. Lines
+// of the same message are of one kind; our messages are constants. What is written for
+// debugging passes: who asked for it wants all.
+type calmHandler struct {
+	slog.Handler
+	kinds *calmKinds
+}
+
+// calmKinds is shared by all handlers that With makes.
+type calmKinds struct {
+	mu     sync.Mutex
+	byText map[string]*calmKind
+}
+
+type calmKind struct {
+	limiter *rate.Limiter
+	left    int // lines that were left out and not told of yet
+}
+
+func calm(h slog.Handler) slog.Handler {
+	return &calmHandler{h, &calmKinds{byText: make(map[string]*calmKind)}}
+}
+
+// Handle implements slog.Handler.
+func (h *calmHandler) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelInfo && !h.pass(r) {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// pass reports whether a line may be logged. The first that may not starts a timer
+// that tells how many there were.
+func (h *calmHandler) pass(r slog.Record) bool {
+	h.kinds.mu.Lock()
+	defer h.kinds.mu.Unlock()
+	k := h.kinds.byText[r.Message]
+	if k == nil {
+		k = &calmKind{limiter: rate.NewLimiter(calmRate, calmBurst)}
+		h.kinds.byText[r.Message] = k
+	}
+	if k.limiter.AllowN(r.Time, 1) {
+		return true
+	}
+	if k.left++; k.left == 1 {
+		time.AfterFunc(calmTell, func() { h.tell(k, r.Level, r.Message) })
+	}
+	return false
+}
+
+func (h *calmHandler) tell(k *calmKind, level slog.Level, message string) {
+	h.kinds.mu.Lock()
+	n := k.left
+	k.left = 0
+	h.kinds.mu.Unlock()
+	r := slog.NewRecord(time.Now(), level, "more lines of a kind than are logged", 0)
+	r.AddAttrs(slog.String("kind", message), slog.Int("left_out", n))
+	_ = h.Handler.Handle(context.Background(), r) // there is nowhere else to tell it
+}
+
+// WithAttrs implements slog.Handler.
+func (h *calmHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &calmHandler{h.Handler.WithAttrs(attrs), h.kinds}
+}
+
+// WithGroup implements slog.Handler.
+func (h *calmHandler) WithGroup(name string) slog.Handler {
+	return &calmHandler{h.Handler.WithGroup(name), h.kinds}
+}
