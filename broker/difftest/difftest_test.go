@@ -183,8 +183,8 @@ func run(t *testing.T, program, dir string, s *script) (*result, error) {
 }
 
 // parted reports whether the brokers have gone different ways for good in a step:
-// a client is connected to one of them only, only one took a subscription, or
-// acknowledgements that were withheld are not for the same messages.
+// a client is connected to one of them only, only one took a connection or a
+// subscription, or acknowledgements that were withheld are not for the same messages.
 func parted(a, b *site, st step) bool {
 	for i := range a.clients {
 		if (a.clients[i].nc == nil) != (b.clients[i].nc == nil) || a.granted(st.n, i) != b.granted(st.n, i) ||
@@ -196,10 +196,10 @@ func parted(a, b *site, st step) bool {
 	return ok && len(sub.subs) > 1 && a.clients[st.client].nc == nil // what was before the wrong filter may count
 }
 
-// granted says which subscriptions of a step were taken.
+// granted says whether the connection and which subscriptions of a step were taken.
 func (s *site) granted(n, client int) (taken string) {
 	for _, e := range s.got.events[cell{n, client}] {
-		if e.kind == packet.TypeSuback {
+		if e.kind == packet.TypeSuback || e.kind == packet.TypeConnack {
 			for _, code := range e.codes {
 				taken += fmt.Sprint(code.Failed())
 			}

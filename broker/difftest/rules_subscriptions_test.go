@@ -109,8 +109,16 @@ func staleOptions(x *findings, d *difference) bool {
 		if !ok || st.client != d.client {
 			return false
 		}
-		p, ok := st.do.(*publish)
-		return ok && slices.ContainsFunc(p.topics, func(t string) bool {
+		var topics []string
+		switch a := st.do.(type) {
+		case *publish:
+			topics = a.topics
+		case *connect:
+			if a.will != nil {
+				topics = []string{a.will.topic} // No Local counts for it, too
+			}
+		}
+		return slices.ContainsFunc(topics, func(t string) bool {
 			return slices.ContainsFunc(x.matching(d.step, d.client, t), func(h holding) bool { return h.otherLocal })
 		})
 	}

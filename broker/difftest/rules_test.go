@@ -39,7 +39,6 @@ func rules() []rule {
 		{"No Local and retained messages", noLocalRetained},
 		{"A Will for the connection that it ends", willForItself},
 		{"More than the window", moreThanWindow},
-		{"A client's own Will and No Local", ownWill},
 		{"PUBLISH to a topic of the server", serverTopic},
 		{"Control characters in topics", controlCharacter},
 		{"QoS 2 PUBLISH sent again twice", sentAgain},

@@ -1,7 +1,6 @@
 package difftest
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -62,7 +61,7 @@ func (x *findings) lostWill(d *difference, lost func(st step) bool) bool {
 // replayed reports whether the event can be a retained message sent to a new subscription.
 func (e event) replayed(x *findings, d *difference) bool {
 	_, ok := x.action(d).(*subscribe)
-	return e.retain && (ok || x.wasAway(d))
+	return e.retain && e.label != "" && (ok || x.wasAway(d)) // an empty one is never retained
 }
 
 // endKind is how a connection ended.
@@ -90,6 +89,9 @@ func (x *findings) end(st step) ending {
 		if next.client != st.client || next.n <= st.n {
 			continue
 		}
+		if x.closed(next) {
+			return ending{next.n, dropped, expires}
+		}
 		switch a := next.do.(type) {
 		case *connect:
 			return ending{next.n, takeOver, expires || a.clean}
@@ -103,6 +105,11 @@ func (x *findings) end(st step) ending {
 		}
 	}
 	return ending{}
+}
+
+// closed reports whether the broker ended the connection of the step's client in it.
+func (x *findings) closed(st step) bool {
+	return slices.ContainsFunc(x.ours.events[cell{st.n, st.client}], func(e event) bool { return e.kind == 0 && e.note == "" })
 }
 
 // sessionEnd returns the step that ended the session in which the connection of st
@@ -132,25 +139,6 @@ func willForItself(x *findings, d *difference) bool {
 	return takeFrom(&d.theirs, func(e event) bool {
 		return e.kind == packet.TypePublish && e.note == "old connection" && (e.label == "" || strings.HasSuffix(e.label, ".will"))
 	}) > 0
-}
-
-// ownWill: Mosquitto applies No Local to the client's own Will, too.
-func ownWill(x *findings, d *difference) bool {
-	return takeFrom(&d.ours, func(e event) bool {
-		label := strings.TrimPrefix(e.label, "of ")
-		st, ok := x.published(label)
-		own := ok && st.client == d.client && strings.HasSuffix(label, ".will") || label == "" && x.ownEmptyWill(d)
-		return own && (e.kind == packet.TypePublish || e.kind == packet.TypePubrel) &&
-			slices.ContainsFunc(slices.Collect(maps.Values(x.subscriptions(d.step, d.client))), func(h holding) bool { return h.NoLocal || h.otherLocal })
-	}) > 0
-}
-
-// ownEmptyWill reports whether d's client had a will without a payload before.
-func (x *findings) ownEmptyWill(d *difference) bool {
-	return slices.ContainsFunc(x.s.steps[:d.at], func(st step) bool {
-		c, ok := st.do.(*connect)
-		return ok && st.client == d.client && c.will != nil && c.will.empty
-	})
 }
 
 // consequences takes out what follows for others from the connection that only one
