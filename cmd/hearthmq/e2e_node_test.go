@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eclipse/paho.golang/paho"
 )
 
 // Clients that live on Node.js. Their packages are installed once into the user's
@@ -81,17 +83,30 @@ func TestNodeRED(t *testing.T) {
 	for _, level := range []string{"3", "4", "5"} {
 		t.Run("level "+level, func(t *testing.T) {
 			c, got := v5(t, s, "beside-node-red-"+level, nil)
-			deployFlow(t, admin, s, level, e2ePassword)
+			line := newCable(t, s.mqtt)
+			deployFlow(t, admin, line.address, level, e2ePassword)
 			// The answer comes back once Node-RED has subscribed; the question is retained.
 			subscribe5(t, c, subscription("nr/out/"+level))
 			publish5(t, c, retained("nr/in/"+level, "hello from level "+level))
 			if m := received(t, got); string(m.Payload) != "hello from level "+level {
 				t.Errorf("received %q", m.Payload)
 			}
+			// The connection breaks: the will comes, Node-RED comes back, and forwards again.
+			house := watch(t, s, "house-node-red-"+level, "nr/state/"+level)
+			if m := house.until("nr/state/"+level, "online"); !m.Retain {
+				t.Error("the birth message was not retained")
+			}
+			line.cut()
+			house.until("nr/state/"+level, "offline")
+			house.until("nr/state/"+level, "online")
+			received(t, got) // the retained question again: it has subscribed
+			publish5(t, c, &paho.Publish{Topic: "nr/in/" + level, QoS: 1, Payload: []byte("again")})
+			for string(received(t, got).Payload) != "again" { // it may have subscribed twice
+			}
 		})
 	}
 	t.Run("wrong password", func(t *testing.T) {
-		deployFlow(t, admin, s, "4", "wrong")
+		deployFlow(t, admin, s.mqtt, "4", "wrong")
 		eventually(t, "the refusal is in the log", func() bool {
 			return strings.Contains(s.log.String(), "client refused") && strings.Contains(s.log.String(), "wrong password")
 		})
@@ -107,7 +122,7 @@ func startNodeRED(t *testing.T, installed string) (address string) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	settings := `module.exports = { uiHost: ` + strconv.Quote(host) + `, uiPort: ` + port + `, flowFile: "flows.json", credentialSecret: "test",
+	settings := `module.exports = { uiHost: ` + strconv.Quote(host) + `, uiPort: ` + port + `, flowFile: "flows.json", credentialSecret: "test", mqttReconnectTime: 200,
 		telemetry: { enabled: false, updateNotification: false }, editorTheme: { tours: false }, logging: { console: { level: "info" } } }`
 	if err := os.WriteFile(filepath.Join(dir, "settings.js"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
@@ -125,10 +140,11 @@ func startNodeRED(t *testing.T, installed string) (address string) {
 	return address
 }
 
-// deployFlow makes Node-RED forward nr/in/LEVEL to nr/out/LEVEL.
-func deployFlow(t *testing.T, admin string, s *testServer, level, password string) {
+// deployFlow makes Node-RED forward nr/in/LEVEL to nr/out/LEVEL at the broker at
+// address, and say in nr/state/LEVEL whether it is there.
+func deployFlow(t *testing.T, admin, address, level, password string) {
 	t.Helper()
-	host, port, err := net.SplitHostPort(s.mqtt)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,6 +155,8 @@ func deployFlow(t *testing.T, admin string, s *testServer, level, password strin
 			"id": "broker", "type": "mqtt-broker", "broker": host, "port": port, "clientid": "node-red-" + level, "autoConnect": true,
 			"usetls": false, "protocolVersion": level, "keepalive": "60", "cleansession": true,
 			"credentials": node{"user": e2eUser, "password": password},
+			"birthTopic":  "nr/state/" + level, "birthQos": "1", "birthRetain": "true", "birthPayload": "online",
+			"willTopic": "nr/state/" + level, "willQos": "1", "willRetain": "true", "willPayload": "offline",
 		},
 		{"id": "in", "type": "mqtt in", "z": "tab", "topic": "nr/in/" + level, "qos": "1", "datatype": "auto-detect", "broker": "broker", "wires": [][]string{{"out"}}},
 		{"id": "out", "type": "mqtt out", "z": "tab", "topic": "nr/out/" + level, "qos": "1", "retain": "false", "broker": "broker", "wires": [][]string{}},

@@ -78,6 +78,20 @@ async function main () {
   dying.stream.destroy()
   assert.strictEqual((await next()).payload.toString(), 'gone')
 
+  // It comes back by itself, with its subscriptions and with what it missed.
+  const back = await connect({
+    clientId: 'js-back', reconnectPeriod: 100, clean: false, ...(protocolVersion === 5 && { properties: { sessionExpiryInterval: 3600 } }),
+  })
+  back.on('error', () => {})
+  const nextBack = inbox(back)
+  await back.subscribeAsync('js/back', { qos: 1 })
+  const again = new Promise(resolve => back.once('connect', resolve))
+  back.stream.destroy()
+  await c.publishAsync('js/back', 'while away', { qos: 1 })
+  await again
+  assert.strictEqual((await nextBack()).payload.toString(), 'while away')
+  await back.endAsync()
+
   await assert.rejects(connect({ clientId: 'js-bad', password: 'wrong' }))
   await c.endAsync()
   console.log('ok')
