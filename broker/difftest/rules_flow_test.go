@@ -68,10 +68,17 @@ func noSubscribers(x *findings, d *difference) bool {
 }
 
 // moreThanWindow: Mosquitto 2.0 has more messages under way than it may. HearthMQ
-// sends them later, and not with DUP after a reconnection.
+// sends them later, and not with DUP after a reconnection; there it counts those that
+// only wait for PUBCOMP, too.
 func moreThanWindow(x *findings, d *difference) bool {
 	who := clientName(d.client) + " "
-	if x.theirs.under[d.cell] > x.window(d.cell) {
+	under := x.theirs.under[d.cell]
+	if x.wasAway(d) {
+		under = max(under, len(only(x.theirs.events[d.cell], func(e event) bool {
+			return e.kind == packet.TypePubrel || e.kind == packet.TypePublish && e.qos > 0
+		})))
+	}
+	if under > x.window(d.cell) {
 		for _, e := range d.theirs {
 			if e.kind == packet.TypePublish && e.qos > 0 {
 				x.early[who+e.label] = true

@@ -105,6 +105,9 @@ func staleOptions(x *findings, d *difference) bool {
 		st, ok := x.published(strings.TrimPrefix(e.label, "of "))
 		if e.label == "" || e.label == "of " {
 			st, ok = x.s.steps[d.at], true
+			if x.wasAway(d) {
+				st, ok = x.emptyWill(d)
+			}
 		}
 		if !ok || st.client != d.client {
 			return false
@@ -123,6 +126,16 @@ func staleOptions(x *findings, d *difference) bool {
 		})
 	}
 	return takeFrom(&d.ours, own)+takeFrom(&d.theirs, own) > 0 || found
+}
+
+// emptyWill returns the step in which d's client had a will without a payload before.
+func (x *findings) emptyWill(d *difference) (st step, ok bool) {
+	for _, before := range x.s.steps[:d.at] {
+		if c, is := before.do.(*connect); is && before.client == d.client && c.will != nil && c.will.empty {
+			st, ok = before, true
+		}
+	}
+	return st, ok
 }
 
 // invalidFilter: what is said to a Topic Filter that is none. Mosquitto 2.0 takes
@@ -219,8 +232,11 @@ func otherMember(x *findings, d *difference) (found bool) {
 			return (o.kind == packet.TypePublish && o.topic == e.topic || o.kind == packet.TypePubrel) && strings.TrimPrefix(o.label, "of ") == e.label
 		}
 		st, ok := x.published(e.label)
+		replayed := func(e event, o *difference) bool {
+			return e.replayed(x, o) && !(x.wasAway(o) && x.keepsRetain(o.cell, e.topic))
+		}
 		for _, o := range x.all {
-			live := func(e event) bool { return mine(e) && e.kind == packet.TypePublish && !e.replayed(x, o) }
+			live := func(e event) bool { return mine(e) && e.kind == packet.TypePublish && !replayed(e, o) }
 			ours += len(only(o.ours, live))
 			theirs += len(only(o.theirs, live))
 		}
@@ -228,7 +244,7 @@ func otherMember(x *findings, d *difference) (found bool) {
 			continue
 		}
 		for _, o := range x.all {
-			took := func(e event) bool { return mine(e) && !(e.kind == packet.TypePublish && e.replayed(x, o)) }
+			took := func(e event) bool { return mine(e) && !(e.kind == packet.TypePublish && replayed(e, o)) }
 			takeFrom(&o.ours, took)
 			takeFrom(&o.theirs, took)
 		}
@@ -240,6 +256,12 @@ func otherMember(x *findings, d *difference) (found bool) {
 // shares reports whether a client is a member of a Shared Subscription for a topic.
 func (x *findings) shares(at cell, name string) bool {
 	return slices.ContainsFunc(x.matching(at.step, at.client, name), func(h holding) bool { return h.share != "" })
+}
+
+// keepsRetain reports whether a client is a member of a Shared Subscription for a
+// topic with Retain As Published, so that RETAIN does not tell what was retained.
+func (x *findings) keepsRetain(at cell, name string) bool {
+	return slices.ContainsFunc(x.matching(at.step, at.client, name), func(h holding) bool { return h.share != "" && h.RetainAsPublished })
 }
 
 // memberAway reports whether a member of a Shared Subscription for a topic is not

@@ -89,11 +89,17 @@ func (x *findings) end(st step) ending {
 		if next.client != st.client || next.n <= st.n {
 			continue
 		}
-		if x.closed(next) {
+		if _, again := next.do.(*connect); !again && x.closed(next) {
 			return ending{next.n, dropped, expires}
 		}
 		switch a := next.do.(type) {
 		case *connect:
+			if x.refused(next) {
+				continue
+			}
+			if a.noID { // another client: the script hung up for it
+				return ending{next.n, dropped, expires}
+			}
 			return ending{next.n, takeOver, expires || a.clean}
 		case *drop:
 			return ending{next.n, dropped, expires}
@@ -105,6 +111,11 @@ func (x *findings) end(st step) ending {
 		}
 	}
 	return ending{}
+}
+
+// refused reports whether HearthMQ refused the CONNECT of the step.
+func (x *findings) refused(st step) bool {
+	return slices.ContainsFunc(x.ours.events[cell{st.n, st.client}], func(e event) bool { return e.kind == packet.TypeConnack && e.code().Failed() })
 }
 
 // closed reports whether the broker ended the connection of the step's client in it.
