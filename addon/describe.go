@@ -53,6 +53,7 @@ var descriptions = []description{
 	{"wss_address", groupPorts, "MQTT over WebSocket, encrypted; it opens once certificate and key exist.", ""},
 	{"unix_socket", groupPorts, "Path of a socket for programs on the same machine.", "none"},
 	{"proxy_protocol", groupPorts, "Networks whose proxies tell the client's address with the PROXY protocol.", "none"},
+	{"bridge_networks", groupPorts, "Networks that bridges to other brokers may reach although they are near: without, a bridge never goes to this machine itself, to link-local addresses or to Home Assistant's own network, 172.30.32.0/23.", "none"},
 	{"ws_origins", groupPorts, "Web pages that may connect over WebSocket beside those of the same host: origins such as `https://panel.example`.", "none"},
 
 	{"certfile", groupCerts, "The certificate for the encrypted ports; in `/ssl` in the app, in the data folder elsewhere. Read again when the files change, nobody is dropped.", ""},

@@ -35,6 +35,8 @@ type Options struct {
 	WebAddress    string         `koanf:"web_address"`
 	ProxyProtocol []netip.Prefix `koanf:"proxy_protocol"`
 	WSOrigins     []string       `koanf:"ws_origins"`
+	// BridgeNetworks are networks near this machine that bridges may reach.
+	BridgeNetworks []netip.Prefix `koanf:"bridge_networks"`
 	// IngressAddress is where Home Assistant's ingress finds the admin. It is
 	// set in the app alone and is not meant for owners.
 	IngressAddress string `koanf:"ingress_address"`

@@ -20,6 +20,14 @@ CREATE TABLE audit (
     after      TEXT    NOT NULL                  -- as it is now, for people
 , via TEXT NOT NULL DEFAULT '') STRICT;
 
+CREATE TABLE bridge (
+    name     TEXT    NOT NULL PRIMARY KEY,       -- for people, and in logs
+    settings TEXT    NOT NULL,                   -- all the rest as JSON, see package bridge
+    password TEXT    NOT NULL,                   -- for the other broker, which wants it in clear; '' for none
+    revision INTEGER NOT NULL,                   -- counts changes, against two people overwriting each other
+    changed  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE inbound_qos2 (
     session_id INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
     packet_id  INTEGER NOT NULL,                 -- Packet Identifier of the client's PUBLISH

@@ -46,6 +46,7 @@ func navigation() []navEntry {
 		{"clients", "/clients", "clients", "Clients"},
 		{"users", "/users", "users", "Users"},
 		{"access", "/access", "access", "Access"},
+		{"bridges", "/bridges", "shuffle", "Bridges"},
 		{"logs", "/logs", "logs", "Logs"},
 		{"settings", "/settings", "settings", "Settings"},
 	}

@@ -83,7 +83,7 @@ func TestEveryPageStaysUnderIngress(t *testing.T) {
 	s := furnished(t, true)
 	b := s.ingress()
 	seen := map[string]bool{}
-	queue := []string{"/", "/topics", "/clients", "/users", "/access"}
+	queue := []string{"/", "/topics", "/clients", "/users", "/access", "/bridges"}
 	pages := 0
 	visit := func(where string, a answer) {
 		pages++

@@ -95,6 +95,12 @@ func doneText(key string) (string, bool) {
 		return "The role was changed. It counts from now on, also for clients that are connected.", true
 	case "role-deleted":
 		return "The role was deleted.", true
+	case "bridge-added":
+		return "The bridge was added. It connects now.", true
+	case "bridge-changed":
+		return "The bridge was changed.", true
+	case "bridge-deleted":
+		return "The bridge was deleted.", true
 	case "disconnected":
 		return "The client was disconnected. Most devices connect again by themselves.", true
 	case "client-gone":

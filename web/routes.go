@@ -41,6 +41,7 @@ func (s *Server) pages(r chi.Router) {
 	r.Post("/clients/show", s.handle(c.show))
 	r.Post("/clients/disconnect", s.handle(c.disconnect))
 
+	s.bridgesRoutes(r)
 	s.logsRoutes(r)
 	s.settingsRoutes(r)
 

@@ -64,6 +64,8 @@ type Config struct {
 
 	// Trash keeps deleted retained messages; nil: as long as the process.
 	Trash feed.Trash
+	// Bridges are the connections to other brokers; nil: there are none.
+	Bridges Bridges
 	// LogBook holds the last lines of the log; nil: an empty one.
 	LogBook *LogBook
 	// Settings are those that hold from start to stop, in groups.
@@ -92,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Bridges == nil {
+		cfg.Bridges = noBridges{}
 	}
 	if cfg.LogBook == nil {
 		cfg.LogBook = NewLogBook()

@@ -307,3 +307,27 @@ func TestChangedTopics(t *testing.T) {
 		want(t, near, "b 4")
 	})
 }
+
+func TestParseTopics(t *testing.T) {
+	text := "sensors/#\n\n topic  a/b both 2 here/ there/ \n\"with space\" in 1 \"\" x/\n\"\" in 0 one two\n"
+	list, err := ParseTopics(text)
+	want := []Topic{
+		{Pattern: "sensors/#", Out: true},
+		{Pattern: "a/b", In: true, Out: true, QoS: 2, Local: "here/", Remote: "there/"},
+		{Pattern: "with space", In: true, QoS: 1, Remote: "x/"},
+		{In: true, Local: "one", Remote: "two"},
+	}
+	if err != nil || !slices.Equal(list, want) {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	for _, x := range want { // and back
+		if got, err := ParseTopics(x.String()); err != nil || len(got) != 1 || got[0] != x {
+			t.Errorf("%s: %+v, %v", x, got, err)
+		}
+	}
+	for _, bad := range []string{"a b", "a in 3", "a in 1 x y z", "\"a", "\"a\"b in", "\"\" out", "a/#/b out", "a out 1 +/ x"} {
+		if list, err := ParseTopics(bad); err == nil {
+			t.Errorf("%q: %+v", bad, list)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,6 +76,7 @@ type Manager struct {
 	closed  bool
 	running map[string]*process
 	off     []string // names of disabled ones
+	all     []Settings
 }
 
 // process is a runner with what ends it.
@@ -109,7 +111,7 @@ func (m *Manager) Set(list []Settings) error {
 		m.running = make(map[string]*process)
 	}
 	wanted := make(map[string]*Settings, len(list))
-	m.off = nil
+	m.off, m.all = nil, slices.Clone(list)
 	for i := range list {
 		s := list[i]
 		if s.Disabled {
@@ -171,6 +173,18 @@ func (m *Manager) start(s *Settings, stale []string) *process {
 	}}
 }
 
+// Settings returns all bridges, sorted by name, without their passwords.
+func (m *Manager) Settings() []Settings {
+	m.mu.Lock()
+	list := slices.Clone(m.all)
+	m.mu.Unlock()
+	for i := range list {
+		list[i].HasPassword, list[i].Password = list[i].Password != "", ""
+	}
+	slices.SortFunc(list, func(a, b Settings) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
 // Statuses describes all bridges, sorted by name.
 func (m *Manager) Statuses() []Status {
 	m.mu.Lock()
@@ -184,12 +198,7 @@ func (m *Manager) Statuses() []Status {
 	for _, name := range off {
 		list = append(list, Status{Name: name, State: Off})
 	}
-	slices.SortFunc(list, func(a, b Status) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(a, b Status) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 

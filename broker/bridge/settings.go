@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,12 +32,14 @@ type Settings struct {
 	Rotate    bool     `json:"round_robin,omitempty"` // no address is better than another
 	Topics    []Topic  `json:"topics"`
 
-	Version  packet.Version `json:"version"`              // V31, V311 or V50
-	ClientID string         `json:"client_id"`            // on the other side
-	Username string         `json:"username,omitempty"`   // on the other side
-	Password string         `json:"-"`                    // on the other side
-	LocalID  string         `json:"local_id,omitempty"`   // Client Identifier here, "": made of ClientID
-	User     string         `json:"local_user,omitempty"` // whose rights it has here; "": all that its topics allow
+	Version     packet.Version `json:"version"`              // V31, V311 or V50
+	ClientID    string         `json:"client_id"`            // on the other side
+	Username    string         `json:"username,omitempty"`   // on the other side
+	Password    string         `json:"-"`                    // on the other side
+	HasPassword bool           `json:"-"`                    // there is one, which is not told
+	Revision    int64          `json:"-"`                    // counts changes, against two people overwriting each other
+	LocalID     string         `json:"local_id,omitempty"`   // Client Identifier here, "": made of ClientID
+	User        string         `json:"local_user,omitempty"` // whose rights it has here; "": all that its topics allow
 
 	Clean         bool          `json:"clean_start,omitempty"`    // the other side keeps nothing for it
 	LocalClean    bool          `json:"local_clean,omitempty"`    // nothing is queued here
@@ -167,6 +170,11 @@ func checkAddress(a string) error {
 	host, port, err := net.SplitHostPort(a)
 	if err != nil || host == "" || strings.ContainsAny(host, "/ @\x00\r\n") || len(a) > 300 {
 		return fmt.Errorf("%q is not host:port", a)
+	}
+	if strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("%q is not host:port", a)
+		}
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 		return fmt.Errorf("%q has no port", a)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"hearthmq/addon"
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/bridge"
 	"hearthmq/broker/feed"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
@@ -80,6 +82,7 @@ type server struct {
 	denials   *access.Denials
 	feed      *feed.Feed
 	broker    *broker.Broker
+	bridges   *bridge.Book
 	listeners *listeners
 	web       *webServers
 	home      *homeAssistant
@@ -101,7 +104,9 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 	if err := s.startBroker(); err != nil {
 		return err
 	}
+	s.startBridges(ctx)
 	err = s.serve(ctx)
+	s.bridges.Manager.Close() // what waits stays in their sessions
 	// ctx has ended: this is time of its own.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), brokerStop)
 	defer cancel()
@@ -138,6 +143,24 @@ func (s *server) startBroker() error {
 	return nil
 }
 
+// startBridges connects to other brokers. That a database in trouble does not tell of
+// them keeps nobody from the broker itself.
+func (s *server) startBridges(ctx context.Context) {
+	fresh := strings.ToLower(rand.Text())
+	id, err := s.db.Setting(ctx, "bridge id", func() string { return fresh })
+	if err != nil {
+		s.log.Warn("bridges go by another name until the next start", "err", err)
+		id = fresh
+	}
+	s.bridges = &bridge.Book{
+		Repository: s.db.Bridges(),
+		Manager:    &bridge.Manager{Local: s.broker, Log: s.log, ID: id, Guard: bridge.Outside(s.options.BridgeNetworks)},
+	}
+	if err := s.bridges.Open(ctx); err != nil {
+		s.log.Error("the bridges are not started", "err", err)
+	}
+}
+
 // serve opens the ports and returns when ctx ends or something failed.
 func (s *server) serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
@@ -153,6 +176,7 @@ func (s *server) serve(ctx context.Context) error {
 		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
+		Bridges: s.bridges,
 	})
 	if err != nil {
 		return err
