@@ -9,7 +9,7 @@ MAXSIZE := 25000000 # bytes a binary may have
 export PATH := $(PATH):/usr/sbin # where Debian has mosquitto
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck image bench clean
+.PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck image bench crash clean
 
 run: ## start the broker from the sources
 	$(GO) run ./cmd/hearthmq serve
@@ -64,6 +64,13 @@ staticcheck:
 
 image: ## build the app's image without a Docker engine and try it (minutes)
 	scripts/image-test.sh
+
+crash: ## the long crash laboratory: 100,000 power cuts, 1,000 kills, figures (hours)
+	mkdir -p crash-images
+	cd broker/crashtest && $(GO) test -c -o crashtest.test . && \
+	./crashtest.test -test.v -test.run TestPowerCut -test.timeout 12h -crash.images 100000 -crash.keep ../../crash-images && \
+	./crashtest.test -test.v -test.run TestKill -test.timeout 12h -crash.kills 1000 && \
+	./crashtest.test -test.v -test.run TestFigures -test.timeout 2h -crash.bench
 
 bench: ## benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -35,10 +35,12 @@ const (
 	strainedWindow = 250 * time.Millisecond
 	strainedLazy   = 10 * time.Second
 
-	// dailyBytes and burstBytes are how much may be written to the disk: SD cards
-	// wear out. Acknowledgements stay honest beyond it, they only come later.
+	// dailyBytes is how much may be written to the disk in a day on average: SD cards
+	// wear out. Up to burstBytes of what was not used are saved up, so that a busy hour
+	// is no slower than others. Acknowledgements stay honest beyond it, they only come
+	// later.
 	dailyBytes = 2 << 30
-	burstBytes = 50 << 20
+	burstBytes = 1 << 30
 )
 
 // meter is implemented by a Store that knows how much it has written.
@@ -48,7 +50,7 @@ type meter interface {
 }
 
 // pace decides how long the journal lets changes come together. Its methods but
-// Figures are called by the journal's goroutine.
+// figures are called by the journal's goroutine.
 type pace struct {
 	mode  Durability
 	meter meter // nil: not measured
@@ -58,11 +60,15 @@ type pace struct {
 	commits uint64
 	tokens  float64 // bytes that may be written now
 	written int64
-	at      time.Time
+	at      time.Time // of the last look at meter
+
+	hours [24]int64 // written in each of the last hours
+	hour  time.Time // when the latest began
 }
 
 func newPace(store Store, mode Durability) *pace {
-	p := &pace{mode: mode, tokens: burstBytes, at: time.Now()}
+	now := time.Now()
+	p := &pace{mode: mode, tokens: burstBytes, at: now, hour: now}
 	p.meter, _ = store.(meter)
 	if p.meter != nil {
 		p.written = p.meter.Written()
@@ -79,20 +85,36 @@ func (p *pace) committed(took time.Duration) {
 		p.cost = took
 	}
 	p.cost += (took - p.cost) / 8
+	p.look()
+}
+
+// look reads the meter. p.mu is held.
+func (p *pace) look() {
 	if p.meter == nil {
 		return
 	}
 	now, written := time.Now(), p.meter.Written()
-	p.tokens += now.Sub(p.at).Seconds() * dailyBytes / (24 * 60 * 60)
-	p.tokens = min(p.tokens-float64(written-p.written), burstBytes)
+	grown := written - p.written
+	p.tokens = p.left(now) - float64(grown)
 	p.at, p.written = now, written
+	for range min(int(now.Sub(p.hour)/time.Hour), len(p.hours)) {
+		copy(p.hours[1:], p.hours[:])
+		p.hours[0] = 0
+	}
+	p.hour = p.hour.Add(now.Sub(p.hour).Truncate(time.Hour))
+	p.hours[0] += grown
+}
+
+// left is how many bytes may be written; negative: too many were. p.mu is held.
+func (p *pace) left(now time.Time) float64 {
+	return min(p.tokens+now.Sub(p.at).Seconds()*dailyBytes/(24*60*60), burstBytes)
 }
 
 // strained reports whether more has been written than a day allows.
 func (p *pace) strained() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.tokens < 0
+	return p.meter != nil && p.left(time.Now()) < 0
 }
 
 // window is how long an acknowledgement waits for company.
@@ -118,16 +140,31 @@ func (p *pace) lazy() time.Duration {
 
 // StoreFigures tell how the journal fares.
 type StoreFigures struct {
-	Commits  uint64
-	Cost     time.Duration // of a commit, moving average
-	Window   time.Duration // how long acknowledgements wait for company
-	Written  int64         // bytes written to the device since the start, 0 when not known
-	Strained bool          // more was written than a day allows: commits are fewer
+	Commits uint64
+	Cost    time.Duration // of a commit, moving average
+	Window  time.Duration // how long acknowledgements wait for company: longer on a slow disk
+
+	// What is written to the device, in bytes; 0 where it is not known.
+	Written int64 // since the start
+	LastDay int64 // in the last 24 hours, or since the start
+	Budget  int64 // that a day allows
+	Left    int64 // that may be written before commits become fewer; negative once they are
+	// Strained: more was written than a day allows, and commits are fewer.
+	Strained bool
 }
 
 func (p *pace) figures() StoreFigures {
 	w, s := p.window(), p.strained()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return StoreFigures{Commits: p.commits, Cost: p.cost, Window: w, Written: p.written, Strained: s}
+	f := StoreFigures{Commits: p.commits, Cost: p.cost, Window: w, Strained: s}
+	if p.meter == nil {
+		return f
+	}
+	p.look()
+	f.Written, f.Budget, f.Left = p.written, dailyBytes, int64(p.tokens)
+	for _, n := range p.hours {
+		f.LastDay += n
+	}
+	return f
 }

@@ -50,6 +50,13 @@ var sysValues = []sysValue{
 	{"publish/messages/dropped", func(s *Stats) uint64 { return s.PublishDropped }},
 	{"packet/out/count", func(s *Stats) uint64 { return uint64(s.QueuedMessages) }},
 	{"packet/out/bytes", func(s *Stats) uint64 { return uint64(s.QueuedBytes) }},
+	// Ours: what the disk costs.
+	{"store/commits", func(s *Stats) uint64 { return s.Store.Commits }},
+	{"store/commit/microseconds", func(s *Stats) uint64 { return uint64(s.Store.Cost.Microseconds()) }},
+	{"store/window/milliseconds", func(s *Stats) uint64 { return uint64(s.Store.Window.Milliseconds()) }},
+	{"store/bytes/written", func(s *Stats) uint64 { return uint64(s.Store.Written) }},
+	{"store/bytes/day", func(s *Stats) uint64 { return uint64(s.Store.LastDay) }},
+	{"store/bytes/left", func(s *Stats) uint64 { return uint64(max(s.Store.Left, 0)) }},
 	{"connections/socket/count", func(s *Stats) uint64 { return s.SocketsAccepted }},
 }
 

@@ -24,6 +24,7 @@ type history struct {
 	syncs    int
 	failures int // fsyncs that failed
 	lies     int // fsyncs that did nothing
+	balanced bool
 }
 
 type step struct {

@@ -13,6 +13,7 @@ type model struct {
 	sessions map[string]*session // those that outlive their connections, by Client Identifier
 	messages map[string]*promised
 	states   map[string]*state // retained messages by topic
+	balanced bool              // the mode's promises are those of balanced, not of durable
 }
 
 // session is what has been said in one session.

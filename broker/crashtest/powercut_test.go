@@ -57,6 +57,17 @@ func TestPowerCut(t *testing.T) {
 	t.Logf("%v: %s", time.Since(began).Round(time.Second), &total)
 }
 
+// TestPowerCutBalanced does the same to a broker that acknowledges what the mode
+// balanced lets it: nothing of QoS 2 and of messages for those who are away is lost.
+func TestPowerCutBalanced(t *testing.T) {
+	needStrace(t)
+	rnd := random(t)
+	past := recording{durability: broker.Balanced, messages: 1000, limit: patience}.record(t, rnd)
+	past.balanced = true
+	r := past.cut(t, 200, rnd, true)
+	t.Log(&r)
+}
+
 // results are what came of many images.
 type results struct {
 	images, unreadable, lossy, doubling, wrong int
@@ -86,6 +97,7 @@ func (h *history) cut(t *testing.T, n int, rnd *rand.Rand, strict bool) (r resul
 	t.Helper()
 	at := h.moments(n, rnd)
 	d, m := newDisk(), newModel()
+	m.balanced = h.balanced
 	for i, s := range h.steps {
 		if err := s.do(d, m); err != nil {
 			t.Fatalf("step %d: %v", i, err)

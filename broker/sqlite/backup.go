@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"hearthmq/migrations"
 )
 
 // ErrExists: there is a file already where one was to be made.
@@ -87,15 +85,15 @@ func verify(ctx context.Context, path string) (c Contents, err error) {
 	if err != nil {
 		return c, err
 	}
-	names, err := fs.Glob(migrations.Files, "*.sql")
+	newest, err := newestSchema()
 	if err != nil {
 		return c, err
 	}
-	switch newest := int64(len(names)); { // they are numbered from 1 on
+	switch {
 	case version == 0:
 		return c, errors.New("it is empty")
 	case version > newest:
-		return c, fmt.Errorf("a newer HearthMQ wrote it (schema %d, this one knows up to %d)", version, newest)
+		return c, fmt.Errorf("%w (schema %d, this one knows up to %d)", ErrNewer, version, newest)
 	}
 	return contents(ctx, db)
 }

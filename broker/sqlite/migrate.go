@@ -37,8 +37,8 @@ func (db *DB) migrateWith(ctx context.Context, steps fs.FS) error {
 	case version == newest:
 		return nil
 	case version > newest:
-		return fmt.Errorf("a newer HearthMQ wrote it (schema %d, this one knows up to %d): install that version again, "+
-			"or put the copy %s.v%d.bak in its place, which lacks what happened since", version, newest, filepath.Base(db.path), newest)
+		return fmt.Errorf("%w (schema %d, this one knows up to %d): install that version again, "+
+			"or put the copy %s in its place, which lacks what happened since", ErrNewer, version, newest, filepath.Base(bakName(db.path, newest)))
 	case version > 0:
 		if err := db.backup(ctx, version); err != nil {
 			return fmt.Errorf("copy the database before migrating it: %w", err)
@@ -74,9 +74,18 @@ func schemaVersion(ctx context.Context, db *sql.DB) (int64, error) {
 	return v, err
 }
 
+// newestSchema is the number of the last step that this HearthMQ knows.
+func newestSchema() (int64, error) {
+	names, err := fs.Glob(migrations.Files, "*.sql")
+	return int64(len(names)), err // they are numbered from 1 on
+}
+
+// bakName is where a database is copied to before it is migrated from a version.
+func bakName(path string, version int64) string { return fmt.Sprintf("%s.v%d.bak", path, version) }
+
 // backup copies the database to path.v<version>.bak, over a copy that is there already.
 func (db *DB) backup(ctx context.Context, version int64) error {
-	bak := fmt.Sprintf("%s.v%d.bak", db.path, version)
+	bak := bakName(db.path, version)
 	tmp := bak + ".tmp"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

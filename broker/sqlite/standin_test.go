@@ -100,3 +100,40 @@ func TestReadOnlyFolder(t *testing.T) { // case S7
 		})
 	}
 }
+
+// TestNewerDatabase: a server that went back to an older version works with what that
+// version left, and the newer data stays as it is.
+func TestNewerDatabase(t *testing.T) { // case S13
+	path := filepath.Join(t.TempDir(), "hearthmq.db")
+	furnish(t, path, 10)
+	db := open(t, path)
+	if err := sqlite.MigrateWith(t.Context(), db, steps(t, "CREATE TABLE more (x INTEGER) STRICT;")); err != nil {
+		t.Fatal(err)
+	}
+	_, s, _ := load(t, db)
+	apply(t, s, newSession("newer"))
+	closeAll(t, s, db)
+	before := read(t, path)
+	if db, err := sqlite.OpenServer(t.Context(), path, discard); !errors.Is(err, sqlite.ErrNewer) {
+		if err == nil {
+			closeAll(t, db)
+		}
+		t.Fatalf("OpenServer: %v", err)
+	}
+	db, err := sqlite.OpenStandIn(t.Context(), path, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := accountsOf(t, db); got != furnished {
+		t.Errorf("accounts are %q", got)
+	}
+	if _, s, state := load(t, db); len(state.Retained) != 10 || len(state.Sessions) != 1 {
+		t.Errorf("%d retained messages, %d sessions", len(state.Retained), len(state.Sessions))
+	} else {
+		closeAll(t, s)
+	}
+	closeAll(t, db)
+	if string(read(t, path)) != string(before) {
+		t.Error("the newer database was changed")
+	}
+}

@@ -24,6 +24,9 @@ var (
 	// ErrDamaged: the file is not a sound database. OpenServer puts such a file
 	// aside, so only Open and Restore return it.
 	ErrDamaged = errors.New("the database is damaged")
+	// ErrNewer: a newer HearthMQ has changed the database's schema. A broker can still
+	// work with OpenStandIn.
+	ErrNewer = errors.New("a newer HearthMQ wrote it")
 )
 
 // Unwritable reports whether an error of the operating system means ErrUnwritable.

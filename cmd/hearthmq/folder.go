@@ -45,16 +45,16 @@ func claimFolder(ctx context.Context, dir string, inApp bool, log *slog.Logger) 
 }
 
 // openDatabase opens the database, or a copy of it where the data folder can't be
-// written: a home without its broker is worse (case S7). It returns why nothing
+// written, or a newer HearthMQ wrote the data: a home without its broker is worse
+// (cases S7, S13). It returns why nothing
 // outlives the process then.
 func openDatabase(ctx context.Context, dir string, log *slog.Logger) (db *sqlite.DB, unkept, err error) {
 	path := filepath.Join(dir, databaseName)
 	db, err = sqlite.OpenServer(ctx, path, log)
-	if errors.Is(err, sqlite.ErrUnwritable) {
+	if errors.Is(err, sqlite.ErrUnwritable) || errors.Is(err, sqlite.ErrNewer) {
 		unkept = err
-		log.Error("NOTHING IS KEPT: the data folder can't be written. HearthMQ works with a copy of what is there, "+
-			"and all that changes from now on is lost when it stops. Make the folder writable, or room on its disk, and restart HearthMQ",
-			"folder", dir, "err", err)
+		log.Error("NOTHING IS KEPT: HearthMQ works with a copy of its data, and all that changes from now on is lost when it stops. "+
+			"See to what the error says and restart it", "folder", dir, "err", err)
 		db, err = sqlite.OpenStandIn(ctx, path, log)
 	}
 	if err != nil {
