@@ -56,6 +56,7 @@ func NewDirectory(p Policy) *Directory {
 		throttle: newThrottle(),
 		doorman:  newThrottle(),
 	}
+	d.verifier.keep = p.KeepHashes
 	d.logins, d.warnings = compileLogins(p.Logins)
 	d.policy.Logins = nil // the clear passwords are needed no more
 	d.swap(new(Data))

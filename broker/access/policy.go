@@ -26,6 +26,9 @@ type Policy struct {
 	OutsideRoles []string
 	// Logins are users that live in the settings.
 	Logins []Login
+	// KeepHashes leaves password hashes as they are, whatever kind they are of: they
+	// belong to a file that others read, too.
+	KeepHashes bool
 	// Hashing bounds what checking passwords may cost.
 	Hashing Hashing
 }

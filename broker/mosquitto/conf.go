@@ -238,6 +238,13 @@ func defaultListener(file string, line int) Listener {
 	}
 }
 
+// localListener is the one without any in the file: this machine alone is let in.
+func localListener(file string) Listener {
+	l := defaultListener(file, 0)
+	l.Port, l.Host = 1883, "localhost"
+	return l
+}
+
 func defaultBridge(name, file string, line int) Bridge {
 	return Bridge{
 		File: file, Line: line, Name: name, Version: packet.V311, StartType: "automatic", Threshold: 10, IdleTimeout: time.Minute,

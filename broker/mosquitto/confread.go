@@ -199,9 +199,7 @@ func (r *confReader) sec() *Security {
 func (r *confReader) finish() {
 	c := r.conf
 	if len(c.Listeners) == 0 {
-		l := defaultListener(c.File, 0)
-		l.Port, l.Host = 1883, "localhost"
-		c.Listeners = append(c.Listeners, l)
+		c.Listeners = append(c.Listeners, localListener(c.File))
 	} else if c.localOnly {
 		c.Listeners[0].Host = "localhost" // made by a directive that names no port
 	}

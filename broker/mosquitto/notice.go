@@ -45,7 +45,12 @@ type Notice struct {
 }
 
 // String is the notice in one line, as "acl.txt:12: topic: …".
-func (n Notice) String() string {
+func (n Notice) String() string { return n.prefix() + n.Text }
+
+// at is where the notice is about, without what it says.
+func (n Notice) at() string { return strings.TrimSuffix(n.prefix(), ": ") }
+
+func (n Notice) prefix() string {
 	var b strings.Builder
 	b.WriteString(n.File)
 	if n.Line > 0 {
@@ -59,7 +64,6 @@ func (n Notice) String() string {
 		b.WriteString(n.Directive)
 		b.WriteString(": ")
 	}
-	b.WriteString(n.Text)
 	return b.String()
 }
 

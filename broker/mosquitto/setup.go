@@ -1,0 +1,218 @@
+package mosquitto
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+
+	"hearthmq/broker"
+	"hearthmq/broker/listen"
+)
+
+// Setup is a mosquitto.conf in HearthMQ's terms, with the files that it names, ready
+// to be run with.
+type Setup struct {
+	Conf   *Conf
+	Broker broker.Config
+	Ports  []Port
+	Files  []string // of users and rights
+	// Dynsec is the configuration file of the plugin for dynamic security, "" without it.
+	Dynsec string
+
+	entrances entrances
+}
+
+// Port is one listener, or one address of it.
+type Port struct {
+	Listen listen.Config
+	Info   broker.ListenerInfo
+	// Optional says that it does not matter if the port can't be opened: the second
+	// address of a listener on a machine without IPv6.
+	Optional bool
+	key      string // of everything that can't change while it is open
+}
+
+// Key tells ports apart whose settings are not the same.
+func (p *Port) Key() string { return p.key }
+
+// SetupOptions are what the command line adds to a mosquitto.conf.
+type SetupOptions struct {
+	File string // "": none, as if it were empty
+	// Port is used in place of 1883 where the file defines no listener.
+	Port uint16
+	Log  *slog.Logger
+}
+
+// NewSetup reads a mosquitto.conf and its files. Nothing but files is touched. With a
+// Notice that is Broken or Unsafe there is no Setup.
+func NewSetup(ctx context.Context, files Files, opt SetupOptions) (*Setup, []Notice) {
+	conf, found := defaultConf(""), []Notice(nil)
+	if opt.File != "" {
+		conf, found = ReadConf(files, opt.File)
+	} else {
+		conf.Listeners = []Listener{localListener("")}
+	}
+	if conf.localOnly && opt.Port != 0 {
+		conf.Listeners[0].Port = opt.Port
+	}
+	s := &Setup{Conf: conf, Broker: conf.broker()}
+	r := &setupReader{files: files, setup: s, log: opt.Log, found: found}
+	r.ports()
+	r.access(ctx)
+	sortNotices(r.found)
+	if Worst(r.found) >= Unsafe {
+		return nil, r.found
+	}
+	return s, r.found
+}
+
+type setupReader struct {
+	files Files
+	setup *Setup
+	log   *slog.Logger
+	found []Notice
+}
+
+func (r *setupReader) tell(l *Listener, level Level, directive, format string, args ...any) {
+	r.found = append(r.found, Notice{File: l.File, Line: l.Line, Level: level, Directive: directive, Text: fmt.Sprintf(format, args...)})
+}
+
+// unbounded stands for Mosquitto's "no limit" where HearthMQ has to have one.
+const unbounded = math.MaxInt32
+
+// broker is what the configuration says about the broker as a whole.
+func (c *Conf) broker() broker.Config {
+	l := c.Limits
+	cfg := broker.DefaultConfig()
+	cfg.MaxConnections = max(l.MaxConnections, 0)
+	cfg.MaxSessions = max(l.MaxClients, 0)
+	cfg.MaxPacketSize = uint32(l.MaxPacketSize)
+	cfg.MaxPayload = l.MessageSizeLimit
+	cfg.MaxInflight = uint16(cmp.Or(l.MaxInflightMessages, math.MaxUint16))
+	cfg.ReceiveMaximum = cfg.MaxInflight
+	cfg.MaxQueuedMessages = cmp.Or(l.MaxQueuedMessages, unbounded)
+	cfg.MaxQueuedBytes = cmp.Or(l.MaxQueuedBytes, cfg.MaxQueuedBytes)
+	cfg.QueueFull = broker.DropNewest
+	cfg.MaxKeepAlive = uint16(l.MaxKeepAlive)
+	cfg.MaxSessionExpiry = l.ClientExpiration
+	cfg.Durability = broker.Memory
+	if c.Persistence.On {
+		cfg.Durability = broker.Durable
+	}
+	cfg.NoRetain = !c.RetainAvailable
+	cfg.RetainedExpiry = c.RetainExpiry
+	cfg.CheckRetainedSource = c.CheckRetainSource
+	cfg.QueueQoS0 = c.QueueQoS0
+	cfg.UpgradeQoS = c.UpgradeQoS
+	if cfg.SysInterval = c.SysInterval; c.SysInterval == 0 {
+		cfg.SysInterval = -1
+	}
+	return cfg
+}
+
+// ports makes the listeners.
+func (r *setupReader) ports() {
+	for i := range r.setup.Conf.Listeners {
+		l := &r.setup.Conf.Listeners[i]
+		if l.Protocol == "http_api" {
+			continue // told of when it was read
+		}
+		for j, host := range l.hosts() {
+			p := r.port(l, host)
+			p.Optional = j > 0
+			r.setup.Ports = append(r.setup.Ports, p)
+		}
+	}
+	if len(r.setup.Ports) == 0 {
+		r.tell(&Listener{File: r.setup.Conf.File}, Broken, "listener", "there is no port that HearthMQ can open")
+	}
+	names := map[string]bool{}
+	for _, p := range r.setup.Ports {
+		if at := p.Listen.Network + p.Listen.Address; names[at] {
+			r.tell(&Listener{File: r.setup.Conf.File}, Broken, "listener", "two listeners have the address %s", p.Listen.Address)
+		} else {
+			names[at] = true
+		}
+	}
+}
+
+// hosts are the addresses of a listener: "localhost" is two.
+func (l *Listener) hosts() []string {
+	if l.Port != 0 && l.Host == "localhost" {
+		switch l.Domain {
+		case "ipv4":
+			return []string{"127.0.0.1"}
+		case "ipv6":
+			return []string{"::1"}
+		}
+		return []string{"127.0.0.1", "::1"}
+	}
+	return []string{l.Host}
+}
+
+// Name is how logs, rules and sessions call the listener.
+func (l *Listener) Name() string {
+	if l.Port != 0 && (l.Host == "" || l.Host == "localhost") {
+		return strconv.Itoa(int(l.Port))
+	}
+	return l.Address()
+}
+
+func (r *setupReader) port(l *Listener, host string) Port {
+	c := r.setup.Conf
+	sec := c.SecurityOf(l)
+	web := l.Protocol == "websockets"
+	cfg := listen.Config{Setting: l.where(), Name: l.Name(), Network: "tcp", WebSocket: web, Log: r.log, TLS: r.tls(l)}
+	switch {
+	case l.Socket != "":
+		cfg.Network, cfg.Address = "unix", l.Socket
+	default:
+		cfg.Network += map[string]string{"ipv4": "4", "ipv6": "6"}[l.Domain]
+		cfg.Address = net.JoinHostPort(host, strconv.Itoa(int(l.Port)))
+	}
+	if cfg.Origins = l.Origins; web && len(l.Origins) == 0 {
+		cfg.Origins = []string{"*"} // as Mosquitto without websockets_origin
+	}
+	r.proxy(l, &cfg)
+	rules := &broker.ListenerRules{
+		MaxConnections: max(l.MaxConnections, 0), Versions: l.Versions, MountPoint: l.MountPoint,
+		TopicAliasMaximum: &l.MaxTopicAlias, OutgoingAliases: &l.MaxTopicAliasBroker,
+		UserAsClientID: l.UsernameAsClientID, NoEmptyClientID: !sec.AllowZeroClientID, AutoIDPrefix: sec.AutoIDPrefix,
+	}
+	if l.MaxQoS < 2 {
+		rules.MaximumQoS = &l.MaxQoS
+	}
+	p := Port{Listen: cfg, Info: broker.ListenerInfo{Name: cfg.Name, TLS: cfg.TLS != nil, WebSocket: web, Rules: rules}}
+	own := *l
+	own.File, own.Line, own.Security = "", 0, Security{}
+	p.key = fmt.Sprintf("%s %s %+v %v %s", cfg.Network, cfg.Address, own, sec.AllowZeroClientID, sec.AutoIDPrefix)
+	return p
+}
+
+// where is the place in the file, in words for a port's errors.
+func (l *Listener) where() string {
+	return Notice{File: l.File, Line: l.Line, Directive: "listener"}.at()
+}
+
+func (l *Listener) certificateUsers() bool {
+	return l.TLS.IdentityAsUsername || l.TLS.SubjectAsUsername
+}
+
+// securities are the different Securities of the file with the names of their listeners.
+func (c *Conf) securities() (list []Security, names [][]string) {
+	for i := range c.Listeners {
+		l := &c.Listeners[i]
+		s := c.SecurityOf(l)
+		s.Plugins = slices.Concat(s.Plugins, l.Security.Plugins)
+		if c.PerListener {
+			s.Plugins = slices.Concat(c.Security.Plugins, l.Security.Plugins)
+		}
+		list, names = append(list, s), append(names, []string{l.Name()})
+	}
+	return list, names
+}
