@@ -85,6 +85,11 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 // listener fails for good. It closes ln. A shortage of file descriptors makes it
 // wait, not end (case R4).
 func (b *Broker) Serve(ctx context.Context, ln net.Listener, info ListenerInfo) error {
+	return b.ServeWith(ctx, ln, func() *ListenerInfo { return &info })
+}
+
+// ServeWith is Serve with an info that may be another for each connection.
+func (b *Broker) ServeWith(ctx context.Context, ln net.Listener, info func() *ListenerInfo) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
@@ -97,14 +102,14 @@ func (b *Broker) Serve(ctx context.Context, ln net.Listener, info ListenerInfo) 
 		switch {
 		case err == nil:
 			pause = 0
-			go b.ServeConn(b.ctx, nc, info) // Shutdown waits for it
+			go b.ServeConn(b.ctx, nc, *info()) // Shutdown waits for it
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			b.log.Warn("can't accept a connection", "listener", info.Name, "err", err)
+			b.log.Warn("can't accept a connection", "listener", info().Name, "err", err)
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():

@@ -103,7 +103,7 @@ func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscrip
 		*code = c.subscribeFailure(packet.NotAuthorized)
 		return nil, false, 0
 	}
-	sub.QoS = min(sub.QoS, d.MaxQoS) // [MQTT-3.2.2-10]
+	sub.QoS = min(sub.QoS, d.MaxQoS, c.cfg.announcedQoS()) // [MQTT-3.2.2-10]
 	full := sub.FullFilter()
 	s.mu.Lock()
 	_, has := s.subs[full]

@@ -79,7 +79,7 @@ func patternFor(pattern, user, clientID string) (filter string, ok bool) {
 	if user == "" && strings.Contains(pattern, "%u") {
 		return "", false
 	}
-	filter = strings.ReplaceAll(strings.ReplaceAll(pattern, "%c", clientID), "%u", user)
+	filter = strings.NewReplacer("%c", clientID, "%u", user).Replace(pattern)
 	if filter == "" || filter[0] == '$' && pattern[0] != '$' {
 		return "", false
 	}

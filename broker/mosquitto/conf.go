@@ -29,8 +29,10 @@ type Conf struct {
 	UpgradeQoS        bool          // deliver with the QoS of the subscription
 	NoDelay           bool
 	ControlAPI        bool   // $CONTROL/broker/v1
+	User              string // the account to run as
 	ClientIDPrefixes  string // only such Client Identifiers are let in, "": all
 	localOnly         bool
+	lines             []string // every setting as it stands there, secrets left out
 }
 
 // Listener is one port.
@@ -129,6 +131,15 @@ func (p *Persistence) Path() string {
 		return p.File
 	}
 	return p.Location + "/" + p.File
+}
+
+// StoredIn is the database with Mosquitto's messages: mosquitto.db, or mosquitto.sqlite3
+// where the plugin for that is used.
+func (c *Conf) StoredIn() string {
+	if list := c.UsedFiles().SQLite; len(list) > 0 {
+		return list[0]
+	}
+	return c.Persistence.Path()
 }
 
 // Log says what is logged, and where to.

@@ -163,7 +163,6 @@ func TestConfRefused(t *testing.T) {
 		"allow_anonymous true\nper_listener_settings true": "has to come before any other",
 		"psk_file x":                      "pre-shared keys",
 		"plugin /lib/other.so":            "nothing in place of",
-		"clientid_prefixes x":             "start of their client identifier",
 		"include_dir /none":               "/m.conf:1: include_dir",
 		"persistent_client_expiration 3x": "not a duration",
 		"max_queued_messages " + strings.Repeat("9", 70000): "longer than 64 KiB",

@@ -117,6 +117,7 @@ func (r *confReader) directive(keyword, rest string) {
 		r.tell(Broken, keyword, "%v", err)
 		return
 	}
+	r.conf.lines = append(r.conf.lines, r.shown(keyword, rest))
 	if d.note != "" && !r.said[keyword] {
 		r.said[keyword] = true
 		r.tell(d.level, keyword, "%s", d.note)

@@ -133,12 +133,12 @@ func addGlobalDirectives(t map[string]directive) {
 		r.conf.SysInterval = time.Duration(v) * time.Second
 		return err
 	}}
-	t["clientid_prefixes"] = words(global, func(r *confReader) *string { return &conf(r).ClientIDPrefixes }).
-		noted(Unsafe, "HearthMQ can't keep out clients by the start of their client identifier")
+	t["clientid_prefixes"] = words(global, func(r *confReader) *string { return &conf(r).ClientIDPrefixes })
 	t["allow_duplicate_messages"] = flag(global, func(*confReader) *bool { return new(bool) }).
 		noted(Harmless, "a message is delivered once for each subscription that matches")
 
-	for _, k := range []string{"user", "pid_file"} {
+	t["user"] = words(global, func(r *confReader) *string { return &r.conf.User })
+	for _, k := range []string{"pid_file"} {
 		t[k] = words(global, func(*confReader) *string { return new(string) }).noted(Harmless, "this is looked after by what starts HearthMQ")
 	}
 	for _, k := range []string{"retry_interval", "store_clean_interval", "dhparamfile"} {

@@ -275,7 +275,6 @@ func (r *setupReader) users(ctx context.Context, name string) *userFile {
 		return found
 	})
 	r.found = append(r.found, in.Notices...)
-	r.setup.Files = append(r.setup.Files, name)
 	u := &userFile{directory: access.NewDirectory(access.Policy{KeepHashes: true}), marks: map[string]uint64{}}
 	accounts := access.NewAccounts(access.NewMemoryRepository(), u.directory, nil, nil)
 	im := access.Import{Source: name}
@@ -283,6 +282,7 @@ func (r *setupReader) users(ctx context.Context, name string) *userFile {
 		im.Users = append(im.Users, access.NewUser{Name: p.User, Hash: p.Hash})
 		u.marks[p.User] = mark(p.Hash)
 	}
+	r.setup.read[name] = &readFile{marks: u.marks}
 	err := accounts.Load(ctx)
 	if err == nil {
 		_, err = accounts.Import(ctx, im)
@@ -302,9 +302,10 @@ func (r *setupReader) rights(name string) *aclTable {
 		return found
 	})
 	r.found = append(r.found, in.Notices...)
-	r.setup.Files = append(r.setup.Files, name)
-	if in.ACL == nil {
-		return &aclTable{}
+	t := new(aclTable)
+	if in.ACL != nil {
+		t = newACLTable(in.ACL)
 	}
-	return newACLTable(in.ACL)
+	r.setup.read[name] = &readFile{acl: t}
+	return t
 }

@@ -4,14 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"math"
 	"net"
 	"slices"
 	"strconv"
 
 	"hearthmq/broker"
-	"hearthmq/broker/listen"
 )
 
 // Setup is a mosquitto.conf in HearthMQ's terms, with the files that it names, ready
@@ -20,32 +18,43 @@ type Setup struct {
 	Conf   *Conf
 	Broker broker.Config
 	Ports  []Port
-	Files  []string // of users and rights
 	// Dynsec is the configuration file of the plugin for dynamic security, "" without it.
 	Dynsec string
 
 	entrances entrances
+	read      map[string]*readFile // by name
 }
 
 // Port is one listener, or one address of it.
 type Port struct {
-	Listen listen.Config
-	Info   broker.ListenerInfo
+	Setting   string // where it stands, for messages
+	Network   string // tcp, tcp4, tcp6, unix
+	Address   string // host:port, or the path of a socket
+	WebSocket bool
+	Origins   []string // web origins that may open a WebSocket; "*" is all
+	TLS       TLS
+	// Proxy is the version of the PROXY protocol that every connection starts with, 0:
+	// none does; with ProxyRequireTLS it has to say that the client's was encrypted.
+	Proxy           int
+	ProxyRequireTLS bool
+	Info            broker.ListenerInfo
 	// Optional says that it does not matter if the port can't be opened: the second
 	// address of a listener on a machine without IPv6.
 	Optional bool
-	key      string // of everything that can't change while it is open
 }
 
-// Key tells ports apart whose settings are not the same.
-func (p *Port) Key() string { return p.key }
+// Same reports whether a port can stay open when q takes its place. What differs then
+// are the rules for connections that come.
+func (p *Port) Same(q *Port) bool {
+	return p.Network == q.Network && p.Address == q.Address && p.WebSocket == q.WebSocket && slices.Equal(p.Origins, q.Origins) &&
+		p.TLS == q.TLS && p.Proxy == q.Proxy && p.ProxyRequireTLS == q.ProxyRequireTLS
+}
 
 // SetupOptions are what the command line adds to a mosquitto.conf.
 type SetupOptions struct {
 	File string // "": none, as if it were empty
 	// Port is used in place of 1883 where the file defines no listener.
 	Port uint16
-	Log  *slog.Logger
 }
 
 // NewSetup reads a mosquitto.conf and its files. Nothing but files is touched. With a
@@ -60,8 +69,8 @@ func NewSetup(ctx context.Context, files Files, opt SetupOptions) (*Setup, []Not
 	if conf.localOnly && opt.Port != 0 {
 		conf.Listeners[0].Port = opt.Port
 	}
-	s := &Setup{Conf: conf, Broker: conf.broker()}
-	r := &setupReader{files: files, setup: s, log: opt.Log, found: found}
+	s := &Setup{Conf: conf, Broker: conf.broker(), read: map[string]*readFile{}}
+	r := &setupReader{files: files, setup: s, found: found}
 	r.ports()
 	r.access(ctx)
 	sortNotices(r.found)
@@ -74,7 +83,6 @@ func NewSetup(ctx context.Context, files Files, opt SetupOptions) (*Setup, []Not
 type setupReader struct {
 	files Files
 	setup *Setup
-	log   *slog.Logger
 	found []Notice
 }
 
@@ -133,8 +141,8 @@ func (r *setupReader) ports() {
 	}
 	names := map[string]bool{}
 	for _, p := range r.setup.Ports {
-		if at := p.Listen.Network + p.Listen.Address; names[at] {
-			r.tell(&Listener{File: r.setup.Conf.File}, Broken, "listener", "two listeners have the address %s", p.Listen.Address)
+		if at := p.Network + p.Address; names[at] {
+			r.tell(&Listener{File: r.setup.Conf.File}, Broken, "listener", "two listeners have the address %s", p.Address)
 		} else {
 			names[at] = true
 		}
@@ -167,18 +175,17 @@ func (r *setupReader) port(l *Listener, host string) Port {
 	c := r.setup.Conf
 	sec := c.SecurityOf(l)
 	web := l.Protocol == "websockets"
-	cfg := listen.Config{Setting: l.where(), Name: l.Name(), Network: "tcp", WebSocket: web, Log: r.log, TLS: r.tls(l)}
+	p := Port{Setting: l.where(), Network: "tcp", WebSocket: web, TLS: l.TLS, Proxy: l.Proxy, ProxyRequireTLS: l.ProxyRequireTLS}
 	switch {
 	case l.Socket != "":
-		cfg.Network, cfg.Address = "unix", l.Socket
+		p.Network, p.Address = "unix", l.Socket
 	default:
-		cfg.Network += map[string]string{"ipv4": "4", "ipv6": "6"}[l.Domain]
-		cfg.Address = net.JoinHostPort(host, strconv.Itoa(int(l.Port)))
+		p.Network += map[string]string{"ipv4": "4", "ipv6": "6"}[l.Domain]
+		p.Address = net.JoinHostPort(host, strconv.Itoa(int(l.Port)))
 	}
-	if cfg.Origins = l.Origins; web && len(l.Origins) == 0 {
-		cfg.Origins = []string{"*"} // as Mosquitto without websockets_origin
+	if p.Origins = l.Origins; web && len(l.Origins) == 0 {
+		p.Origins = []string{"*"} // as Mosquitto without websockets_origin
 	}
-	r.proxy(l, &cfg)
 	rules := &broker.ListenerRules{
 		MaxConnections: max(l.MaxConnections, 0), Versions: l.Versions, MountPoint: l.MountPoint,
 		TopicAliasMaximum: &l.MaxTopicAlias, OutgoingAliases: &l.MaxTopicAliasBroker,
@@ -187,10 +194,7 @@ func (r *setupReader) port(l *Listener, host string) Port {
 	if l.MaxQoS < 2 {
 		rules.MaximumQoS = &l.MaxQoS
 	}
-	p := Port{Listen: cfg, Info: broker.ListenerInfo{Name: cfg.Name, TLS: cfg.TLS != nil, WebSocket: web, Rules: rules}}
-	own := *l
-	own.File, own.Line, own.Security = "", 0, Security{}
-	p.key = fmt.Sprintf("%s %s %+v %v %s", cfg.Network, cfg.Address, own, sec.AllowZeroClientID, sec.AutoIDPrefix)
+	p.Info = broker.ListenerInfo{Name: l.Name(), TLS: l.TLS.On(), WebSocket: web, Rules: rules}
 	return p
 }
 

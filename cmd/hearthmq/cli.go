@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -18,6 +19,9 @@ type process struct {
 	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	hangup         <-chan os.Signal        // SIGHUP; nil: never
+	root           bool                    // it may do everything
+	becomeUser     func(name string) error // nil: not this process
 }
 
 // Exit codes.

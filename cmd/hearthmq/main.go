@@ -24,8 +24,11 @@ func main() {
 			}
 		}
 	}()
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 	os.Exit(run(ctx, process{
 		args: os.Args[1:], environ: os.Environ(),
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		hangup: hangup, root: os.Geteuid() == 0, becomeUser: becomeUser,
 	}))
 }

@@ -21,7 +21,11 @@ import (
 	"hearthmq/web"
 )
 
-type serveCommand struct{}
+type serveCommand struct {
+	Conf    string `short:"c" placeholder:"FILE" help:"Run with a mosquitto.conf as it is, in place of Mosquitto."`
+	Port    uint16 `short:"p" placeholder:"PORT" help:"With -c, or alone: the port of this machine where the file names none; who comes without a user is let in."`
+	Verbose bool   `short:"v" help:"With -c or -p: log everything."`
+}
 
 // Help lists the settings.
 func (serveCommand) Help() string {
@@ -39,7 +43,10 @@ const (
 const refreshInterval = 500 * time.Millisecond
 
 // Run runs the broker and its admin until ctx ends.
-func (serveCommand) Run(ctx context.Context, app *application) error {
+func (c serveCommand) Run(ctx context.Context, app *application) error {
+	if c.Conf != "" || c.Port != 0 {
+		return c.runStandIn(ctx, app)
+	}
 	guard := app.guard()
 	o, warnings, err := guard.settings(app)
 	if err != nil {
@@ -87,6 +94,7 @@ type server struct {
 	web       *webServers
 	home      *homeAssistant
 	guard     *startGuard
+	standIn   *standIn // nil: runs with its own settings
 }
 
 // run starts everything, waits for ctx or a failure, and stops everything: first
@@ -96,10 +104,19 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.db.Close()) }()
-	s.directory = access.NewDirectory(s.options.Access())
+	policy := s.options.Access()
+	if s.standIn != nil {
+		policy = s.standIn.policy()
+	}
+	s.directory = access.NewDirectory(policy)
 	s.accounts = access.NewAccounts(s.db.Accounts(), s.directory, nil, s.log)
 	if err := s.accounts.Open(ctx); err != nil {
 		return err
+	}
+	if s.standIn != nil {
+		if err := s.standIn.takeOver(ctx, s); err != nil {
+			return err
+		}
 	}
 	if err := s.startBroker(); err != nil {
 		return err
@@ -124,6 +141,9 @@ func (s *server) startBroker() error {
 		Store: s.db.Store(), Observer: broker.Observers{s.feed, s.denials}, Log: s.log, Unkept: s.unkept,
 	}
 	cfg := s.options.Broker()
+	if s.standIn != nil {
+		cfg = s.standIn.deps(s, &deps)
+	}
 	cfg.Version = "HearthMQ " + version
 	cfg.MemoryLimit = s.memory
 	if most := spareFiles(); most > 0 && (cfg.MaxConnections == 0 || cfg.MaxConnections > most) {
@@ -164,16 +184,21 @@ func (s *server) startBridges(ctx context.Context) {
 // serve opens the ports and returns when ctx ends or something failed.
 func (s *server) serve(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	s.listeners = openListeners(ctx, s.options.Listeners(), s.broker, s.log)
-	defer s.listeners.close()
-	if len(s.listeners.open) == 0 {
-		return errors.New("no port for MQTT could be opened")
+	s.listeners = &listeners{log: s.log}
+	if s.standIn == nil {
+		s.listeners = openListeners(ctx, s.options.Listeners(), s.broker, s.log)
+		defer s.listeners.close()
+		if len(s.listeners.open) == 0 {
+			return errors.New("no port for MQTT could be opened")
+		}
+	} else if err := s.standIn.serve(ctx, group, s); err != nil {
+		return err
 	}
 	token := s.setupToken()
 	var err error
 	s.web, err = openWeb(s.options, web.Config{
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
-		Sessions: s.db.Logins(), Endpoints: s.listeners.endpoints(), SetupToken: token,
+		Sessions: s.db.Logins(), Endpoints: s.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
 		Bridges: s.bridges,
@@ -187,8 +212,19 @@ func (s *server) serve(ctx context.Context) error {
 	s.guard.serve(ctx, group, s.log)
 	group.Go(func() error { return s.refresh(ctx) })
 	s.keepHistories(ctx, group)
+	if s.standIn != nil {
+		s.log.Info("ready")
+	}
 	s.welcome(token())
 	return group.Wait()
+}
+
+// endpoints are the open ports as the admin shows them.
+func (s *server) endpoints() []web.Endpoint {
+	if s.standIn != nil {
+		return s.standIn.endpoints()
+	}
+	return s.listeners.endpoints()
 }
 
 // setupToken makes the token of the link for the first administrator. It is good
@@ -238,6 +274,9 @@ func (s *server) refresh(ctx context.Context) error {
 
 // welcome tells the person who started the broker where everything is.
 func (s *server) welcome(token string) {
+	if s.standIn != nil && s.web.url() == "" {
+		return // the log tells of the ports
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "HearthMQ %s\n\n", version)
 	for _, l := range s.listeners.describe() {
