@@ -27,6 +27,9 @@ type Config struct {
 	// Proxies are the networks whose connections start with a PROXY protocol
 	// header. Nobody else's header is believed.
 	Proxies []netip.Prefix
+	// ProxyTLS lets in only clients of which the proxy says, in version 2 of the
+	// protocol, that they spoke TLS with it.
+	ProxyTLS bool
 	// Origins are web origins that may open a WebSocket beside those on this
 	// host, such as "https://panel.example". Programs send none and are let in.
 	Origins []string
@@ -178,7 +181,7 @@ func open(ctx context.Context, cfg Config, ring keyring) (net.Listener, *certifi
 		return nil, nil, err
 	}
 	if len(cfg.Proxies) > 0 && cfg.Network != "unix" {
-		ln = behindProxies(ln, cfg.Proxies, cfg.log())
+		ln = behindProxies(ln, cfg.Proxies, cfg.ProxyTLS, cfg.log())
 	}
 	if keys != nil {
 		ln = &tlsListener{Listener: ln, keys: keys, refused: cfg.Refused}

@@ -149,6 +149,40 @@ func TestProxyHeaderOfStrangers(t *testing.T) {
 	}
 }
 
+func TestProxyNeedsTLS(t *testing.T) {
+	const v2 = "\r\n\r\n\x00\r\nQUIT\n"
+	const addresses = "\xc0\x00\x02\x07\xc0\x00\x02\x01\x13\x88\x07\x5b"
+	const ssl = "\x20\x00\x05\x01\x00\x00\x00\x00"
+	for _, x := range []struct {
+		name, in string
+		ok       bool
+	}{
+		{"says so", v2 + "\x21\x11\x00\x14" + addresses + ssl + "x", true},
+		{"after another TLV", v2 + "\x21\x11\x00\x18" + addresses + "\x05\x00\x01\x00" + ssl + "x", true},
+		{"health check", v2 + "\x20\x00\x00\x00x", true},
+		{"no TLV", v2 + "\x21\x11\x00\x0c" + addresses + "x", false},
+		{"says no", v2 + "\x21\x11\x00\x14" + addresses + "\x20\x00\x05\x02\x00\x00\x00\x00x", false},
+		{"TLV breaks off", v2 + "\x21\x11\x00\x0f" + addresses + "\x20\x00\x05x", false},
+		{"too short for addresses", v2 + "\x21\x11\x00\x02\x00\x00x", false},
+		{"unknown family", v2 + "\x21\x00\x00\x00x", false},
+		{"version 1", "PROXY TCP4 192.0.2.7 192.0.2.1 5000 1883\r\nx", false},
+		{"version 1, own", "PROXY UNKNOWN\r\nx", false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			ln := listen(t, Config{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ProxyTLS: true})
+			c := dial(t, ln)
+			send(t, c, x.in)
+			if x.ok {
+				receive(t, accept(t, ln), "x")
+				return
+			}
+			if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 {
+				t.Fatalf("not closed: read %d, %v", n, err)
+			}
+		})
+	}
+}
+
 func FuzzProxyHeader(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 192.0.2.7 192.0.2.1 5000 1883\r\nx"))
 	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x13\x88\x07\x5bx"))
@@ -157,5 +191,6 @@ func FuzzProxyHeader(f *testing.F) {
 		if size < 0 || size > len(b) || (err != nil && size != 0) {
 			t.Fatalf("size %d of %d bytes, %v", size, len(b), err)
 		}
+		spokeTLS(b[:max(size, 0)])
 	})
 }

@@ -22,18 +22,24 @@ const (
 	proxyV2Max   = 536 // bytes of addresses and TLVs that are taken
 )
 
-var errNoProxyHeader = errors.New("no PROXY protocol header")
+var (
+	errNoProxyHeader = errors.New("no PROXY protocol header")
+	errNoTLS         = errors.New("the proxy does not say that the client spoke TLS")
+)
 
 // behindProxies reads the header off connections from the given networks, where
 // it is required. All other connections pass as they are.
-func behindProxies(ln net.Listener, networks []netip.Prefix, log *slog.Logger) net.Listener {
+func behindProxies(ln net.Listener, networks []netip.Prefix, needTLS bool, log *slog.Logger) net.Listener {
 	g := newGate(ln)
 	out := g.outlet()
 	go g.run(func(c net.Conn) (*outlet, net.Conn) {
 		if !contains(networks, c.RemoteAddr()) {
 			return out, c
 		}
-		remote, rest, err := readProxyHeader(c)
+		remote, header, rest, err := readProxyHeader(c)
+		if err == nil && needTLS && !spokeTLS(header) {
+			err = errNoTLS
+		}
 		if err != nil {
 			log.Warn("A proxy's connection was closed", "remote", c.RemoteAddr().String(), "err", err)
 			return nil, nil
@@ -63,21 +69,21 @@ func contains(networks []netip.Prefix, addr net.Addr) bool {
 
 // readProxyHeader reads one header. remote is not valid when the proxy speaks
 // for itself (a health check). rest are the client's bytes that came along.
-func readProxyHeader(c net.Conn) (remote netip.AddrPort, rest []byte, err error) {
+func readProxyHeader(c net.Conn) (remote netip.AddrPort, header, rest []byte, err error) {
 	buf := make([]byte, 0, proxyV2Head+proxyV2Max)
 	for {
 		var size int
 		remote, size, err = parseProxyHeader(buf)
 		if err != nil {
-			return netip.AddrPort{}, nil, err
+			return netip.AddrPort{}, nil, nil, err
 		}
 		if size > 0 {
-			return remote, buf[size:], nil
+			return remote, buf[:size:size], buf[size:], nil
 		}
 		n, err := c.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if n == 0 && err != nil {
-			return netip.AddrPort{}, nil, fmt.Errorf("read PROXY header: %w", err)
+			return netip.AddrPort{}, nil, nil, fmt.Errorf("read PROXY header: %w", err)
 		}
 	}
 }
@@ -152,4 +158,32 @@ func parseProxyV2(b []byte) (netip.AddrPort, int, error) {
 		return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(body[32:])), size, nil
 	}
 	return netip.AddrPort{}, size, nil
+}
+
+// spokeTLS reports whether a header of version 2 has a TLV that says that the client
+// spoke TLS with the proxy, or is the proxy's own (a health check).
+func spokeTLS(header []byte) bool {
+	if !startsLike(header, proxyV2Start) || len(header) < proxyV2Head {
+		return false
+	}
+	const typeSSL, clientSSL = 0x20, 0x01
+	if local := header[12]&0xF == 0; local {
+		return true
+	}
+	addresses := map[byte]int{0x11: 12, 0x21: 36}[header[13]]
+	if addresses == 0 || len(header) < proxyV2Head+addresses {
+		return false
+	}
+	rest := header[proxyV2Head+addresses:]
+	for len(rest) >= 3 {
+		n := int(binary.BigEndian.Uint16(rest[1:]))
+		if len(rest) < 3+n {
+			return false
+		}
+		if rest[0] == typeSSL {
+			return n > 0 && rest[3]&clientSSL != 0
+		}
+		rest = rest[3+n:]
+	}
+	return false
 }

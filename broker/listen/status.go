@@ -34,6 +34,18 @@ type CertificateStatus struct {
 	Problem string // one sentence, "" when all is well
 }
 
+// Reread looks at the files of the certificate now, whatever was looked at last, and says
+// how it fares; ok is false where there is none.
+func (o *Opened) Reread(now time.Time) (s CertificateStatus, ok bool) {
+	if o.keys == nil {
+		return CertificateStatus{}, false
+	}
+	o.keys.mu.Lock()
+	o.keys.looked = time.Time{}
+	o.keys.mu.Unlock()
+	return o.keys.Status(now), true
+}
+
 // Status reads the files again when they changed and says how things stand.
 func (c *certificates) Status(now time.Time) CertificateStatus {
 	c.current(now)

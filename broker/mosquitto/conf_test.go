@@ -58,19 +58,19 @@ func read(files mosquitto.Uploaded) (*mosquitto.Conf, []mosquitto.Notice) {
 
 func TestConfGuide(t *testing.T) {
 	conf, found := read(mosquitto.Uploaded{"/m.conf": []byte(strings.ReplaceAll(guide, "\n", "\r\n"))})
-	if mosquitto.Worst(found) > mosquitto.Harmless {
+	if mosquitto.Worst(found) > mosquitto.Changed {
 		t.Fatal(found)
 	}
-	// max_connections before the first listener makes one of its own, on port 1883.
+	// max_connections before the first listener is about port 1883, which has a listener, too.
 	var ports []string
 	for _, l := range conf.Listeners {
 		ports = append(ports, fmt.Sprintf("%s %s %v %d", l.Address(), l.Protocol, l.TLS.On(), l.MaxConnections))
 	}
-	want := "[:1883 mqtt false 1000 :1883 mqtt false -1 :8883 mqtt true -1 :9001 websockets false -1]"
+	want := "[:1883 mqtt false 1000 :8883 mqtt true -1 :9001 websockets false -1]"
 	if fmt.Sprint(ports) != want {
 		t.Errorf("listeners %v, want %s", ports, want)
 	}
-	if s := conf.SecurityOf(&conf.Listeners[1]); s.AllowAnonymous || s.PasswordFile != "/etc/mosquitto/passwd" || s.ACLFile != "/etc/mosquitto/acl" {
+	if s := conf.SecurityOf(&conf.Listeners[0]); s.AllowAnonymous || s.PasswordFile != "/etc/mosquitto/passwd" || s.ACLFile != "/etc/mosquitto/acl" {
 		t.Errorf("security %+v", s)
 	}
 	if conf.Persistence.Path() != "/var/lib/mosquitto//mosquitto.db" || conf.Limits.MaxInflightMessages != 20 || conf.Log.File == "" {

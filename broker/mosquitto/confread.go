@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -204,6 +205,7 @@ func (r *confReader) finish() {
 	} else if c.localOnly {
 		c.Listeners[0].Host = "localhost" // made by a directive that names no port
 	}
+	r.fold()
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		r.file, r.line = l.File, l.Line
@@ -236,6 +238,29 @@ func (r *confReader) finish() {
 	}
 	r.checkPlugins()
 	sortNotices(r.found)
+}
+
+// fold puts the listener that a directive before the first "listener" made together with
+// one that the file defines on the same port. Mosquitto opens the port twice, which ends
+// it; what is meant is clear.
+func (r *confReader) fold() {
+	c := r.conf
+	i := slices.IndexFunc(c.Listeners, func(l Listener) bool { return l.isStart })
+	if i < 0 {
+		return
+	}
+	start := c.Listeners[i]
+	j := slices.IndexFunc(c.Listeners, func(l Listener) bool { return !l.isStart && l.Port == start.Port && l.Host == start.Host })
+	if j < 0 {
+		return
+	}
+	l := &c.Listeners[j]
+	if l.MaxConnections < 0 {
+		l.MaxConnections = start.MaxConnections
+	}
+	r.file, r.line = start.File, start.Line
+	r.tell(Changed, "", "this stands before the first listener and is about port %d; it is taken together with the listener in line %d", start.Port, l.Line)
+	c.Listeners = slices.Delete(c.Listeners, i, i+1)
 }
 
 // checkPlugins tells which plugins HearthMQ stands in for.

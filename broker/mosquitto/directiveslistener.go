@@ -161,14 +161,18 @@ func addTLSDirectives(t map[string]directive) {
 	t["capath"] = words(ofListenerOrDirect, func(r *confReader) *string { return &tls(r).CAPath })
 	t["certfile"] = words(ofListenerOrDirect, func(r *confReader) *string { return &tls(r).CertFile })
 	t["keyfile"] = words(ofListenerOrDirect, func(r *confReader) *string { return &tls(r).KeyFile })
-	t["crlfile"] = words(ofListenerOrDirect, func(r *confReader) *string { return &tls(r).CRLFile }).
-		noted(Unsafe, "HearthMQ does not look at lists of revoked certificates")
+	t["crlfile"] = words(ofListenerOrDirect, func(r *confReader) *string { return &tls(r).CRLFile })
 	t["require_certificate"] = flag(ofListenerOrDirect, func(r *confReader) *bool { return &tls(r).RequireCertificate })
 	t["use_identity_as_username"] = flag(ofListenerOrDirect, func(r *confReader) *bool { return &tls(r).IdentityAsUsername })
 	t["use_subject_as_username"] = flag(ofListenerOrDirect, func(r *confReader) *bool { return &tls(r).SubjectAsUsername })
 	t["disable_client_cert_date_checks"] = flag(ofListener, func(r *confReader) *bool { return &tls(r).IgnoreDates }).
 		noted(Changed, "certificates that have ended are refused")
-	t["tls_version"] = words(ofListener, func(r *confReader) *string { return &tls(r).Version })
+	t["tls_version"] = directive{scope: ofListener, set: func(r *confReader, rest string) (err error) {
+		if tls(r).Version, err = oneOf(rest, "tlsv1.3", "tlsv1.2", "tlsv1.1", "tlsv1"); tls(r).Version < "tlsv1.2" && err == nil {
+			r.tell(Changed, "tls_version", "clients need TLS 1.2 or later: what came before is not safe any more")
+		}
+		return err
+	}}
 	t["psk_hint"] = words(ofListenerOrDirect, func(r *confReader) *string { return &tls(r).PSKHint }).
 		noted(Unsafe, "HearthMQ has no encryption with pre-shared keys; give the clients certificates or passwords")
 	for _, k := range []string{"ciphers", "ciphers_tls1.3"} {

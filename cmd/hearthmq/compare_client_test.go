@@ -57,6 +57,9 @@ func (c *comparedClient) dial(network, address string) error {
 var errGone = errors.New("closed")
 
 func (c *comparedClient) send(p packet.Packet) error {
+	if c.nc == nil {
+		return errGone
+	}
 	_, err := c.nc.Write(p.Append(nil, c.v))
 	return err
 }

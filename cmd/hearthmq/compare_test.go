@@ -32,6 +32,8 @@ type comparison struct {
 	script string
 	// differ explains steps whose answers may differ, by the step's text.
 	differ map[string]string
+	// may explains what Mosquitto itself answers now one way and now another.
+	may map[string]string
 	// tls clients present cert and key of that name, "" for none; nil: no TLS on any port.
 	tls map[string]string
 }
@@ -249,6 +251,9 @@ func TestLikeMosquitto(t *testing.T) {
 				if got == said || known(got) == said {
 					continue
 				}
+				if x.may[step] != "" {
+					continue
+				}
 				if x.differ[step] == "" {
 					t.Errorf("%s\n  Mosquitto: %s\n  HearthMQ:  %s", step, said, got)
 					continue
@@ -361,11 +366,14 @@ private_key=ca.key
 default_md=sha256
 default_days=30
 default_crl_days=30
+crl_extensions=x
 policy=p
 copy_extensions=copy
 [p]
 commonName=supplied
 organizationName=optional
+[x]
+authorityKeyIdentifier=keyid
 X
 mkdir certs; : > index.txt; echo 01 > serial
 for n in server alice bob; do

@@ -29,21 +29,24 @@ type listeners struct {
 func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, log *slog.Logger) *listeners {
 	l := &listeners{log: log}
 	for i := range cfgs {
-		name := cfgs[i].Name
-		cfgs[i].Log = log
-		cfgs[i].Refused = func(remote net.Addr, err error) {
-			reason := broker.CertificateInvalid
-			if e, ok := errors.AsType[*listen.ClientError](err); ok && e.Missing {
-				reason = broker.CertificateRequired
-			}
-			b.TurnedAway(remote.String(), name, reason, err)
-		}
+		cfgs[i].Log, cfgs[i].Refused = log, turnedAway(b, cfgs[i].Name)
 	}
 	l.open, l.failed = l.try(ctx, cfgs)
 	for _, f := range l.failed {
 		l.report(f)
 	}
 	return l
+}
+
+// turnedAway tells the broker of a client that TLS refused.
+func turnedAway(b *broker.Broker, listener string) func(net.Addr, error) {
+	return func(remote net.Addr, err error) {
+		reason := broker.CertificateInvalid
+		if e, ok := errors.AsType[*listen.ClientError](err); ok && e.Missing {
+			reason = broker.CertificateRequired
+		}
+		b.TurnedAway(remote.String(), listener, reason, err)
+	}
 }
 
 func (l *listeners) try(ctx context.Context, cfgs []listen.Config) (open, failed []listen.Opened) {

@@ -138,6 +138,9 @@ func (x *standIn) folder(log *slog.Logger) (err error) {
 	switch {
 	case x.app.data != "":
 		x.data, err = x.app.folder()
+		_, missing := os.Stat(filepath.Join(x.data, databaseName))
+		_, theirs := os.Stat(old)
+		x.fresh = errors.Is(missing, fs.ErrNotExist) && theirs == nil
 		return err
 	case conf.Persistence.On:
 		x.data = old + folderSuffix
@@ -219,7 +222,7 @@ func (x *standIn) takeOver(ctx context.Context, s *server) error {
 	}
 	tellNotices(s.log, plan.Report.Changed)
 	tellNotices(s.log, plan.Report.Left)
-	came, err := plan.Apply(access.WithActor(ctx, "HearthMQ"), mosq.Target{Accounts: s.accounts, Directory: s.directory, Store: s.db.Store()})
+	came, err := plan.Apply(access.WithActor(ctx, access.ViaSelf, "HearthMQ"), mosq.Target{Accounts: s.accounts, Directory: s.directory, Store: s.db.Store()})
 	if err != nil {
 		return err
 	}

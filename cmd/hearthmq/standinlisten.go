@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 
@@ -17,10 +18,22 @@ func listenConfig(p *mosq.Port, log *slog.Logger) listen.Config {
 		Setting: p.Setting, Name: p.Info.Name, Network: p.Network, Address: p.Address, WebSocket: p.WebSocket, Origins: p.Origins, Log: log,
 	}
 	if t := &p.TLS; t.On() {
-		c.TLS = &listen.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile, RequireCertificate: t.RequireCertificate}
+		c.TLS = &listen.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}
+		if t.Version == "tlsv1.3" {
+			c.TLS.MinVersion = tls.VersionTLS13
+		}
+		if t.RequireCertificate { // else Mosquitto asks for none either
+			c.TLS.RequireCertificate, c.TLS.CAFile, c.TLS.CAPath, c.TLS.CRLFile = true, t.CAFile, t.CAPath, t.CRLFile
+		}
+		switch {
+		case t.IdentityAsUsername:
+			c.TLS.Names.From = listen.NamesCN
+		case t.SubjectAsUsername:
+			c.TLS.Names.From = listen.NamesSubject
+		}
 	}
 	if p.Proxy > 0 {
-		c.Proxies = everywhere
+		c.Proxies, c.ProxyTLS = everywhere, p.ProxyRequireTLS
 	}
 	return c
 }

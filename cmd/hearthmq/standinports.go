@@ -38,7 +38,9 @@ var errPort = errors.New("port not opened")
 
 // try opens a port; nil without an error for an optional one that can't be.
 func (s *standInPorts) try(ctx context.Context, p mosq.Port) (*openPort, error) {
-	o := listen.Open(ctx, []listen.Config{listenConfig(&p, s.log)})[0]
+	cfg := listenConfig(&p, s.log)
+	cfg.Refused = turnedAway(s.broker, cfg.Name)
+	o := listen.Open(ctx, []listen.Config{cfg})[0]
 	if o.Err != nil && p.Optional {
 		s.log.Debug("the second address of a listener stays closed", "err", o.Err)
 		return nil, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"reflect"
+	"time"
 
 	mosq "hearthmq/broker/mosquitto"
 )
@@ -47,6 +48,11 @@ func (x *standIn) reload(ctx context.Context, s *server) {
 		s.log.Error("settings", "err", err)
 	}
 	s.broker.Revalidate("")
+	for _, p := range x.ports.list {
+		if c, ok := p.Reread(time.Now()); ok && c.Problem != "" {
+			s.log.Warn(c.Problem, "file", c.File, "listener", p.Info.Name)
+		}
+	}
 	if err := x.log.use(setup.Conf.Log); err != nil {
 		s.log.Error("the log stays as it was", "err", err)
 	}
