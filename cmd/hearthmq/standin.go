@@ -61,7 +61,7 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	if err := x.becomeUser(log); err != nil {
 		return err
 	}
-	limitMemory(addon.Size(x.setup.Conf.Limits.MemoryLimit), app.environ, log)
+	memory := limitMemory(addon.Size(x.setup.Conf.Limits.MemoryLimit), app.environ, log)
 	if err := x.folder(log); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 		return err
 	}
 	defer x.removeTemp(log)
-	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x}
+	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x, memory: memory}
 	return errors.Join(s.run(ctx, x.data), lock.Close())
 }
 
