@@ -33,6 +33,7 @@ type Broker struct {
 	warm     warmList
 	stats    counters
 	pressure pressure
+	traces   traces
 
 	nextMessage atomic.Int64
 
@@ -137,6 +138,12 @@ func (b *Broker) forget(c *conn) {
 	b.connsMu.Lock()
 	b.leaveLocked(c)
 	b.connsMu.Unlock()
+	if c.trace.Load() != nil {
+		c.mu.Lock()
+		end := c.ended
+		c.mu.Unlock()
+		c.traceEnd(end)
+	}
 	if c.id == nil || c.sess == nil {
 		return
 	}

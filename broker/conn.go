@@ -60,6 +60,7 @@ type conn struct {
 	seen      atomic.Int64 // Unix nanoseconds of the last packet
 	stopped   atomic.Bool  // the server has ended it: what still comes is not for us
 	connected func() bool  // ends the CONNECT deadline
+	trace     atomic.Pointer[Trace]
 	unacked   atomic.Int32 // QoS 1 and 2 messages of the client without a final acknowledgement
 
 	mu      sync.Mutex
@@ -260,6 +261,9 @@ func (c *conn) handle(f packet.Frame) error {
 			return c.beforeConnack(f)
 		}
 		return c.handleConnect(f)
+	}
+	if c.trace.Load() != nil {
+		c.traceIn(f)
 	}
 	switch t := f.Type(); t {
 	case packet.TypePublish:

@@ -30,6 +30,7 @@ func (c *conn) handleConnect(f packet.Frame) error {
 	// Hashing may wait its turn; that time is not the client's fault.
 	c.connected()
 
+	c.traceConnect(&p, len(f.Raw))
 	if refusal := c.checkListener(&p); refusal != nil {
 		return c.refuse(&p, refusal)
 	}
@@ -101,6 +102,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	if oddClientID(id.ClientID) {
 		c.sess.violations.Add(1)
 	}
+	c.joinTrace(id.ClientID)
 	c.b.stats.accepted.Add(1)
 	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive})
 	c.b.log.Info("client connected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.remote,

@@ -169,6 +169,9 @@ func (c *conn) flush() {
 		c.mu.Lock()
 		b, small := c.out.take()
 		c.mu.Unlock()
+		if c.trace.Load() != nil {
+			c.traceOut(b)
+		}
 		n, err := 0, error(nil)
 		if len(b) > 0 {
 			n, err = c.raw.write(b)
@@ -246,6 +249,9 @@ func (c *conn) writeRest(rest, b []byte, small *outBuffer) {
 		c.mu.Lock()
 		b, small = c.out.take()
 		c.mu.Unlock()
+		if c.trace.Load() != nil {
+			c.traceOut(b)
+		}
 		rest = b
 	}
 }
