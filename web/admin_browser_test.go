@@ -208,7 +208,7 @@ func TestAdminLiveInBrowser(t *testing.T) {
 	b.until(`document.querySelectorAll('[data-clients-table] tbody tr').length === 4`)
 	late.c.Disconnect(0)
 	b.until(`document.querySelectorAll('[data-clients-table] tbody tr').length === 3`)
-	b.do(chromedp.SendKeys(chromedp.CSS("[data-search] input"), "WASH"))
+	b.do(chromedp.SendKeys(chromedp.CSS("[data-clients-form] input"), "WASH"))
 	b.until(`[...document.querySelectorAll('[data-clients-table] tbody tr')].filter((r) => !r.hidden).length === 1`)
 	b.harmless()
 

@@ -10,7 +10,6 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
-	"hearthmq/broker/packet"
 )
 
 // apiClient is a session with its connection, if there is one.
@@ -152,23 +151,4 @@ func (a *api) getClient(_ context.Context, in *clientInput) (*clientOutput, erro
 		})
 	}
 	return out, nil
-}
-
-// disconnectClient ends a client's connection in the name of ctx's person.
-func (s *Server) disconnectClient(ctx context.Context, clientID string) error {
-	if err := s.cfg.Broker.Disconnect(clientID, packet.AdministrativeAction); err != nil {
-		return err
-	}
-	s.log.Info("client disconnected by an administrator", "client_id", clientID, "actor", access.Actor(ctx))
-	return nil
-}
-
-// forgetSession deletes a session in the name of ctx's person, and notes it: what
-// waited in it is gone.
-func (s *Server) forgetSession(ctx context.Context, clientID string) error {
-	if err := s.cfg.Broker.DeleteSession(clientID); err != nil {
-		return err
-	}
-	s.log.Info("session deleted by an administrator", "client_id", clientID, "actor", access.Actor(ctx))
-	return s.cfg.Accounts.Note(context.WithoutCancel(ctx), "session deleted", clientID, "", "")
 }

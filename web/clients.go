@@ -1,30 +1,135 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/go-chi/chi/v5"
 
 	"hearthmq/broker"
 	"hearthmq/ui"
 )
 
-// clients are the pages about sessions and their connections.
+// clients are the pages about sessions and their connections. A Client Identifier
+// never stands in a URL: it is chosen by strangers.
 type clients struct{ *Server }
+
+func (s *Server) clientsRoutes(r chi.Router) {
+	c := clients{s}
+	r.Get("/clients", s.handle(c.list))
+	r.Post("/clients", s.handle(c.list))
+	r.Post("/live/clients", s.handle(c.live))
+	r.Post("/clients/show", s.handle(c.show))
+	r.Post("/clients/disconnect", s.handle(c.disconnect))
+	r.Post("/clients/forget/ask", s.handle(c.askForget))
+	r.Post("/clients/forget", s.handle(c.forget))
+	r.Post("/clients/block/ask", s.handle(c.askBlock))
+	r.Post("/clients/block", s.handle(c.block))
+	s.traceRoutes(r)
+}
 
 // maxRows is how many clients a page shows.
 const maxRows = 1000
 
-func (c clients) list(w http.ResponseWriter, r *http.Request) error {
-	return c.render(w, r, http.StatusOK, ui.ClientsPage(c.view(r, "Clients", "clients", "clients-page"), c.clientsView()))
+// clientSorts are the orders in which clients can be shown, by key.
+var clientSorts = []struct {
+	key, label string
+	less       func(a, b *clientInfo) int
+}{
+	{"name", "By name", func(a, b *clientInfo) int { return 0 }}, // as they come
+	{"user", "By user", func(a, b *clientInfo) int { return cmp.Compare(a.User, b.User) }},
+	{"address", "By address", func(a, b *clientInfo) int { return a.addr().Compare(b.addr()) }},
+	{"rate", "Busiest first", func(a, b *clientInfo) int { return cmp.Compare(b.in+b.out, a.in+a.out) }},
+	{"waiting", "Most waiting first", func(a, b *clientInfo) int { return cmp.Compare(b.Queued+b.Inflight, a.Queued+a.Inflight) }},
+	{"dropped", "Most dropped first", func(a, b *clientInfo) int { return cmp.Compare(b.Dropped, a.Dropped) }},
+	{"since", "Latest first", func(a, b *clientInfo) int { return b.Since.Compare(a.Since) }},
+	{"away", "Away first", func(a, b *clientInfo) int { return cmp.Compare(flag(a.Connected), flag(b.Connected)) }},
 }
 
-func (c clients) clientsView() ui.ClientsView {
+// list shows the clients. A POST narrows them down: what is looked for may be a name
+// that a client chose. It changes nothing.
+func (c clients) list(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	v := c.clientsView(form.Get("text"), form.Get("sort"))
+	for _, t := range c.tracing.list() {
+		v.Traced = append(v.Traced, ui.TraceLink{ID: t.id, ClientID: ui.Visible(t.trace.ClientID())})
+	}
+	return c.render(w, r, http.StatusOK, ui.ClientsPage(c.view(r, "Clients", "clients", "clients-page"), v))
+}
+
+// clientInfo is a session with what the admin knows beyond.
+type clientInfo struct {
+	broker.SessionInfo
+	in, out       float64 // messages a second
+	product, host string
+}
+
+func (c *clientInfo) addr() (a netip.Addr) {
+	if c.Connected && c.Identity != nil {
+		return c.Identity.Remote.Addr().Unmap()
+	}
+	return a
+}
+
+func (c *clientInfo) matches(text string) bool {
+	if text == "" {
+		return true
+	}
+	address := ""
+	if c.addr().IsValid() {
+		address = c.addr().String()
+	}
+	all := strings.ToLower(strings.Join([]string{c.ClientID, orAnonymous(c.User), address, c.host, c.product}, "\n"))
+	return strings.Contains(all, strings.ToLower(text))
+}
+
+func orAnonymous(user string) string { return firstOf(user, "anonymous") }
+
+// clientInfos describes all sessions.
+func (s *Server) clientInfos() []*clientInfo {
+	sessions := s.cfg.Broker.Sessions()
+	rates := s.clientMeter.observe(sessions)
+	list := make([]*clientInfo, len(sessions))
+	for i, x := range sessions {
+		list[i] = s.clientInfo(x)
+		list[i].in, list[i].out = rates[x.ClientID].in, rates[x.ClientID].out
+	}
+	return list
+}
+
+func (s *Server) clientInfo(x broker.SessionInfo) *clientInfo {
+	c := &clientInfo{SessionInfo: x, product: productOf(x)}
+	if c.addr().IsValid() {
+		c.host = s.names.of(c.addr())
+	}
+	return c
+}
+
+func (c clients) clientsView(text, sort string) ui.ClientsView {
 	now := time.Now()
-	var v ui.ClientsView
-	for _, s := range c.cfg.Broker.Sessions() {
+	v := ui.ClientsView{Text: strings.TrimSpace(text)}
+	list := c.clientInfos()
+	for _, o := range clientSorts {
+		chosen := o.key == sort || sort == "" && o.key == "name"
+		v.Sorts = append(v.Sorts, ui.OptionView{Value: o.key, Label: o.label, Selected: chosen})
+		if chosen {
+			sortClients(list, o.less)
+		}
+	}
+	for _, s := range list {
+		if !s.matches(v.Text) {
+			continue
+		}
 		if s.Connected {
 			v.Connected++
 		}
@@ -37,35 +142,51 @@ func (c clients) clientsView() ui.ClientsView {
 	return v
 }
 
-func (c clients) live(w http.ResponseWriter, _ *http.Request) error {
-	v := c.clientsView()
+// live answers clients-page.js with what the page would show now.
+func (c clients) live(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	v := c.clientsView(form.Get("text"), form.Get("sort"))
 	return c.renderJSON(w, map[string]any{"clients": v.Clients, "summary": ui.ClientsSummary(v)})
 }
 
-func clientRow(s broker.SessionInfo, now time.Time) ui.ClientRow {
+func sortClients(list []*clientInfo, less func(a, b *clientInfo) int) {
+	slices.SortStableFunc(list, less)
+}
+
+func clientRow(s *clientInfo, now time.Time) ui.ClientRow {
 	row := ui.ClientRow{
-		ClientID: s.ClientID, User: s.User, Connected: s.Connected, Protocol: protocolName(s.Version),
-		Traffic: ui.Count(s.Received) + " in, " + ui.Count(s.Sent) + " out",
+		ClientID: s.ClientID, User: s.User, Product: s.product, Connected: s.Connected, Address: "Not connected",
+		Totals: ui.Count(s.Received) + " in, " + ui.Count(s.Sent) + " out · " + ui.Plural(s.Subscriptions, "subscription", "subscriptions"),
+	}
+	if s.Connected && s.addr().IsValid() {
+		row.Address, row.Host = s.addr().String(), s.host
+	} else if s.Connected {
+		row.Address = "This machine"
+	}
+	row.Connection = protocolName(s.Version)
+	if s.Connected && s.Identity != nil && s.Identity.Listener != "" {
+		row.Connection += " via " + s.Identity.Listener
 	}
 	state := "away since "
 	if s.Connected {
 		state = "connected "
+		row.Traffic = ui.Rate(s.in) + " in, " + ui.Rate(s.out) + " out a second"
 	}
-	row.Since = state + ui.Ago(s.Since, now)
-	if !s.Connected {
-		row.Address = "Not connected"
-	} else if s.Identity != nil {
-		row.Address, row.Listener = s.Identity.Remote.Addr().Unmap().String(), s.Identity.Listener
-	}
+	row.Connection += " · " + state + ui.Ago(s.Since, now)
+	var trouble []string
 	if s.Queued > 0 {
-		row.Waiting = ui.Plural(s.Queued, "message", "messages") + " waiting"
+		trouble = append(trouble, ui.Plural(s.Queued, "message", "messages")+" waiting")
+	}
+	if s.Inflight > 0 {
+		trouble = append(trouble, strconv.Itoa(s.Inflight)+" under way")
 	}
 	if s.Dropped > 0 {
-		if row.Waiting != "" {
-			row.Waiting += ", "
-		}
-		row.Waiting += ui.Count(s.Dropped) + " dropped"
+		trouble = append(trouble, ui.Count(s.Dropped)+" dropped")
 	}
+	row.Waiting = strings.Join(trouble, ", ")
 	return row
 }
 
@@ -81,49 +202,19 @@ func protocolName(level byte) string {
 	return "MQTT"
 }
 
-// show is a POST: a Client Identifier never stands in a URL. It changes nothing.
-func (c clients) show(w http.ResponseWriter, r *http.Request) error {
+// disconnect ends a connection. The session stays, and most devices come back.
+func (c clients) disconnect(w http.ResponseWriter, r *http.Request) error {
 	form, err := parseForm(r)
 	if err != nil {
 		return err
 	}
-	s, subscriptions, err := c.cfg.Broker.Session(form.Get("client"))
-	if err != nil {
-		return err
-	}
-	v := ui.ClientView{ClientRow: clientRow(s, time.Now()), Facts: clientFacts(s)}
-	for _, sub := range subscriptions {
-		v.Subscriptions = append(v.Subscriptions, subscriptionRow(sub))
-	}
-	return c.render(w, r, http.StatusOK, ui.ClientPage(c.view(r, "Client", "clients"), v))
-}
-
-func clientFacts(s broker.SessionInfo) []ui.PairView {
-	user := s.User
-	if user == "" {
-		user = "anonymous"
-	}
-	facts := []ui.PairView{{Name: "User", Value: user}}
-	add := func(name, value string) { facts = append(facts, ui.PairView{Name: name, Value: value}) }
-	if s.Connected && s.Identity != nil {
-		add("Address", s.Identity.Remote.String())
-		if s.Identity.TLSName != "" {
-			add("Certificate", s.Identity.TLSName)
+	if err := c.disconnectClient(r.Context(), form.Get("client")); err != nil {
+		if !errors.Is(err, broker.ErrNotFound) {
+			return err
 		}
-		add("Keep alive", ui.Span(s.KeepAlive))
+		return c.redirect(w, r, "/clients?done=client-gone")
 	}
-	add("Session", sessionWords(s.Expiry))
-	add("Messages", fmt.Sprintf("%s received, %s sent in this connection", ui.Count(s.Received), ui.Count(s.Sent)))
-	add("Waiting", fmt.Sprintf("%s (%s), %s under way", ui.Plural(s.Queued, "message", "messages"),
-		ui.Bytes(uint64(max(s.QueuedBytes, 0))), strconv.Itoa(s.Inflight)))
-	add("Dropped", ui.Count(s.Dropped))
-	if s.Violations > 0 {
-		add("Tolerated", ui.Count(s.Violations)+" violations of the MQTT specification")
-	}
-	if s.HasWill {
-		add("Will", s.WillTopic)
-	}
-	return facts
+	return c.redirect(w, r, "/clients?done=disconnected")
 }
 
 // sessionWords says what happens to the session when the connection ends.
@@ -138,7 +229,7 @@ func sessionWords(expiry uint32) string {
 }
 
 func subscriptionRow(s broker.SubscriptionInfo) ui.SubscriptionRow {
-	detail := "QoS " + strconv.Itoa(int(s.QoS))
+	detail := fmt.Sprintf("QoS %d", s.QoS)
 	if s.NoLocal {
 		detail += ", not its own messages"
 	}
@@ -146,20 +237,4 @@ func subscriptionRow(s broker.SubscriptionInfo) ui.SubscriptionRow {
 		detail += ", shared"
 	}
 	return ui.SubscriptionRow{Filter: s.FullFilter(), Detail: detail, Narrowed: s.Narrowed, Rule: s.Rule.Text}
-}
-
-// disconnect ends a connection. The session stays, and most devices come back.
-func (c clients) disconnect(w http.ResponseWriter, r *http.Request) error {
-	form, err := parseForm(r)
-	if err != nil {
-		return err
-	}
-	id := form.Get("client")
-	if err := c.disconnectClient(r.Context(), id); err != nil {
-		if !errors.Is(err, broker.ErrNotFound) {
-			return err
-		}
-		return c.redirect(w, r, "/clients?done=client-gone")
-	}
-	return c.redirect(w, r, "/clients?done=disconnected")
 }

@@ -163,7 +163,8 @@ func TestChangesFromElsewhere(t *testing.T) { // case W9
 	posts := []string{"/users/new", s.userPath("old-tablet"), s.userPath("old-tablet") + "/delete", s.userPath("old-tablet") + "/password",
 		s.userPath("old-tablet") + "/state", s.userPath("old-tablet") + "/rules", s.userPath("old-tablet") + "/allow",
 		"/access/check", "/access/roles/new", s.rolePath("sensors"), s.rolePath("sensors") + "/delete",
-		"/clients/disconnect", "/clients/show", "/topics/clear", "/topics/publish", "/logout", "/login", "/setup"}
+		"/clients/disconnect", "/clients/show", "/clients", "/clients/forget", "/clients/forget/ask", "/clients/block", "/clients/block/ask",
+		"/clients/trace", "/live/clients", "/logs", "/logs/audit", "/logs/debug", "/topics/clear", "/topics/publish", "/logout", "/login", "/setup"}
 	for _, b := range []*browser{s.direct().login(), s.ingress()} {
 		before := s.state()
 		host := strings.TrimPrefix(b.base, "http://")

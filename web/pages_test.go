@@ -42,7 +42,7 @@ func TestClients(t *testing.T) {
 		Summary string
 		Clients []struct{ Client, Address string }
 	}
-	if err := json.Unmarshal([]byte(b.get("/live/clients").body), &live); err != nil || len(live.Clients) != 3 {
+	if err := json.Unmarshal([]byte(b.post("/live/clients", nil).body), &live); err != nil || len(live.Clients) != 3 {
 		t.Errorf("%v, %+v", err, live)
 	}
 	b.post("/clients/show", url.Values{"client": {"washer-0815"}}).is(t, http.StatusOK).says(t, "washer-0815", "sensors/#", "narrowed", "Keep alive")
@@ -138,7 +138,7 @@ func TestHostileTextIsInert(t *testing.T) {
 			t.Errorf("%s does not show the name at all", name)
 		}
 	}
-	if a := b.get("/live/clients"); !strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") || strings.Contains(a.body, "<script") {
+	if a := b.post("/live/clients", nil); !strings.HasPrefix(a.Header.Get("Content-Type"), "application/json") || strings.Contains(a.body, "<script") {
 		t.Errorf("JSON with markup as %s", a.Header.Get("Content-Type"))
 	}
 }

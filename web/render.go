@@ -103,6 +103,8 @@ func doneText(key string) (string, bool) {
 		return "The bridge was deleted.", true
 	case "disconnected":
 		return "The client was disconnected. Most devices connect again by themselves.", true
+	case "forgotten":
+		return "The session is forgotten.", true
 	case "client-gone":
 		return "That client was no longer connected.", true
 	case "debug-on":

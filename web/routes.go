@@ -35,11 +35,7 @@ func (s *Server) pages(r chi.Router) {
 
 	s.topicsRoutes(r)
 
-	c := clients{s}
-	r.Get("/clients", s.handle(c.list))
-	r.Get("/live/clients", s.handle(c.live))
-	r.Post("/clients/show", s.handle(c.show))
-	r.Post("/clients/disconnect", s.handle(c.disconnect))
+	s.clientsRoutes(r)
 
 	s.bridgesRoutes(r)
 	s.logsRoutes(r)

@@ -26,6 +26,7 @@ type Broker interface {
 	// Disconnect ends a client's Network Connection with a Reason Code, or returns broker.ErrNotFound.
 	Disconnect(clientID string, code packet.ReasonCode) error
 	MessageBroker
+	ClientBroker
 }
 
 // Endpoint is a port that devices connect to.
@@ -83,6 +84,11 @@ type Server struct {
 	logins *logins
 	claim  *claim
 	meter  *meter
+
+	clientMeter clientMeter
+	names       *addressNames
+	tracing     tracing
+
 	apiDoc *huma.OpenAPI // set by apiRoutes
 }
 
@@ -113,6 +119,7 @@ func New(cfg Config) (*Server, error) {
 		logins: newLogins(cfg.Sessions, cfg.Directory),
 		claim:  &claim{token: cfg.SetupToken},
 		meter:  &meter{},
+		names:  newAddressNames(),
 	}, nil
 }
 

@@ -36,7 +36,7 @@ func (u users) userView(_ *http.Request, user access.User) ui.UserView {
 	v.Rules.Title, v.Rules.Hint = "Own rules", "They count beside those of the roles. A deny beats an allow; the order never matters."
 	for _, s := range u.cfg.Broker.Sessions() {
 		if s.Connected && s.User == user.Name {
-			v.Sessions = append(v.Sessions, clientRow(s, now))
+			v.Sessions = append(v.Sessions, clientRow(u.clientInfo(s), now))
 		}
 	}
 	v.Clients = len(v.Sessions)

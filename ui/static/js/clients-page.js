@@ -3,15 +3,14 @@
 
 const EVERY = 3000; // milliseconds
 
-/** @typedef {{client: string, user: string, address: string, protocol: string, listener: string,
- *   connected: boolean, since: string, traffic: string, waiting: string}} Client */
+/** @typedef {{client: string, user: string, product: string, address: string, host: string, connection: string,
+ *   connected: boolean, traffic: string, totals: string, waiting: string}} Client */
 
 const head = document.querySelector('[data-clients]');
 const table = document.querySelector('[data-clients-table]');
 const body = table?.querySelector('tbody');
 const pattern = document.querySelector('template[data-clients-row]');
-const search = document.querySelector('[data-search]');
-const query = search?.querySelector('input');
+const form = document.querySelector('[data-clients-form]');
 
 function setText(/** @type {Element | null | undefined} */ el, /** @type {string} */ text) {
   if (el && el.textContent !== text) el.textContent = text;
@@ -23,10 +22,7 @@ function fill(/** @type {HTMLElement} */ row, /** @type {Client} */ c) {
   row.classList.toggle('off', !c.connected);
   row.querySelector('.row-icon')?.classList.toggle('row-icon-on', c.connected);
   setText(cell('user'), c.user || 'anonymous');
-  setText(cell('address'), c.address);
-  setText(cell('connection'), `${c.protocol}${c.listener ? ` via ${c.listener}` : ''} · ${c.since}`);
-  setText(cell('traffic'), c.traffic);
-  setText(cell('waiting'), c.waiting);
+  for (const name of /** @type {const} */ (['product', 'address', 'host', 'connection', 'traffic', 'totals', 'waiting'])) setText(cell(name), c[name]);
   const action = row.querySelector('[data-when-connected]');
   if (action instanceof HTMLElement) action.hidden = !c.connected;
 }
@@ -39,15 +35,6 @@ function make(/** @type {Client} */ c) {
   for (const input of row.querySelectorAll('input')) input.value = c.client;
   setText(row.querySelector('.row-link bdi'), c.client);
   return row;
-}
-
-function find() {
-  const words = (query?.value ?? '').trim().toLowerCase();
-  for (const row of body?.children ?? []) {
-    if (!(row instanceof HTMLElement)) continue;
-    const text = `${row.dataset.client} ${row.querySelector('[data-cell="user"]')?.textContent}`.toLowerCase();
-    row.hidden = !text.includes(words);
-  }
 }
 
 function show(/** @type {{clients: Client[] | null, summary: string}} */ answer) {
@@ -70,29 +57,36 @@ function show(/** @type {{clients: Client[] | null, summary: string}} */ answer)
   table.hidden = list.length === 0;
   const none = document.querySelector('[data-clients-empty]');
   if (none instanceof HTMLElement) none.hidden = list.length > 0;
-  find();
 }
 
+let asked = 0; // questions so far: an answer to an older one is not shown
+
 async function refresh() {
-  if (!(head instanceof HTMLElement) || document.hidden) return;
+  if (!(head instanceof HTMLElement) || !(form instanceof HTMLFormElement) || document.hidden) return;
+  const mine = ++asked;
   try {
-    const answer = await fetch(head.dataset.live ?? '', { headers: { Accept: 'application/json' }, redirect: 'manual' });
+    const question = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) question.set(name, String(value));
+    const answer = await fetch(head.dataset.live ?? '', { method: 'POST', body: question, headers: { Accept: 'application/json' }, redirect: 'manual' });
     if (answer.status === 401 || answer.type === 'opaqueredirect') {
       setText(document.querySelector('[data-clients-summary]'), 'You are logged out. Reload the page to log in again.');
       return;
     }
     if (!answer.ok) throw new Error(String(answer.status));
-    show(await answer.json());
+    const news = await answer.json();
+    if (mine === asked) show(news);
   } catch {
     setText(document.querySelector('[data-clients-summary]'), 'HearthMQ does not answer at the moment. This list is old.');
   }
 }
 
-if (head) {
-  if (search instanceof HTMLElement && query) {
-    search.hidden = false;
-    query.addEventListener('input', find);
-  }
+if (head && form instanceof HTMLFormElement) {
+  form.querySelector('[data-without-script]')?.remove();
+  form.addEventListener('input', refresh);
+  form.addEventListener('submit', (e) => {
+    e.preventDefault();
+    refresh();
+  });
   setInterval(refresh, EVERY);
   document.addEventListener('visibilitychange', refresh);
 }
