@@ -38,9 +38,7 @@ type HomeConfig struct {
 	// It holds a password. Must not be nil.
 	Load func(ctx context.Context) ([]byte, error)
 	Save func(ctx context.Context, text []byte) error
-	// Password returns the lasting password of a system user. Must not be nil.
-	Password func(user string) (string, bool)
-	Log      *slog.Logger // must not be nil
+	Log  *slog.Logger // must not be nil
 }
 
 // HomeState is how things stand, as of a moment.

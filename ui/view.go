@@ -47,6 +47,7 @@ func navigation() []navEntry {
 		{"users", "/users", "users", "Users"},
 		{"access", "/access", "access", "Access"},
 		{"bridges", "/bridges", "shuffle", "Bridges"},
+		{"connect", "/connect", "connect", "Connect"},
 		{"logs", "/logs", "logs", "Logs"},
 		{"settings", "/settings", "settings", "Settings"},
 	}

@@ -109,6 +109,26 @@ func doneText(key string) (string, bool) {
 		return "That client was no longer connected.", true
 	case "debug-on":
 		return "For the next 15 minutes everything is recorded here.", true
+	case "home-connected":
+		return "Home Assistant has set up its MQTT integration with HearthMQ.", true
+	case "copied":
+		return "The retained messages were copied.", true
+	case "copy-undone":
+		return "The copies were deleted.", true
+	case "record-taken":
+		return "Home Assistant's apps find HearthMQ when they start next.", true
+	case "record-undone":
+		return "Home Assistant's apps find the other broker again when they start next.", true
+	case "home-pointed":
+		return "Home Assistant tried HearthMQ and took it. It connects within seconds.", true
+	case "home-undone":
+		return "Home Assistant's MQTT integration is back with the other broker.", true
+	case "restarting":
+		return "HearthMQ takes the ports and restarts.", true
+	case "take-over-finished":
+		return "That was all. HearthMQ is your broker now, and the other one's app can be uninstalled.", true
+	case "node-red-sent":
+		return "Node-RED has the broker now. It connects within seconds.", true
 	case "logged-out":
 		return "You are logged out.", true
 	case "welcome":

@@ -40,6 +40,7 @@ func (s *Server) pages(r chi.Router) {
 	s.bridgesRoutes(r)
 	s.logsRoutes(r)
 	s.settingsRoutes(r)
+	s.connectRoutes(r)
 
 	u := users{s}
 	r.Get("/users", s.handle(u.list))

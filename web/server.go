@@ -15,6 +15,7 @@ import (
 	"hearthmq/broker/access"
 	"hearthmq/broker/feed"
 	"hearthmq/broker/packet"
+	"hearthmq/nodered"
 )
 
 // Broker is what the admin needs of the running broker. *broker.Broker is one.
@@ -60,6 +61,10 @@ type Config struct {
 	// administrator there. It may be called once per request, so it caches.
 	// nil: it can't be found out, which counts as no.
 	IngressAdmin func(ctx context.Context, haUserID string) (bool, error)
+	// Home is Home Assistant with its apps; nil: HearthMQ is not its app.
+	Home Home
+	// NodeRED puts a broker into a running Node-RED; nil: nodered.Deploy.
+	NodeRED func(ctx context.Context, at nodered.Admin, b nodered.Broker) error
 	// Healthy is asked by /healthz; nil: always.
 	Healthy func(ctx context.Context) error
 
@@ -109,6 +114,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Trash == nil {
 		cfg.Trash = new(feed.MemoryTrash)
+	}
+	if cfg.NodeRED == nil {
+		cfg.NodeRED = nodered.Deploy
 	}
 	if cfg.SetupToken == nil {
 		cfg.SetupToken = func() string { return "" }

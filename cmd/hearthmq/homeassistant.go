@@ -25,10 +25,12 @@ import (
 type homeAssistant struct {
 	options    *addon.Options
 	log        *slog.Logger
-	supervisor *addon.Supervisor // nil outside the app, as are the two below
+	supervisor *addon.Supervisor // nil outside the app, as are those below
+	core       *addon.Core
 	login      *addon.HomeAssistantLogin
 	admins     *addon.CoreAdmins
-	announcer  *addon.Announcer // nil before serve, too
+	announcer  *addon.Announcer // nil before open, too
+	port       int              // of plain MQTT, 0: none
 }
 
 // newHomeAssistant calls nobody yet: Home Assistant may be as slow as it likes, the
@@ -40,7 +42,8 @@ func newHomeAssistant(o *addon.Options, environ []string, log *slog.Logger) *hom
 		return h
 	}
 	h.supervisor = addon.NewSupervisor(cfg)
-	h.admins = addon.NewCoreAdmins(addon.NewCore(cfg).Users)
+	h.core = addon.NewCore(cfg)
+	h.admins = addon.NewCoreAdmins(h.core.Users)
 	if role := o.HomeAssistantRole; role != addon.NoRole {
 		h.login = addon.NewHomeAssistantLogin(addon.HomeAssistantLoginConfig{
 			Check: h.supervisor.CheckLogin, Roles: []string{role}, Log: log,
@@ -65,7 +68,19 @@ func (h *homeAssistant) ingressAdmin() func(ctx context.Context, haUserID string
 	return h.admins.IsAdmin
 }
 
-// serve keeps Home Assistant informed until ctx ends. The ports are open.
+// open readies what serve runs. The ports are open.
+func (h *homeAssistant) open(s *server) {
+	if h.supervisor == nil {
+		return
+	}
+	var ready func(ctx context.Context) error
+	h.port, ready = h.plainPort(s.listeners)
+	h.announcer = addon.NewAnnouncer(addon.AnnouncerConfig{
+		Supervisor: h.supervisor, Port: h.port, Ready: ready, Password: s.accounts.SystemPassword, Log: h.log,
+	})
+}
+
+// serve keeps Home Assistant informed until ctx ends. open was called.
 func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *server) {
 	device := addon.NewDevice(addon.DeviceConfig{
 		Broker: s.broker, Version: version, Log: h.log,
@@ -86,10 +101,6 @@ func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *ser
 	if _, ok := s.directory.Role(h.options.HomeAssistantRole); !ok && h.login != nil {
 		h.log.Warn(fmt.Sprintf("users of Home Assistant may do nothing: there is no role %q (setting home_assistant_role)", h.options.HomeAssistantRole))
 	}
-	port, ready := h.plainPort(s.listeners)
-	h.announcer = addon.NewAnnouncer(addon.AnnouncerConfig{
-		Supervisor: h.supervisor, Port: port, Ready: ready, Password: s.accounts.SystemPassword, Log: h.log,
-	})
 	group.Go(func() error { h.announcer.Run(ctx); return nil })
 }
 

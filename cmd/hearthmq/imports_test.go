@@ -57,9 +57,11 @@ var importTable = []importRule{
 	{pkg: "broker/crashtest"}, // test code alone
 	{pkg: "broker/difftest"},  // test code alone
 	{pkg: "broker/brokertest", ours: []string{"broker", "broker/packet", "broker/topic"}},
+	{pkg: "outbound", others: []string{}},
+	{pkg: "nodered", ours: []string{"outbound"}, others: []string{}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{
-		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "ui"},
+		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "nodered", "outbound", "ui"},
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{

@@ -194,6 +194,7 @@ func (s *server) serve(ctx context.Context) error {
 	} else if err := s.standIn.serve(ctx, group, s); err != nil {
 		return err
 	}
+	s.home.open(s)
 	token := s.setupToken()
 	var err error
 	s.web, err = openWeb(s.options, web.Config{
@@ -202,6 +203,7 @@ func (s *server) serve(ctx context.Context) error {
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
 		Bridges: s.bridges,
+		Home: s.home.newHome(s.broker, s.db),
 	})
 	if err != nil {
 		return err
