@@ -32,11 +32,13 @@ func newID() string {
 }
 
 // brokerNode is the configuration node of the broker. Its credentials are taken over on
-// import and by the admin API alike, and kept encrypted from then on.
+// import and by the admin API alike, and kept encrypted from then on. It speaks 3.1.1:
+// with MQTT 5, Node-RED ignores a message that carries the Subscription Identifiers of
+// two of its nodes, and both of them lose it.
 func brokerNode(id string, b Broker) node {
 	n := node{
 		"id": id, "type": "mqtt-broker", "name": brokerName, "broker": b.Host, "port": strconv.Itoa(b.Port), "clientid": "", "autoConnect": true,
-		"usetls": false, "protocolVersion": "5", "keepalive": "60", "cleansession": true, "autoUnsubscribe": true, "userProps": "", "sessionExpiry": "",
+		"usetls": false, "protocolVersion": "4", "keepalive": "60", "cleansession": true, "autoUnsubscribe": true, "userProps": "", "sessionExpiry": "",
 		"credentials": node{"user": b.User, "password": b.Password},
 	}
 	for _, kind := range []string{"birth", "close", "will"} {

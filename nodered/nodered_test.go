@@ -196,7 +196,7 @@ func TestFlow(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &nodes); err != nil || len(nodes) != 5 {
 		t.Fatalf("%v: %s", err, text)
 	}
-	if c := nodes[0]["credentials"].(map[string]any); nodes[0]["type"] != "mqtt-broker" || c["user"] != "node-red" || c["password"] != "pw" || nodes[0]["protocolVersion"] != "5" {
+	if c := nodes[0]["credentials"].(map[string]any); nodes[0]["type"] != "mqtt-broker" || c["user"] != "node-red" || c["password"] != "pw" || nodes[0]["protocolVersion"] != "4" {
 		t.Errorf("%v", nodes[0])
 	}
 }

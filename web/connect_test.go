@@ -116,7 +116,7 @@ func TestConnectedProducts(t *testing.T) {
 	}{
 		{broker.SessionInfo{User: access.HomeAssistantUser, ClientID: "0123456789abcdefghijkl"}, productHomeAssistant},
 		{broker.SessionInfo{ClientID: "mqttjs_1234", User: access.AddonsUser, WillTopic: "zigbee2mqtt/bridge/state"}, productZigbee2MQTT},
-		{broker.SessionInfo{ClientID: "nodered_0123456789abcdef"}, productNodeRED},
+		{broker.SessionInfo{ClientID: "nodereda296669bfb28fef1"}, productNodeRED},
 		{broker.SessionInfo{ClientID: "x", User: nodeREDUser}, productNodeRED},
 		{broker.SessionInfo{ClientID: "desk-240ac4123456", WillTopic: "desk/status"}, "esphome"},
 		{broker.SessionInfo{ClientID: "DVES_12AB34", WillTopic: "tele/tasmota_12AB34/LWT"}, "tasmota"},

@@ -31,7 +31,7 @@ var products = []product{
 	}},
 	{productZigbee2MQTT, "Zigbee2MQTT", "zigbee", will(`/bridge/state$`)},
 	{productNodeRED, "Node-RED", "flow", func(s *broker.SessionInfo) bool {
-		return s.User == nodeREDUser || strings.HasPrefix(s.ClientID, "nodered_")
+		return s.User == nodeREDUser || nodeREDClient.MatchString(s.ClientID)
 	}},
 	{"esphome", "ESPHome", "chip", func(s *broker.SessionInfo) bool {
 		return strings.HasSuffix(s.WillTopic, "/status") && macAtEnd.MatchString(s.ClientID)
@@ -47,7 +47,10 @@ var products = []product{
 	{"opendtu", "OpenDTU", "sun", either(`^OpenDTU`, `^solar/dtu/status$`)},
 }
 
-var macAtEnd = regexp.MustCompile(`-[0-9a-f]{12}$`)
+var (
+	macAtEnd      = regexp.MustCompile(`-[0-9a-f]{12}$`)
+	nodeREDClient = regexp.MustCompile(`^nodered_?[0-9a-f]{8,}`)
+)
 
 func client(pattern string) func(*broker.SessionInfo) bool {
 	re := regexp.MustCompile(pattern)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -114,24 +115,46 @@ func TestBareEnvironment(t *testing.T) {
 	}
 }
 
-// supervisorIP is where ingress comes from.
-const supervisorIP = "172.30.32.2"
+// Addresses of a machine that runs Home Assistant.
+const (
+	supervisorIP = "172.30.32.2" // where ingress comes from
+	hearthmqIP   = "172.30.33.5"
+	mosquittoIP  = "172.30.33.6"
+	lanIP        = "192.168.1.20" // as the fake Supervisor says
+)
 
 // inOwnNetwork runs the test in a process with a network of its own, where this machine
-// has the Supervisor's address. It reports whether this is that process.
+// has the addresses of one that runs Home Assistant, and apps have their names. It
+// reports whether this is that process.
 func inOwnNetwork(t *testing.T) bool {
 	t.Helper()
 	const mark = "TEST_HEARTHMQ_NETWORK"
+	unshare := []string{"--map-root-user", "--net", "--mount"}
 	if os.Getenv(mark) == t.Name() {
-		for _, args := range [][]string{{"link", "set", "lo", "up"}, {"address", "add", supervisorIP + "/32", "dev", "lo"}} {
-			if out, err := exec.CommandContext(t.Context(), "ip", args...).CombinedOutput(); err != nil {
-				t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+		hosts := filepath.Join(t.TempDir(), "hosts")
+		text := "127.0.0.1 localhost\n" + hearthmqIP + " " + addontest.HearthMQ().Hostname + "\n" + mosquittoIP + " " + addontest.Mosquitto().Hostname + "\n"
+		if err := os.WriteFile(hosts, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		commands := [][]string{{"ip", "link", "set", "lo", "up"}, {"mount", "--bind", hosts, "/etc/hosts"}}
+		for _, address := range []string{supervisorIP, hearthmqIP, mosquittoIP, lanIP} {
+			commands = append(commands, []string{"ip", "address", "add", address + "/32", "dev", "lo"})
+		}
+		for _, c := range commands {
+			if out, err := exec.CommandContext(t.Context(), c[0], c[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", strings.Join(c, " "), err, out)
 			}
 		}
 		return true
 	}
-	need(t, "unshare and ip", exec.CommandContext(t.Context(), "unshare", "--map-root-user", "--net", "ip", "link").Run() == nil)
-	cmd := exec.CommandContext(t.Context(), "unshare", "--map-root-user", "--net", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	need(t, "unshare and ip", exec.CommandContext(t.Context(), "unshare", append(unshare, "ip", "link")...).Run() == nil)
+	args := append(unshare, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=30m")
+	for _, name := range []string{"test.artifacts", "test.outputdir"} {
+		if f := flag.Lookup(name); f != nil && f.Value.String() != f.DefValue {
+			args = append(args, "-"+name+"="+f.Value.String())
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", args...)
 	cmd.Env = append(os.Environ(), mark+"="+t.Name())
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {

@@ -117,6 +117,12 @@ func TestNodeRED(t *testing.T) {
 func startNodeRED(t *testing.T, installed string) (address string) {
 	t.Helper()
 	address = freePort(t)
+	startNodeREDAt(t, installed, address)
+	return address
+}
+
+func startNodeREDAt(t *testing.T, installed, address string) {
+	t.Helper()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +143,6 @@ func startNodeRED(t *testing.T, installed string) (address string) {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
-	return address
 }
 
 // deployFlow makes Node-RED forward nr/in/LEVEL to nr/out/LEVEL at the broker at

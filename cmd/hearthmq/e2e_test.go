@@ -50,7 +50,7 @@ func launch(t *testing.T, env []string, dir, name string, args ...string) *progr
 // launchWith is launch for a program that is told things.
 func launchWith(t *testing.T, stdin io.Reader, env []string, dir, name string, args ...string) *program {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // the machine may be busy
 	p := &program{t: t, cmd: exec.CommandContext(ctx, name, args...), lines: make(chan string, 1000), err: newSyncBuffer(nil)}
 	p.cmd.Env, p.cmd.Dir, p.cmd.Stderr = env, dir, p.err
 	if stdin != nil {

@@ -211,8 +211,14 @@ type homeAssistantEvent struct {
 
 func playHomeAssistant(t *testing.T, s *testServer, config map[string]any) *homeAssistantClient {
 	t.Helper()
+	return playHomeAssistantAt(t, s.mqtt, config["username"].(string), config["password"].(string))
+}
+
+// playHomeAssistantAt is playHomeAssistant against any broker.
+func playHomeAssistantAt(t *testing.T, address, user, password string) *homeAssistantClient {
+	t.Helper()
 	need(t, "python3-paho-mqtt", exec.CommandContext(t.Context(), systemPython, "-c", "import paho.mqtt.client").Run() == nil)
-	host, port, err := net.SplitHostPort(s.mqtt)
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +227,7 @@ func playHomeAssistant(t *testing.T, s *testServer, config map[string]any) *home
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.Close() })
-	p := launchWith(t, r, nil, "testdata", systemPython, "home_assistant.py", host, port, config["username"].(string), config["password"].(string))
+	p := launchWith(t, r, nil, "testdata", systemPython, "home_assistant.py", host, port, user, password)
 	return &homeAssistantClient{p, w}
 }
 
