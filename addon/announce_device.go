@@ -42,7 +42,14 @@ type DeviceConfig struct {
 	// CertificateEnd is when the certificate of the encrypted ports ends; nil or
 	// false: there is none.
 	CertificateEnd func() (time.Time, bool)
-	Log            *slog.Logger // must not be nil
+	// Update says whether there is a newer version; nil or false: nobody knows.
+	Update func() (available, known bool)
+	// Presence says of users whether a client of theirs is connected; nil: it is not
+	// to be shown.
+	Presence func() map[string]bool
+	// Changed has something when somebody came or went. May be nil.
+	Changed <-chan struct{}
+	Log     *slog.Logger // must not be nil
 }
 
 // Device shows the broker's health in Home Assistant, as a device found by MQTT
@@ -55,17 +62,17 @@ func NewDevice(cfg DeviceConfig) *Device { return &Device{cfg} }
 // component is one entity of the discovery message.
 type component struct {
 	Platform    string `json:"platform"`
-	UniqueID    string `json:"unique_id"`
-	Name        string `json:"name"`
+	UniqueID    string `json:"unique_id,omitempty"`
+	Name        string `json:"name,omitempty"`
 	DeviceClass string `json:"device_class,omitempty"`
 	StateClass  string `json:"state_class,omitempty"`
 	Unit        string `json:"unit_of_measurement,omitempty"`
 	ShownAs     string `json:"suggested_unit_of_measurement,omitempty"`
 	Precision   *int   `json:"suggested_display_precision,omitempty"`
-	Category    string `json:"entity_category"`
+	Category    string `json:"entity_category,omitempty"`
 	Icon        string `json:"icon,omitempty"`
-	Template    string `json:"value_template"`
-	ExpireAfter int    `json:"expire_after"`
+	Template    string `json:"value_template,omitempty"`
+	ExpireAfter int    `json:"expire_after,omitempty"`
 }
 
 // figures are the state message. A figure that is not known is null, which Home
@@ -80,10 +87,14 @@ type figures struct {
 	StoreSize       *int64   `json:"store_size"` // bytes
 	StorageProblem  string   `json:"storage_problem"`
 	CertificateDays *int     `json:"certificate_days"`
+	Update          *string  `json:"update,omitempty"` // ON or OFF
+	// Presence is ON or OFF by the key of a user.
+	Presence map[string]string `json:"presence,omitempty"`
 }
 
-// discovery is the message that makes the device known.
-func (d *Device) discovery() []byte {
+// discovery is the message that makes the device known. An entity that is in gone is
+// taken out of it: only its platform is left.
+func (d *Device) discovery(users map[string]bool, gone map[string]string) []byte {
 	none, one := 0, 1
 	components := make(map[string]component)
 	for _, c := range []struct {
@@ -99,8 +110,9 @@ func (d *Device) discovery() []byte {
 		{"store_size", component{Name: "Store size", StateClass: "measurement", DeviceClass: "data_size", Unit: "B", ShownAs: "MB", Precision: &one}},
 		{"certificate_days", component{Name: "Certificate valid for", DeviceClass: "duration", Unit: "d", Precision: &none}},
 		{"storage_problem", component{Platform: "binary_sensor", Name: "Storage", DeviceClass: "problem"}},
+		{"update", component{Platform: "binary_sensor", Name: "Update", DeviceClass: "update"}},
 	} {
-		if c.key == "certificate_days" && d.cfg.CertificateEnd == nil {
+		if c.key == "certificate_days" && d.cfg.CertificateEnd == nil || c.key == "update" && d.cfg.Update == nil {
 			continue
 		}
 		if c.Platform == "" {
@@ -110,6 +122,18 @@ func (d *Device) discovery() []byte {
 		c.Template = "{{ value_json." + c.key + " }}"
 		c.ExpireAfter = int(deviceExpiry.Seconds())
 		components[c.key] = c.component
+	}
+	for user := range users {
+		key := presenceKey(user)
+		components[key] = component{
+			Platform: "binary_sensor", UniqueID: "hearthmq_" + key, Name: user, DeviceClass: "connectivity", Category: "diagnostic",
+			Template: "{{ value_json.presence." + key + " }}", ExpireAfter: int(deviceExpiry.Seconds()),
+		}
+	}
+	for key, platform := range gone {
+		if _, there := components[key]; !there {
+			components[key] = component{Platform: platform}
+		}
 	}
 	text, err := json.Marshal(map[string]any{
 		"device": map[string]any{
@@ -142,34 +166,49 @@ func (d *Device) Run(ctx context.Context) {
 	if err := client.Subscribe(birthTopic); err != nil {
 		d.cfg.Log.Warn("can't notice when Home Assistant starts", "err", err)
 	}
-	d.publish(ctx, broker.NewMessage(deviceTopic, d.discovery(), 1, true))
+	users := d.presence()
+	d.announce(ctx, users)
 	tick := time.NewTicker(deviceInterval)
 	defer tick.Stop()
 	last := d.cfg.Broker.Stats()
-	d.state(ctx, last, nil)
+	var rate *float64
+	d.state(ctx, last, rate, users)
+	var soon <-chan time.Time // those who come together are told of together
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-d.cfg.Changed:
+			if soon == nil && d.cfg.Presence != nil {
+				soon = time.After(presencePause)
+			}
+			continue
+		case <-soon:
+			soon = nil
+			d.state(ctx, d.cfg.Broker.Stats(), rate, d.presence())
+			continue
 		case <-born:
 			// Home Assistant was away and may have lost the device meanwhile. What is
 			// retained already is not written again.
-			d.publish(ctx, broker.NewMessage(deviceTopic, d.discovery(), 1, true))
+			d.announce(ctx, d.presence())
 		case <-tick.C:
 		}
 		now := d.cfg.Broker.Stats()
-		var rate *float64
 		if span := now.Now.Sub(last.Now).Seconds(); span > 0 {
 			r := math.Round(10*float64(now.PublishReceived-last.PublishReceived)/span) / 10
 			rate = &r
 		}
-		d.state(ctx, now, rate)
+		before := users
+		if users = d.presence(); !sameUsers(before, users) {
+			d.announce(ctx, users)
+		}
+		d.state(ctx, now, rate, users)
 		last = now
 	}
 }
 
 // state publishes the figures.
-func (d *Device) state(ctx context.Context, s broker.Stats, rate *float64) {
+func (d *Device) state(ctx context.Context, s broker.Stats, rate *float64, users map[string]bool) {
 	f := figures{
 		Clients: s.Clients, Messages: rate, Denied: s.Denied, Refused: s.ConnectsRefused, Dropped: s.PublishDropped,
 		Retained: s.Retained, StorageProblem: "OFF",
@@ -187,6 +226,18 @@ func (d *Device) state(ctx context.Context, s broker.Stats, rate *float64) {
 			days := int(math.Floor(time.Until(end).Hours() / 24))
 			f.CertificateDays = &days
 		}
+	}
+	if d.cfg.Update != nil {
+		if available, known := d.cfg.Update(); known {
+			text := onOff(available)
+			f.Update = &text
+		}
+	}
+	for user, connected := range users {
+		if f.Presence == nil {
+			f.Presence = make(map[string]string, len(users))
+		}
+		f.Presence[presenceKey(user)] = onOff(connected)
 	}
 	text, err := json.Marshal(f)
 	if err != nil {

@@ -88,6 +88,9 @@ var descriptions = []description{
 	{"ui_admin_only", groupAddonHA, "In the sidebar, only administrators of Home Assistant may use the admin.", ""},
 	{"home_assistant_role", groupAddonHA, "In the app: what users of Home Assistant may do who log in to MQTT with their own name and password; `off`: they may not.", ""},
 	{"home_assistant_device", groupAddonHA, "In the app: HearthMQ shows its health as a device in Home Assistant.", ""},
+	{"home_assistant_presence", groupAddonHA, "That device also tells of each user whether a client of it is connected.", ""},
+	{"notify_unknown_device", groupAddonHA, "In the app: a notification in Home Assistant when a device with a user that does not exist wants to connect.", ""},
+	{"notify_lock_out", groupAddonHA, "In the app: a notification in Home Assistant when a device is locked out after too many wrong passwords.", ""},
 }
 
 // hiddenKeys are settings that are not meant for owners.
@@ -150,7 +153,7 @@ func SettingsTable() string {
 		standard := s.Default
 		i := slices.IndexFunc(descriptions, func(d description) bool { return d.key == s.Key })
 		switch {
-		case s.Key == "home_assistant_device":
+		case s.Key == "home_assistant_device", s.Key == "notify_unknown_device", s.Key == "notify_lock_out":
 			standard = "`true`" // where it means something
 		case standard != descriptions[i].unset || standard == "":
 			standard = "`" + standard + "`"

@@ -73,6 +73,11 @@ type Options struct {
 	HomeAssistantRole string `koanf:"home_assistant_role"`
 	// HomeAssistantDevice shows the broker's health in Home Assistant.
 	HomeAssistantDevice bool `koanf:"home_assistant_device"`
+	// HomeAssistantPresence adds to that device who of the users is connected.
+	HomeAssistantPresence bool `koanf:"home_assistant_presence"`
+	// NotifyUnknownDevice and NotifyLockOut show notifications in Home Assistant.
+	NotifyUnknownDevice bool `koanf:"notify_unknown_device"`
+	NotifyLockOut       bool `koanf:"notify_lock_out"`
 
 	app    bool   // Home Assistant's Supervisor runs this process
 	folder string // where relative file names start
@@ -142,6 +147,8 @@ func Defaults(app bool) *Options {
 		UIAdminOnly:              true,
 		HomeAssistantRole:        access.RoleEverything, // as Mosquitto's app has it
 		HomeAssistantDevice:      app,
+		NotifyUnknownDevice:      app,
+		NotifyLockOut:            app,
 		app:                      app,
 	}
 	if app {

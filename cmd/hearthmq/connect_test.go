@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -157,16 +158,35 @@ func (h *household) startZigbee(dir string) *zigbeeProgram {
 	return startZigbee2MQTT(h.t, dir, "nowhere.invalid:1883", "nobody", "nothing", 4)
 }
 
-// retainedAt returns what is retained at a broker, as mosquitto_sub sees it.
+// at connects to any broker.
+func at(t *testing.T, host, id, user, password string) mqtt.Client {
+	t.Helper()
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + net.JoinHostPort(host, "1883")).SetClientID(id).SetUsername(user).SetPassword(password).SetAutoReconnect(false))
+	done(t, c.Connect())
+	return c
+}
+
+// retainedAt returns what is retained at a broker: what comes until a second passes
+// without any.
 func retainedAt(t *testing.T, host, user, password string) map[string]string {
 	t.Helper()
-	p := launch(t, nil, "", "mosquitto_sub", "-h", host, "-u", user, "-P", password, "-t", "#", "--retained-only", "-W", "3", "-F", "%t\t%x")
+	c := at(t, host, "reader", user, password)
+	defer c.Disconnect(0)
+	got := make(chan mqtt.Message, 10_000)
+	done(t, c.Subscribe("#", 1, func(_ mqtt.Client, m mqtt.Message) {
+		if m.Retained() {
+			got <- m
+		}
+	}))
 	all := map[string]string{}
-	for _, line := range p.drain() {
-		topic, payload, _ := strings.Cut(line, "\t")
-		all[topic] = payload
+	for {
+		select {
+		case m := <-got:
+			all[m.Topic()] = string(m.Payload())
+		case <-time.After(time.Second):
+			return all
+		}
 	}
-	return all
 }
 
 // From nothing to a connected Home Assistant, Zigbee2MQTT and Node-RED, in a browser
@@ -347,8 +367,7 @@ func TestTakeOverHome(t *testing.T) {
 	for i := range 300 {
 		house = append(house, fmt.Sprintf("garden/sensor-%d/state", i))
 	}
-	theirs := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + net.JoinHostPort(mosquittoIP, "1883")).SetClientID("garden").SetUsername("addons").SetPassword(logins["addons"]))
-	done(t, theirs.Connect())
+	theirs := at(t, mosquittoIP, "garden", "addons", logins["addons"])
 	for i, name := range house {
 		done(t, theirs.Publish(name, byte(i%3), true, fmt.Sprintf(`{"value":%d}`, i)))
 	}
@@ -400,8 +419,7 @@ func TestTakeOverHome(t *testing.T) {
 	h.picture("take-over-apps")
 
 	// What came to Mosquitto meanwhile comes along, and Mosquitto stops.
-	late := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + net.JoinHostPort(mosquittoIP, "1883")).SetClientID("late").SetUsername("addons").SetPassword(logins["addons"]))
-	done(t, late.Connect())
+	late := at(t, mosquittoIP, "late", "addons", logins["addons"])
 	done(t, late.Publish(house[0], 1, true, `{"value":"late"}`))
 	late.Disconnect(100)
 	h.press("[data-step=copy] form button", "The retained messages were copied")

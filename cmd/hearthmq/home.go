@@ -8,6 +8,7 @@ import (
 
 	"hearthmq/addon"
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 	mosq "hearthmq/broker/mosquitto"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
@@ -104,4 +105,37 @@ func (h connectedHome) Do(ctx context.Context, step web.HomeStep) error {
 		return fmt.Errorf("there is no step %q", step)
 	}
 	return do(ctx)
+}
+
+// comings tells when a client came or went.
+type comings chan struct{}
+
+// OnPublish implements broker.Observer.
+func (comings) OnPublish(*broker.Message) {}
+
+// OnEvent implements broker.Observer.
+func (c comings) OnEvent(e broker.Event) {
+	switch e.(type) {
+	case broker.Connected, broker.Disconnected:
+		select {
+		case c <- struct{}{}:
+		default: // it is known already
+		}
+	}
+}
+
+// presence says of each user that is not the system's whether a client of it is here.
+func presence(d *access.Directory, b *broker.Broker) map[string]bool {
+	users := map[string]bool{}
+	for _, u := range d.Users() {
+		if !u.System {
+			users[u.Name] = false
+		}
+	}
+	for _, s := range b.Sessions() {
+		if _, known := users[s.User]; known && s.Connected {
+			users[s.User] = true
+		}
+	}
+	return users
 }

@@ -29,14 +29,16 @@ type homeAssistant struct {
 	core       *addon.Core
 	login      *addon.HomeAssistantLogin
 	admins     *addon.CoreAdmins
+	notices    *addon.Notices
 	announcer  *addon.Announcer // nil before open, too
 	port       int              // of plain MQTT, 0: none
+	comings    comings
 }
 
 // newHomeAssistant calls nobody yet: Home Assistant may be as slow as it likes, the
 // broker starts (case D1).
 func newHomeAssistant(o *addon.Options, environ []string, log *slog.Logger) *homeAssistant {
-	h := &homeAssistant{options: o, log: log}
+	h := &homeAssistant{options: o, log: log, comings: make(comings, 1)}
 	cfg, inApp := addon.SupervisorFrom(environ)
 	if !inApp { // case D3
 		return h
@@ -44,12 +46,46 @@ func newHomeAssistant(o *addon.Options, environ []string, log *slog.Logger) *hom
 	h.supervisor = addon.NewSupervisor(cfg)
 	h.core = addon.NewCore(cfg)
 	h.admins = addon.NewCoreAdmins(h.core.Users)
+	h.notices = addon.NewNotices(addon.NoticesConfig{
+		Notify: h.core.Notify, Panel: h.panel, Unknown: o.NotifyUnknownDevice, Locks: o.NotifyLockOut, Log: log,
+	})
 	if role := o.HomeAssistantRole; role != addon.NoRole {
 		h.login = addon.NewHomeAssistantLogin(addon.HomeAssistantLoginConfig{
 			Check: h.supervisor.CheckLogin, Roles: []string{role}, Log: log,
 		})
 	}
 	return h
+}
+
+// panel is the path of the admin in Home Assistant, "" while it is not known.
+func (h *homeAssistant) panel() string {
+	if h.announcer == nil {
+		return ""
+	}
+	if self := h.announcer.Announcement().Self; self != nil {
+		return "/app/" + self.Slug
+	}
+	return ""
+}
+
+// observers are told of what happens in the broker.
+func (h *homeAssistant) observers() broker.Observers {
+	all := broker.Observers{h.comings}
+	if h.notices != nil {
+		all = append(all, h.notices)
+	}
+	return all
+}
+
+// update says whether there is a newer version of the app; nil outside it.
+func (h *homeAssistant) update() func() (available, known bool) {
+	if h.announcer == nil {
+		return nil
+	}
+	return func() (available, known bool) {
+		self := h.announcer.Announcement().Self
+		return self != nil && self.UpdateAvailable, self != nil
+	}
 }
 
 // authenticator lets in our own users and, in the app, those of Home Assistant.
@@ -82,11 +118,15 @@ func (h *homeAssistant) open(s *server) {
 
 // serve keeps Home Assistant informed until ctx ends. open was called.
 func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *server) {
-	device := addon.NewDevice(addon.DeviceConfig{
+	cfg := addon.DeviceConfig{
 		Broker: s.broker, Version: version, Log: h.log,
 		StoreBytes:     func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
-		CertificateEnd: h.certificateEnd(),
-	})
+		CertificateEnd: h.certificateEnd(), Update: h.update(), Changed: h.comings,
+	}
+	if h.options.HomeAssistantPresence {
+		cfg.Presence = func() map[string]bool { return presence(s.directory, s.broker) }
+	}
+	device := addon.NewDevice(cfg)
 	group.Go(func() error {
 		if h.options.HomeAssistantDevice {
 			device.Run(ctx)
@@ -102,6 +142,7 @@ func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *ser
 		h.log.Warn(fmt.Sprintf("users of Home Assistant may do nothing: there is no role %q (setting home_assistant_role)", h.options.HomeAssistantRole))
 	}
 	group.Go(func() error { h.announcer.Run(ctx); return nil })
+	group.Go(func() error { h.notices.Run(ctx); return nil })
 }
 
 // plainPort finds the port that Home Assistant and its apps can use. One that is

@@ -138,7 +138,7 @@ func (s *server) startBroker() error {
 	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
 	deps := broker.Deps{
 		Authenticator: s.home.authenticator(s.directory), Authorizer: s.directory,
-		Store: s.db.Store(), Observer: broker.Observers{s.feed, s.denials}, Log: s.log, Unkept: s.unkept,
+		Store: s.db.Store(), Observer: append(broker.Observers{s.feed, s.denials}, s.home.observers()...), Log: s.log, Unkept: s.unkept,
 	}
 	cfg := s.options.Broker()
 	if s.standIn != nil {
