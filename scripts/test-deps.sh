@@ -17,6 +17,9 @@ if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then
 fi
 /usr/bin/python3 -c 'import yaml' 2>/dev/null || missing+=(python3-yaml) # the app's package is read with it
 [ -x /usr/sbin/apparmor_parser ] || missing+=(apparmor)                  # and its profile tried
+for linter in shellcheck yamllint; do
+  command -v "$linter" >/dev/null || missing+=("$linter")
+done
 
 if [ "$(uname -s)" = Linux ] && ! command -v strace >/dev/null; then
   missing+=(strace)

@@ -203,7 +203,7 @@ func (s *server) serve(ctx context.Context) error {
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
 		Bridges: s.bridges,
-		Home: s.home.newHome(s.broker, s.db),
+		Home:    s.home.newHome(s.broker, s.db),
 	})
 	if err != nil {
 		return err
