@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	sqlite "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -240,8 +241,20 @@ func (db *DB) attempt(ctx context.Context, f func(tx *sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// read runs f in one transaction of a reader, which sees one state of the database.
+// readLimit is how long a reader may take: as long as one reads, the write-ahead log
+// can only grow.
+const readLimit = 10 * time.Second
+
+// read runs f in one transaction of a reader, which sees one state of the database
+// and ends after readLimit.
 func (db *DB) read(ctx context.Context, f func(tx *sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
+	return db.readAll(ctx, f)
+}
+
+// readAll is read without a limit, for when nobody writes.
+func (db *DB) readAll(ctx context.Context, f func(tx *sql.Tx) error) error {
 	err := func() (err error) {
 		db.pools.RLock()
 		defer db.pools.RUnlock()

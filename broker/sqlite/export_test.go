@@ -60,3 +60,6 @@ func Broken(db *DB) {
 
 // Estimated is what Written answers where the system does not count.
 func Estimated(s *Store) int64 { return s.estimated.Load() }
+
+// Read runs f in a transaction of a reader.
+func Read(ctx context.Context, db *DB, f func(tx *sql.Tx) error) error { return db.read(ctx, f) }

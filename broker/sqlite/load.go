@@ -31,7 +31,7 @@ func (s *Store) load(ctx context.Context) (*broker.State, error) {
 		return nil, err
 	}
 	var state *broker.State
-	err := s.db.read(ctx, func(tx *sql.Tx) (err error) {
+	err := s.db.readAll(ctx, func(tx *sql.Tx) (err error) {
 		l := &loading{ctx: ctx, s: s, tx: tx, sessions: map[int64]*broker.StoredSession{}, messages: map[int64]*broker.Message{}}
 		s.sessions, s.messages, s.garbage, s.nextSession = map[string]*storedSession{}, map[int64]messageRow{}, garbage{}, 1
 		if s.clock.known.IsZero() {
