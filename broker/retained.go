@@ -144,7 +144,7 @@ func (r *retained) slots(filter string) []*retainedSlot {
 }
 
 // replay gives a new subscription the retained messages that it matches
-// [MQTT-3.3.1-6]. c's reader calls it with the gate held.
+// [MQTT-3.3.1-6]. c's reader calls it.
 func (b *Broker) replay(c *conn, n *subscription) {
 	id := c.sess.identity.Load()
 	t := n.target(nil)

@@ -14,11 +14,24 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 	if err := p.Decode(c.version, f); err != nil {
 		return err
 	}
+	replays, err := c.subscribeAll(&p)
+	for _, n := range replays {
+		c.b.replay(c, n)
+	}
+	if len(replays) > 0 {
+		c.sess.pump(&c.bt, c)
+	}
+	return err
+}
+
+// subscribeAll takes the subscriptions and answers. It returns those whose retained
+// messages are due, which may be many: the journal must not wait for them.
+func (c *conn) subscribeAll(p *packet.Subscribe) (replays []*subscription, err error) {
 	b := c.b
 	b.journal.open()
 	defer b.journal.close()
 	ack := packet.Suback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))} // [MQTT-2.2.1-6]
-	replays := make([]*subscription, 0, len(p.Subscriptions))
+	replays = make([]*subscription, 0, len(p.Subscriptions))
 	var ticket uint64
 	var subID uint32
 	why := ""
@@ -29,7 +42,7 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 		ask := &p.Subscriptions[i]
 		sub, code, said, err := c.newSubscription(ask, subID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if code != packet.Success {
 			ack.Codes[i], why = c.subscribeFailure(code), said // [MQTT-3.9.3-1] [MQTT-3.8.4-7]
@@ -49,17 +62,9 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 		}
 	}
 	if err := c.ackFilters(ticket, &ack, &ack.Properties, why); err != nil { // [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5]
-		return err
+		return nil, err
 	}
-	for _, n := range replays {
-		b.replay(c, n)
-	}
-	if len(replays) > 0 {
-		c.sess.mu.Lock()
-		c.sess.pumpLocked(&c.bt, c)
-		c.sess.mu.Unlock()
-	}
-	return nil
+	return replays, nil
 }
 
 // newSubscription checks what a client asks for. code is Success or why this one

@@ -30,7 +30,7 @@ func WatchMachine() *Machine {
 func (m *Machine) Timing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if why := m.disturbed(); why != "" {
-		t.Logf("NOT JUDGED, "+why+": "+format, args...)
+		t.Logf("NOT JUDGED, %s: %s", why, fmt.Sprintf(format, args...))
 		return
 	}
 	t.Errorf(format, args...)
