@@ -14,7 +14,7 @@ func (a *connect) run(c *client, n int) {
 		return
 	}
 	old := c.link
-	c.link = link{nc: nc, rd: packet.NewReader(nc, 0), version: a.version, withhold: a.withhold, under: make(map[uint16]bool)}
+	c.link = link{nc: nc, rd: packet.NewReader(nc, 0), version: a.version, withhold: a.withhold, noID: a.noID, under: make(map[uint16]bool)}
 	c.send(a.packet(c, n))
 	p, err := c.read(patience)
 	if err != nil {
@@ -32,7 +32,7 @@ func (a *connect) run(c *client, n int) {
 	if old.nc != nil {
 		fresh := c.link
 		c.link = old
-		if a.noID {
+		if a.noID || old.noID {
 			c.hangUp() // another client took nothing over
 		} else {
 			c.drain("old connection")

@@ -43,6 +43,7 @@ type link struct {
 	rd       *packet.Reader
 	version  packet.Version
 	withhold bool
+	noID     bool              // another client's for the broker: it has an identifier of its own
 	aliases  map[uint16]string // set by the broker
 	pending  []*packet.Ack     // withheld
 	waiting  int               // requests without an answer

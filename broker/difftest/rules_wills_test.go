@@ -97,7 +97,7 @@ func (x *findings) end(st step) ending {
 			if x.refused(next) {
 				continue
 			}
-			if a.noID { // another client: the script hung up for it
+			if a.noID || c.noID { // another client: the script hung up for it
 				return ending{next.n, dropped, expires}
 			}
 			return ending{next.n, takeOver, expires || a.clean}
