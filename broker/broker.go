@@ -185,6 +185,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 	b.sessions.stopTimers()
 	b.warm.stop()
+	b.sessions.noteSent()
 	b.journal.shutdown()
 	return errors.Join(err, b.journal.failure())
 }
@@ -195,6 +196,21 @@ func (r *sessions) stopTimers() {
 		s.epoch++
 		stopTimer(&s.timer)
 		stopTimer(&s.willTimer)
+		s.mu.Unlock()
+	}
+}
+
+// noteSent stores which QoS 1 messages are under way, so that they come again as they
+// were after an orderly restart [MQTT-4.4.0-1]. While the broker runs nobody needs to
+// know: a crash costs their Packet Identifiers, and an SD card a write for each message.
+func (r *sessions) noteSent() {
+	for _, s := range r.all() {
+		s.mu.Lock()
+		for f := s.flights.first; f != nil && s.persistent; f = f.next {
+			if f.qos == 1 && f.stored && (f.dup || !f.unsent) {
+				r.b.journal.append(Sent{s.clientID, f.seq, f.id, StateSent})
+			}
+		}
 		s.mu.Unlock()
 	}
 }

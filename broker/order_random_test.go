@@ -39,8 +39,17 @@ type orderHouse struct {
 	started map[uint16]bool // QoS 2 messages received, PUBREL not
 	unread  []packet.Packet // received, not answered
 	last    map[string]int  // highest number received of each stream
-	before  map[string]int  // number received last of each stream
+	before  map[string]int  // number received last of each stream, what came again aside
+	byID    map[uint16]arrival
+	again   map[string]int // place of what came again last of each stream, on this connection
+	arrived int
 	pubs    []*orderlySender
+}
+
+// arrival is the message that a Packet Identifier stood for last.
+type arrival struct {
+	payload string
+	place   int
 }
 
 // orderlySender publishes numbered messages in streams, one for each topic and QoS.
@@ -58,7 +67,7 @@ type flightOut struct {
 }
 
 func (h *orderHouse) run() {
-	h.before, h.started = map[string]int{}, map[uint16]bool{}
+	h.before, h.started, h.byID = map[string]int{}, map[uint16]bool{}, map[uint16]arrival{}
 	h.connectSub()
 	h.sub.Subscribe(h.prefix+"t/#", 2)
 	for i := range 3 {
@@ -127,16 +136,17 @@ func (h *orderHouse) step() {
 }
 
 func (h *orderHouse) connectSub() {
-	// What was received and not answered comes again.
-	h.readSub()
-	h.unread = nil
+	if h.sub != nil { // the end of what was sent is lost with the connection
+		h.receive(cut(h.rand, h.sub.All()))
+	}
+	h.unread, h.again = nil, map[string]int{} // what was received and not answered comes again
 	h.sub, _ = h.durable(h.v, h.prefix+"sub")
 }
 
 // connectPub connects anew and sends again what was not acknowledged, in order [MQTT-4.4.0-1].
 func (h *orderHouse) connectPub(s *orderlySender) {
 	if s.Client != nil {
-		h.readPub(s)
+		h.acknowledged(s, cut(h.rand, s.All()))
 	}
 	s.Client, _ = h.durable(h.v, s.id)
 	for _, f := range s.flights {
@@ -171,8 +181,15 @@ func (h *orderHouse) publish(s *orderlySender, n int) {
 	s.Send(batch...)
 }
 
-func (h *orderHouse) readPub(s *orderlySender) {
-	for _, p := range s.All() {
+// cut leaves out the end of what was sent.
+func cut(r *rand.Rand, packets []packet.Packet) []packet.Packet {
+	return packets[:r.IntN(len(packets)+1)]
+}
+
+func (h *orderHouse) readPub(s *orderlySender) { h.acknowledged(s, s.All()) }
+
+func (h *orderHouse) acknowledged(s *orderlySender, packets []packet.Packet) {
+	for _, p := range packets {
 		a, ok := p.(*packet.Ack)
 		if !ok {
 			continue
@@ -191,44 +208,53 @@ func (h *orderHouse) readPub(s *orderlySender) {
 }
 
 // readSub takes what has come for the subscriber and looks at its order.
-func (h *orderHouse) readSub() {
-	if h.sub == nil {
-		return
-	}
-	for _, p := range h.sub.All() {
+func (h *orderHouse) readSub() { h.receive(h.sub.All()) }
+
+func (h *orderHouse) receive(packets []packet.Packet) {
+	for _, p := range packets {
 		if m, ok := p.(*packet.Publish); ok {
-			if m.QoS < 2 || !h.started[m.PacketID] {
-				h.arrived(m)
-			}
-			if m.QoS == 2 {
-				h.started[m.PacketID] = true
-			}
+			h.message(m)
 		}
 		h.unread = append(h.unread, p)
 	}
 }
 
-func (h *orderHouse) arrived(m *packet.Publish) {
-	stream, number := string(m.Payload[:strings.LastIndexByte(string(m.Payload), ' ')]), 0
-	if n, err := strconv.Atoi(string(m.Payload[len(stream)+1:])); err != nil {
-		h.Errorf("payload %q", m.Payload)
-	} else {
-		number = n
+func (h *orderHouse) message(m *packet.Publish) {
+	end := strings.LastIndexByte(string(m.Payload), ' ')
+	stream := string(m.Payload[:end])
+	number, err := strconv.Atoi(string(m.Payload[end+1:]))
+	if err != nil {
+		h.Fatalf("payload %q", m.Payload)
 	}
-	// A message that went out with QoS 1 may come again, and then those after it, too; QoS
-	// 2 exactly once; QoS 0 may be missing.
+	if known, ok := h.byID[m.PacketID]; m.QoS > 0 && m.Dup && ok && known.payload == string(m.Payload) {
+		// It comes again, in its old place.
+		if known.place <= h.again[stream] || m.QoS == 2 && !h.started[m.PacketID] {
+			h.Errorf("%q came again out of order or after its PUBREL", m.Payload)
+		}
+		h.again[stream] = known.place
+		return
+	}
+	// What a publisher sends again counts as new with QoS 1: it goes back, and on from
+	// there. QoS 2 comes exactly once; QoS 0 may be missing.
 	before := h.before[stream]
 	good := number == before+1
-	switch {
-	case strings.HasSuffix(stream, " 1"):
+	switch m.QoS {
+	case 1:
 		good = number <= before+1
-	case strings.HasSuffix(stream, " 0"):
+	case 0:
 		good = number > before
 	}
 	if !good {
 		h.Errorf("%s: %d after %d", stream, number, before)
 	}
 	h.before[stream], h.last[stream] = number, max(h.last[stream], number)
+	if h.arrived++; m.QoS > 0 {
+		h.byID[m.PacketID] = arrival{string(m.Payload), h.arrived}
+		h.again[stream] = h.arrived // nothing comes again behind what is new
+		if m.QoS == 2 {
+			h.started[m.PacketID] = true
+		}
+	}
 }
 
 // answer acknowledges the first n packets that were received, in order [MQTT3-4.6.0-2].

@@ -316,11 +316,11 @@ func TestInflightReplay(t *testing.T) {
 		w.expectAck(c, packet.TypePubrel, three.PacketID)
 		c.Close()
 
-		for i, again := range []func(){func() {}, w.restart} {
+		for _, again := range []func(){func() {}, w.restart} {
 			again()
 			c, _ = w.durable(v, "dev")
 			m := w.expectPublish(c, "t", "one", 1, false) // [MQTT3-4.6.0-1]
-			if !m.Dup && i == 0 || i == 0 && m.PacketID != one.PacketID {
+			if !m.Dup || m.PacketID != one.PacketID {
 				w.Errorf("not the same again: %+v", m) // [MQTT-4.4.0-1] [MQTT-3.3.1-1]
 			}
 			m = w.expectPublish(c, "t", "two", 2, false)

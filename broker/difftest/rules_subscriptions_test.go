@@ -240,7 +240,8 @@ func otherMember(x *findings, d *difference) (found bool) {
 			ours += len(only(o.ours, live))
 			theirs += len(only(o.theirs, live))
 		}
-		if ours != theirs && ok && !strings.HasSuffix(e.label, ".will") && !x.memberAway(st.n, e.topic) && !x.memberAway(d.step, e.topic) {
+		if ours != theirs && ok && !strings.HasSuffix(e.label, ".will") && !x.memberAway(st.n, e.topic) && !x.memberAway(d.step, e.topic) &&
+			!x.overlaps(st.n, e.topic) {
 			continue
 		}
 		for _, o := range x.all {
@@ -262,6 +263,17 @@ func (x *findings) shares(at cell, name string) bool {
 // topic with Retain As Published, so that RETAIN does not tell what was retained.
 func (x *findings) keepsRetain(at cell, name string) bool {
 	return slices.ContainsFunc(x.matching(at.step, at.client, name), func(h holding) bool { return h.share != "" && h.RetainAsPublished })
+}
+
+// overlaps reports whether some client has several other subscriptions for a topic, so
+// that it gets a different number of copies anyway.
+func (x *findings) overlaps(n int, name string) bool {
+	for c := range x.s.clients {
+		if x.unshared(&difference{cell: cell{n, c}}, name) > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // memberAway reports whether a member of a Shared Subscription for a topic is not

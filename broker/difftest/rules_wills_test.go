@@ -157,7 +157,7 @@ func willForItself(x *findings, d *difference) bool {
 func (x *findings) consequences() {
 	for _, d := range x.all {
 		if !d.empty() && d.at == x.theirs.ended-1 && x.s.steps[d.at].client != d.client {
-			will := func(e event) bool { return e.label == "" || strings.HasSuffix(e.label, ".will") }
+			will := func(e event) bool { return e.label == "" || e.label == "of " || strings.HasSuffix(e.label, ".will") }
 			takeFrom(&d.ours, will)
 			takeFrom(&d.theirs, will)
 		}
