@@ -151,7 +151,7 @@ func (b *Broker) forget(c *conn) {
 	end := c.ended
 	c.mu.Unlock()
 	b.event(Disconnected{At: time.Now(), Identity: c.id, Code: end.code, Reason: end.reason})
-	b.log.Info("client disconnected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.remote, "reason", end.reason)
+	b.log.Info("client disconnected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.address(), "reason", end.reason)
 }
 
 // Shutdown ends all connections (MQTT 5 clients are told [MQTT-3.14.0-1]), waits
@@ -252,7 +252,7 @@ func (b *Broker) denied(id *Identity, act Action, name string, rule RuleRef) {
 }
 
 func (b *Broker) refused(c *conn, clientID, user string, r *Refusal) {
-	b.turnedAway(clientID, user, c.remote.String(), c.info.Name, r)
+	b.turnedAway(clientID, user, c.address(), c.info.Name, r)
 }
 
 // TurnedAway notes a client that a listener refused before its connection could come

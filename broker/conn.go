@@ -367,7 +367,7 @@ func (c *conn) teardown(err error) {
 	case errors.Is(err, errDisconnect):
 	case isPacket:
 		c.endWith(pe.Code, pe.Msg)
-		c.b.log.Debug("protocol error", "client_id", c.clientID(), "remote", c.remote, "reason", pe.Msg)
+		c.b.log.Debug("protocol error", "client_id", c.clientID(), "remote", c.address(), "reason", pe.Msg)
 		if c.sess != nil {
 			c.disconnect(pe.Code, pe.Msg) // [MQTT-4.13.1-1] [MQTT3-4.8.0-1]
 		} else if c.auth != nil {
@@ -388,6 +388,15 @@ func (c *conn) teardown(err error) {
 	c.mu.Lock()
 	c.acks = deque[ackPending]{}
 	c.mu.Unlock()
+}
+
+// address is where the client is, for people: behind a Unix socket, or within this
+// program, there is no address.
+func (c *conn) address() string {
+	if !c.remote.IsValid() {
+		return c.info.Name
+	}
+	return c.remote.String()
 }
 
 func (c *conn) clientID() string {

@@ -17,7 +17,7 @@ func (c *conn) violation(code packet.ReasonCode, msg string) error {
 	if c.cfg.StrictProtocol {
 		return &packet.Error{Code: code, Msg: msg}
 	}
-	c.b.log.Debug("tolerated", "client_id", c.clientID(), "remote", c.remote, "reason", msg)
+	c.b.log.Debug("tolerated", "client_id", c.clientID(), "remote", c.address(), "reason", msg)
 	return nil
 }
 

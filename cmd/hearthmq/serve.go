@@ -172,11 +172,16 @@ func (s *server) startBridges(ctx context.Context) {
 		s.log.Warn("bridges go by another name until the next start", "err", err)
 		id = fresh
 	}
-	s.bridges = &bridge.Book{
-		Repository: s.db.Bridges(),
-		Manager:    &bridge.Manager{Local: s.broker, Log: s.log, ID: id, Guard: bridge.Outside(s.options.BridgeNetworks)},
+	m := &bridge.Manager{Local: s.broker, Log: s.log, ID: id}
+	if s.standIn != nil { // who writes the file may go where he likes
+		s.bridges = &bridge.Book{Manager: m}
+		err = m.Set(s.standIn.bridges)
+	} else {
+		m.Guard = bridge.Outside(s.options.BridgeNetworks)
+		s.bridges = &bridge.Book{Repository: s.db.Bridges(), Manager: m}
+		err = s.bridges.Open(ctx)
 	}
-	if err := s.bridges.Open(ctx); err != nil {
+	if err != nil {
 		s.log.Error("the bridges are not started", "err", err)
 	}
 }

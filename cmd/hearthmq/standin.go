@@ -15,6 +15,7 @@ import (
 	"hearthmq/addon"
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/bridge"
 	mosq "hearthmq/broker/mosquitto"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
@@ -24,16 +25,17 @@ import (
 // ports, users, rights, limits and the log are the file's. What it says nothing of, such
 // as the admin's address, comes from the environment or a file of HearthMQ's own settings.
 type standIn struct {
-	app   *application
-	files mosq.Files
-	opt   mosq.SetupOptions
-	setup *mosq.Setup
-	guard *mosq.Guard
-	ports *standInPorts
-	log   *standInLog
-	data  string // the folder
-	fresh bool   // data was made by this start
-	temp  bool   // data goes with the process
+	app     *application
+	files   mosq.Files
+	opt     mosq.SetupOptions
+	setup   *mosq.Setup
+	guard   *mosq.Guard
+	ports   *standInPorts
+	log     *standInLog
+	bridges []bridge.Settings // of setup
+	data    string            // the folder
+	fresh   bool              // data was made by this start
+	temp    bool              // data goes with the process
 }
 
 // runStandIn is `serve -c FILE -p PORT -v`.
@@ -48,6 +50,9 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	var found []mosq.Notice
 	if x.setup, found = mosq.NewSetup(ctx, x.files, x.opt); x.setup == nil {
 		return refusedConf(found)
+	}
+	if x.bridges, err = bridgesOf(x.setup.Conf); err != nil {
+		return addon.Problems{{Text: err.Error()}}
 	}
 	if err := x.log.use(x.setup.Conf.Log); err != nil {
 		return addon.Problems{{Text: err.Error()}}
@@ -72,6 +77,16 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	defer x.removeTemp(log)
 	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x, memory: memory}
 	return errors.Join(s.run(ctx, x.data), lock.Close())
+}
+
+// bridgesOf are the bridges of a configuration. The machine's name is part of those of
+// their Client Identifiers that it does not prescribe.
+func bridgesOf(conf *mosq.Conf) ([]bridge.Settings, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown" // as Mosquitto calls it
+	}
+	return conf.BridgeSettings(host)
 }
 
 // standInSettings are HearthMQ's own settings: no file is looked for, and the admin is
@@ -244,9 +259,6 @@ func (x *standIn) deps(s *server, d *broker.Deps) broker.Config {
 
 // serve opens the ports and serves until ctx ends.
 func (x *standIn) serve(ctx context.Context, group *errgroup.Group, s *server) error {
-	for _, b := range x.setup.Conf.Bridges {
-		s.log.Warn(fmt.Sprintf("%s:%d: connection: bridge %q is not connected: this HearthMQ has no bridges yet", b.File, b.Line, b.Name))
-	}
 	x.ports = &standInPorts{log: s.log, broker: s.broker, group: group}
 	if err := x.ports.open(ctx, x.setup.Ports); err != nil {
 		return err

@@ -205,10 +205,31 @@ remote_password secret
 			t.Errorf("$SYS/broker/%s: %q %v", name, out, err)
 		}
 	}
-	if log := s.log.String(); !strings.Contains(log, `bridge "cloud"`) || strings.Contains(log, "secret") {
+	if log := s.log.String(); !strings.Contains(log, "bridge=cloud") || strings.Contains(log, "secret") {
 		t.Error("the bridge is not spoken of, or its password is")
 	}
 	s.stop(t)
+}
+
+// The bridges of the file, and others after rereading it.
+func TestStandInBridge(t *testing.T) {
+	far, near := newStand(t), newStand(t)
+	far.up("listener @1 127.0.0.1\nallow_anonymous true\n")
+	conf := "listener @1 127.0.0.1\nallow_anonymous true\nsys_interval 1\nconnection far\naddress 127.0.0.1:" + far.ports[0] + "\nremote_clientid me\nrestart_timeout 1\n"
+	near.up(conf + "topic out/# out 1\ntopic in/# in 1 here/\n")
+	far.expect("w1 connect id=w\nw1 sub $SYS/broker/connection/me/state qos=0\nw1 await 1", connected, "SUBACK [0]", "$SYS/broker/connection/me/state=… q0 rtrue")
+	far.expect("w1 connect id=w2 keep\nw1 sub out/# qos=1\nw1 sub new/# qos=1\nw1 close", connected, "SUBACK [1]", "SUBACK [1]", "")
+	near.expect("n1 connect id=n\nn1 pub out/a qos=1 payload=1", connected, "PUBACK 0x0")
+	far.expect("w1 connect id=w2 keep\nw1 await 1\nw1 close", "CONNACK 0 present=true", "out/a=1 q1 rfalse", "")
+
+	near.write("mosquitto.conf", conf+"topic new/# out 1\nnonsense\n")
+	near.expect("--\nn1 connect id=n\nn1 pub out/b qos=1 payload=2", connected, "PUBACK 0x0") // the file is wrong: all stays
+	far.expect("w1 connect id=w2 keep\nw1 await 1\nw1 close", "CONNACK 0 present=true", "out/b=2 q1 rfalse", "")
+	near.write("mosquitto.conf", conf+"topic new/# out 1\n")
+	near.expect("--\nn1 connect id=n\nn1 pub out/c qos=1 payload=3\nn1 pub new/d qos=1 payload=4", connected, "PUBACK 0x0", "PUBACK 0x0")
+	far.expect("w1 connect id=w2 keep\nw1 await 1\nw1 close", "CONNACK 0 present=true", "new/d=4 q1 rfalse", "")
+	near.stop(t)
+	far.stop(t)
 }
 
 // All or nothing, and nobody is dropped who need not be.

@@ -33,6 +33,11 @@ func (x *standIn) reload(ctx context.Context, s *server) {
 		s.log.Error(stays + ": correct the lines above and reread it")
 		return
 	}
+	bridges, err := bridgesOf(setup.Conf)
+	if err != nil {
+		s.log.Error(stays, "err", err)
+		return
+	}
 	if err := x.log.check(setup.Conf.Log); err != nil {
 		s.log.Error(stays, "err", err)
 		return
@@ -48,6 +53,10 @@ func (x *standIn) reload(ctx context.Context, s *server) {
 		s.log.Error("settings", "err", err)
 	}
 	s.broker.Revalidate("")
+	x.bridges = bridges
+	if err := s.bridges.Manager.Set(bridges); err != nil { // can't be: they were checked
+		s.log.Error("bridges", "err", err)
+	}
 	for _, p := range x.ports.list {
 		if c, ok := p.Reread(time.Now()); ok && c.Problem != "" {
 			s.log.Warn(c.Problem, "file", c.File, "listener", p.Info.Name)
