@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests use beside Go, where it is missing: Chromium for the
 # admin's tests, mosquitto_pub and mosquitto_sub and Python's paho as clients that
-# others wrote, Mosquitto to compare with (its service is not started), strace to make
-# disks fail. Without a package manager it knows, it says what to install.
+# others wrote, Mosquitto to compare with and HAProxy to stand in front (no service is
+# started), openssl to tap on doors, strace to make disks fail. Without a package manager it knows, it says what to install.
 set -euo pipefail
 
 missing=()
@@ -11,6 +11,8 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
 if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/null; then
   missing+=(mosquitto-clients)
 fi
+command -v openssl >/dev/null || missing+=(openssl)
+[ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then
   missing+=(python3-paho-mqtt)
@@ -52,6 +54,8 @@ export DEBIAN_FRONTEND=noninteractive
 # The run level of a rescue system: no service starts by being installed. Mosquitto's
 # would take port 1883 from whoever uses it.
 "${run[@]}" env RUNLEVEL=1 apt-get install -q -y --no-install-recommends "${missing[@]}"
-if [[ " ${missing[*]} " == *" mosquitto "* ]] && [ -d /run/systemd/system ]; then
-  "${run[@]}" systemctl disable --now mosquitto.service
-fi
+for service in mosquitto haproxy; do
+  if [[ " ${missing[*]} " == *" $service "* ]] && [ -d /run/systemd/system ]; then
+    "${run[@]}" systemctl disable --now "$service.service"
+  fi
+done
