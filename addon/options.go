@@ -41,6 +41,13 @@ type Options struct {
 	// set in the app alone and is not meant for owners.
 	IngressAddress string `koanf:"ingress_address"`
 
+	// JWTKeys is a file with the public keys of tokens; "": none are taken.
+	JWTKeys       string `koanf:"jwt_keys"`
+	JWTUserClaim  string `koanf:"jwt_user_claim"`
+	JWTRolesClaim string `koanf:"jwt_roles_claim"`
+	JWTIssuer     string `koanf:"jwt_issuer"`
+	JWTAudience   string `koanf:"jwt_audience"`
+
 	Anonymous  string `koanf:"anonymous"`
 	Durability string `koanf:"durability"`
 
@@ -130,6 +137,8 @@ func Defaults(app bool) *Options {
 		WSSAddress:               ":8884",
 		WebAddress:               "localhost:8080",
 		CertificateUser:          CertificateUserOff,
+		JWTUserClaim:             "sub",
+		JWTRolesClaim:            "roles",
 		Anonymous:                access.AnonymousOff,
 		Durability:               string(b.Durability),
 		MaxConnections:           b.MaxConnections,
@@ -202,6 +211,13 @@ func (o *Options) Access() access.Policy {
 		p.OutsideRoles = []string{o.HomeAssistantRole}
 	}
 	return p
+}
+
+// WebTokens returns which JSON Web Tokens are taken; ok is false for none.
+func (o *Options) WebTokens() (c access.WebTokenConfig, ok bool) {
+	return access.WebTokenConfig{
+		KeyFile: o.file(o.JWTKeys), UserClaim: o.JWTUserClaim, RolesClaim: o.JWTRolesClaim, Issuer: o.JWTIssuer, Audience: o.JWTAudience,
+	}, o.JWTKeys != ""
 }
 
 // Listeners returns what to open for MQTT clients, the most used first.

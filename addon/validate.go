@@ -58,6 +58,9 @@ func (o *Options) problems() Problems {
 		p.add("home_assistant_role", "must be the name of a role, or "+NoRole+": "+problem)
 	}
 	o.checkCertificates(&p)
+	if o.JWTKeys != "" && o.JWTUserClaim == "" {
+		p.add("jwt_user_claim", "must be the name of a claim such as sub")
+	}
 	for _, origin := range o.WSOrigins {
 		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
 			p.add("ws_origins", fmt.Sprintf("must be origins such as \"https://panel.example\", not %q", origin))

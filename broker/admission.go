@@ -228,6 +228,18 @@ func (c *conn) rest(t packet.Type, bytes int) {
 	c.bt.now = c.now
 }
 
+// watchUntil ends the connection with what its client logged in with.
+func (c *conn) watchUntil() {
+	if c.id.Until.IsZero() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = time.AfterFunc(time.Until(c.id.Until), func() {
+		c.disconnect(packet.MaximumConnectTime, "what the client logged in with has ended")
+	})
+}
+
 // obey narrows the connection's settings to what listener and user are limited to.
 func (c *conn) obey() {
 	l := c.cfg.EachClient

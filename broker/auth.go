@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"hearthmq/broker/packet"
 )
@@ -49,6 +50,9 @@ type Identity struct {
 	System bool
 	// Limits are those of the user, nil: none. They hold as long as the connection.
 	Limits *Limits
+	// Until is when what the client proved itself with ends, and its connection with it;
+	// zero: it does not.
+	Until time.Time
 }
 
 // Credentials are what a client says of itself in CONNECT.

@@ -72,6 +72,7 @@ type conn struct {
 	sent    sentCounts
 	ended   ending
 	alive   *time.Timer // keep alive
+	until   *time.Timer // the end of what it logged in with
 }
 
 // received counts what came in; written by the reader once per batch.
@@ -133,6 +134,9 @@ func (c *conn) serve() {
 	c.mu.Lock()
 	if c.alive != nil {
 		c.alive.Stop()
+	}
+	if c.until != nil {
+		c.until.Stop()
 	}
 	c.mu.Unlock()
 	c.teardown(err)

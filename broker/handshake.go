@@ -108,6 +108,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	c.b.log.Info("client connected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.address(),
 		"listener", c.info.Name, "protocol", c.version.String(), "session_present", present)
 	c.watchKeepAlive()
+	c.watchUntil()
 	c.sess.pump(&c.bt, c)
 	return nil
 }

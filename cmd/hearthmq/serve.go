@@ -134,10 +134,25 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 	return err
 }
 
+// authenticator asks our own users first, then those whom tokens name, then Home Assistant.
+func (s *server) authenticator() broker.Authenticator {
+	next := s.home.authenticator(s.directory)
+	cfg, on := s.options.WebTokens()
+	if !on {
+		return next
+	}
+	cfg.Log = s.log
+	tokens, err := access.NewWebTokens(cfg)
+	if err != nil {
+		s.log.Error("no token is taken for now", "err", err)
+	}
+	return access.WithWebTokens(s.directory, tokens, next)
+}
+
 func (s *server) startBroker() error {
 	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
 	deps := broker.Deps{
-		Authenticator: s.home.authenticator(s.directory), Authorizer: s.directory,
+		Authenticator: s.authenticator(), Authorizer: s.directory,
 		Store: s.db.Store(), Observer: append(broker.Observers{s.feed, s.denials}, s.home.observers()...), Log: s.log, Unkept: s.unkept,
 	}
 	cfg := s.options.Broker()
