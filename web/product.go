@@ -7,9 +7,9 @@ import (
 	"hearthmq/broker/access"
 )
 
-// products are tried one after the other: what many homes have, known by the Client
+// traces are tried one after the other: what many homes have, known by the Client
 // Identifier or the Will Topic that it chooses unless told otherwise.
-var products = []struct {
+var traces = []struct {
 	name string
 	id   []string // beginnings of the Client Identifier, in lower case
 	will []string // Will Topics: a beginning, an end with * in front
@@ -52,7 +52,7 @@ func productOf(s broker.SessionInfo) string {
 		return "Home Assistant"
 	}
 	id, will := strings.ToLower(s.ClientID), strings.ToLower(s.WillTopic)
-	for _, p := range products {
+	for _, p := range traces {
 		for _, start := range p.id {
 			if strings.HasPrefix(id, start) {
 				return p.name
