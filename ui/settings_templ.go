@@ -30,7 +30,7 @@ type SettingRow struct {
 }
 
 func settingsTabs() []TabView {
-	return []TabView{{"settings", "/settings", "Settings"}}
+	return []TabView{{"settings", "/settings", "Settings"}, {"import", "/import", "Come from Mosquitto"}}
 }
 
 // SettingsPage shows every setting with its value and where that comes from.

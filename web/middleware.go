@@ -97,8 +97,12 @@ func bodyLimit(next http.Handler) http.Handler {
 		if r.Body != nil && r.Body != http.NoBody {
 			// Not every ResponseWriter knows deadlines; those of net/http do, and
 			// they start afresh with the connection's next request.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+			most, span := int64(maxBody), bodyTime
+			if isUpload(r) {
+				most, span = maxUpload, uploadTime
+			}
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(span))
+			r.Body = http.MaxBytesReader(w, r.Body, most)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -41,6 +41,7 @@ func (s *Server) pages(r chi.Router) {
 	s.logsRoutes(r)
 	s.settingsRoutes(r)
 	s.connectRoutes(r)
+	s.importRoutes(r)
 
 	u := users{s}
 	r.Get("/users", s.handle(u.list))

@@ -28,6 +28,8 @@ type Broker interface {
 	Disconnect(clientID string, code packet.ReasonCode) error
 	MessageBroker
 	ClientBroker
+	// RestoreRetained puts retained messages where there are none, and returns those it put.
+	RestoreRetained(ctx context.Context, messages []*broker.Message, tell bool) ([]*broker.Message, error)
 }
 
 // Endpoint is a port that devices connect to.

@@ -170,8 +170,13 @@ type device struct {
 
 func (s *site) connect(clientID, user string) device {
 	s.t.Helper()
+	return s.connectAs(clientID, user, "device password")
+}
+
+func (s *site) connectAs(clientID, user, password string) device {
+	s.t.Helper()
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + s.mqtt).SetClientID(clientID).
-		SetUsername(user).SetPassword("device password").SetProtocolVersion(4).SetAutoReconnect(false))
+		SetUsername(user).SetPassword(password).SetProtocolVersion(4).SetAutoReconnect(false))
 	d := device{s.t, c}
 	d.wait(c.Connect())
 	s.t.Cleanup(func() { c.Disconnect(0) })

@@ -61,7 +61,7 @@ var importTable = []importRule{
 	{pkg: "nodered", ours: []string{"outbound"}, others: []string{}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{
-		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "nodered", "outbound", "ui"},
+		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "broker/mosquitto", "nodered", "outbound", "ui"},
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{
