@@ -1,0 +1,372 @@
+package access
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"hearthmq/broker"
+	"hearthmq/broker/topic"
+)
+
+// Sessions is what Explainer asks the running broker. *broker.Broker is one.
+type Sessions interface {
+	Sessions() []broker.SessionInfo
+	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
+}
+
+// Explainer answers "why does my device get nothing?". It only reads, and is safe for
+// concurrent use.
+type Explainer struct {
+	Directory *Directory
+	Denials   *Denials
+	Sessions  Sessions
+}
+
+// Cause is why a device gets nothing: a broker.Reason when it was not let in, or one
+// of these.
+type Cause string
+
+const (
+	NeverSeen       Cause = "never seen"
+	NotConnected    Cause = "not connected"
+	NoRights        Cause = "no rights"
+	NotSubscribed   Cause = "not subscribed"
+	MayNotSubscribe Cause = "may not subscribe"
+	Narrowed        Cause = "subscription narrowed"
+	MayNotPublish   Cause = "may not publish"
+	SourceDenied    Cause = "the sender may not publish"
+	Dropped         Cause = "messages dropped"
+	NothingSent     Cause = "nothing was published"
+	AllWell         Cause = "all well"
+)
+
+// Finding is one thing that was found out about a device.
+type Finding struct {
+	Cause    Cause     `json:"cause"`
+	Text     string    `json:"text"`   // what is the matter, one sentence
+	Advice   string    `json:"advice"` // what to do about it; may be ""
+	ClientID string    `json:"client_id,omitempty"`
+	User     string    `json:"user,omitempty"`
+	Topic    string    `json:"topic,omitempty"`
+	Rule     string    `json:"rule,omitempty"` // what decided
+	Count    uint64    `json:"count,omitempty"`
+	Last     time.Time `json:"last,omitzero"`
+	// Proposal is the rule that would allow it, to be added for ProposalUser; "": none.
+	Proposal     string `json:"proposal,omitempty"`
+	ProposalUser string `json:"proposal_user,omitempty"`
+}
+
+// Explanation is what Why found: the likeliest cause first, never empty.
+type Explanation struct {
+	About    string    `json:"about"`
+	Findings []Finding `json:"findings"`
+}
+
+// maxFindings bounds an Explanation.
+const maxFindings = 50
+
+// Why tells what keeps a device from getting messages. about is its Client Identifier,
+// its user name or its address; where nothing has exactly that name, a part of it.
+func (e *Explainer) Why(about string) Explanation {
+	about = strings.TrimSpace(about)
+	w := &inquiry{Explainer: e, denials: e.Denials.Recent()}
+	for _, exact := range []bool{true, false} {
+		w.is = func(name string) bool { return name != "" && name == about }
+		if !exact {
+			w.is = func(name string) bool {
+				return len(about) >= 2 && strings.Contains(strings.ToLower(name), strings.ToLower(about))
+			}
+		}
+		w.look()
+		if len(w.found) > 0 {
+			break
+		}
+	}
+	if len(w.found) == 0 {
+		w.nothing(about)
+	}
+	if len(w.found) > maxFindings {
+		w.found = w.found[:maxFindings]
+	}
+	return Explanation{About: about, Findings: w.found}
+}
+
+// inquiry is one question under way.
+type inquiry struct {
+	*Explainer
+	denials []Denial // newest first
+	is      func(name string) bool
+	found   []Finding
+}
+
+func (w *inquiry) add(f Finding) { w.found = append(w.found, f) }
+
+// concerns reports whether a name or an address with port is what was asked for.
+func (w *inquiry) concerns(clientID, user, remote string) bool {
+	if w.is(clientID) || w.is(user) {
+		return true
+	}
+	at, err := netip.ParseAddrPort(remote)
+	return err == nil && w.is(at.Addr().Unmap().String())
+}
+
+// look gathers what is known, the worst first: who is not let in, who is not allowed,
+// who has not asked, and only then what may be as it should.
+func (w *inquiry) look() {
+	var sessions []broker.SessionInfo
+	for _, s := range w.Sessions.Sessions() {
+		remote := ""
+		if s.Identity != nil {
+			remote = s.Identity.Remote.String()
+		}
+		if w.concerns(s.ClientID, s.User, remote) {
+			sessions = append(sessions, s)
+		}
+	}
+	w.refusals(sessions)
+	for _, s := range sessions {
+		w.session(s)
+	}
+	if len(sessions) == 0 {
+		w.deniedOf(func(n Denial) bool { return w.concerns(n.ClientID, n.User, n.Remote) })
+	}
+	w.users(sessions)
+	slices.SortStableFunc(w.found, func(a, b Finding) int { return cmp.Compare(rank(a.Cause), rank(b.Cause)) })
+}
+
+// rank sorts causes: what explains silence for sure comes first.
+func rank(c Cause) int {
+	if i := slices.Index([]Cause{NoRights, MayNotSubscribe, SourceDenied, Narrowed, MayNotPublish, Dropped, NotConnected, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
+		return i + 1
+	}
+	return 0 // not let in
+}
+
+// refusals are the logins that failed and were not followed by one that went well.
+func (w *inquiry) refusals(sessions []broker.SessionInfo) {
+	for _, n := range w.denials {
+		if n.Action != "connect" || !w.concerns(n.ClientID, n.User, n.Remote) {
+			continue
+		}
+		if slices.ContainsFunc(sessions, func(s broker.SessionInfo) bool {
+			return s.ClientID == n.ClientID && s.User == n.User && s.Connected && s.Since.After(n.Last)
+		}) {
+			continue
+		}
+		f := Finding{
+			Cause: Cause(n.Rule), ClientID: n.ClientID, User: n.User, Count: n.Count, Last: n.Last,
+			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Rule),
+			Advice: refusalAdvice[broker.Reason(n.Rule)],
+		}
+		w.add(f)
+	}
+}
+
+func (w *inquiry) name(clientID, user, remote string) string {
+	switch {
+	case clientID != "" && user != "":
+		return fmt.Sprintf("Client %q of user %q", clientID, user)
+	case clientID != "":
+		return fmt.Sprintf("Client %q", clientID)
+	case user != "":
+		return fmt.Sprintf("A client of user %q", user)
+	case remote != "":
+		return "A client from " + remote
+	}
+	return "A client"
+}
+
+// session looks at one session.
+func (w *inquiry) session(s broker.SessionInfo) {
+	who := w.name(s.ClientID, s.User, "")
+	base := Finding{ClientID: s.ClientID, User: s.User}
+	with := func(c Cause, text, advice string) Finding {
+		f := base
+		f.Cause, f.Text, f.Advice = c, text, advice
+		return f
+	}
+	if !s.Connected {
+		w.add(with(NotConnected, fmt.Sprintf("%s is not connected now; its session is kept, %d messages wait for it.", who, s.Queued),
+			"Look whether the device is switched on and reaches this machine."))
+	}
+	refused := w.deniedOf(func(n Denial) bool { return n.ClientID == s.ClientID && n.User == s.User })
+	_, subs, err := w.Sessions.Session(s.ClientID)
+	if err != nil { // gone meanwhile
+		return
+	}
+	if len(subs) == 0 && !refused {
+		w.add(with(NotSubscribed, who+" has not subscribed to anything, so nothing is sent to it.",
+			"That is as it should be for a device that only reports. Otherwise look at the topics in the device's settings."))
+	}
+	if s.Dropped > 0 {
+		f := with(Dropped, fmt.Sprintf("%d messages for %s were dropped: it was away or too slow for longer than its queue lasts.", s.Dropped, who),
+			"Look at its connection; the limits are max_queued_messages and queue_full.")
+		f.Count = s.Dropped
+		w.add(f)
+	}
+	for _, sub := range subs {
+		if sub.Narrowed {
+			f := with(Narrowed, fmt.Sprintf("%s subscribed to %s and may have a part of it only; the rest is not delivered.", who, sub.Filter),
+				"Its rules leave some of these topics out.")
+			f.Topic, f.Rule = sub.Filter, sub.Rule.Text
+			f.propose(w.Directory, Question{User: s.User, ClientID: s.ClientID, Action: broker.Subscribe, Name: sub.Filter})
+			w.add(f)
+		}
+		w.senders(base, sub.Filter)
+	}
+	if len(subs) == 0 || !s.Connected {
+		return
+	}
+	if s.Sent == 0 {
+		w.add(with(NothingSent, fmt.Sprintf("%s is connected and subscribed to %s; nothing was published there since.", who, filters(subs)),
+			"Look on the page Topics whether the topic is written exactly like that: capitals count, and so does a / at the start."))
+		return
+	}
+	w.add(with(AllWell, fmt.Sprintf("%s is connected and got %d messages.", who, s.Sent), ""))
+}
+
+func filters(subs []broker.SubscriptionInfo) string {
+	list := make([]string, 0, 4)
+	for i, s := range subs {
+		if i == 3 {
+			list = append(list, fmt.Sprintf("%d more", len(subs)-i))
+			break
+		}
+		list = append(list, s.FullFilter())
+	}
+	return strings.Join(list, ", ")
+}
+
+// deniedOf adds the denials that are meant, and reports whether a SUBSCRIBE is among them.
+func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
+	for _, n := range w.denials {
+		if n.Action == "connect" || !meant(n) {
+			continue
+		}
+		f := Finding{Cause: MayNotPublish, ClientID: n.ClientID, User: n.User, Topic: n.Topic, Rule: n.Rule, Count: n.Count, Last: n.Last}
+		if n.Action == "subscribe" {
+			f.Cause, subscribe = MayNotSubscribe, true
+		}
+		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, n.Rule)
+		f.proposeFor(w.Directory, n)
+		w.add(f)
+	}
+	return subscribe
+}
+
+var verbs = map[string]string{"publish": "publish to", "subscribe": "subscribe to", "receive": "receive"}
+
+// senders are others who may not publish what the client waits for.
+func (w *inquiry) senders(base Finding, filter string) {
+	for _, n := range w.denials {
+		if n.Action != "publish" || n.ClientID == base.ClientID || !topic.Match(filter, n.Topic) {
+			continue
+		}
+		f := base
+		f.Cause, f.Topic, f.Rule, f.Count, f.Last = SourceDenied, n.Topic, n.Rule, n.Count, n.Last
+		f.Text = fmt.Sprintf("%s waits for %s, but %s may not publish there: %s.", w.name(base.ClientID, base.User, ""), n.Topic,
+			w.name(n.ClientID, n.User, n.Remote), n.Rule)
+		f.proposeFor(w.Directory, n)
+		w.add(f)
+	}
+}
+
+func (f *Finding) proposeFor(d *Directory, n Denial) {
+	if p, ok := d.Proposal(n); ok {
+		f.set(p)
+	}
+}
+
+func (f *Finding) propose(d *Directory, q Question) {
+	// A narrowed filter is granted already: what is proposed is the right to all of it.
+	u, ok := d.User(q.User)
+	if !ok || u.System || u.FromSettings {
+		return
+	}
+	if r, err := NewRule(Allow, ScopeSubscribe, q.Name).Normal(); err == nil && !strings.Contains(q.Name, "%") {
+		s := d.snap.Load()
+		with := newGrants(u.Name, append(slices.Clone(u.Rules), r), u.Roles, s.roles).done()
+		if got := with.set(&broker.Identity{User: u.Name, ClientID: q.ClientID}).decide(broker.Subscribe, q.Name); got.Allow && !got.Narrowed {
+			f.set(Proposal{u.Name, r})
+		}
+	}
+}
+
+func (f *Finding) set(p Proposal) {
+	f.Proposal, f.ProposalUser = p.Rule.String(), p.User
+	f.Advice = "If that is wanted, add the rule: " + f.Proposal
+}
+
+// users are those whose name was asked for.
+func (w *inquiry) users(sessions []broker.SessionInfo) {
+	for _, u := range w.Directory.Users() {
+		if !w.is(u.Name) {
+			continue
+		}
+		of := Finding{User: u.Name}
+		refused := slices.ContainsFunc(w.found, func(f Finding) bool { return f.User == u.Name && rank(f.Cause) == 0 })
+		connected := slices.ContainsFunc(sessions, func(s broker.SessionInfo) bool { return s.User == u.Name })
+		switch {
+		case u.Disabled && !refused:
+			of.Cause, of.Text = Cause(broker.UserDisabled), fmt.Sprintf("User %q is disabled and can't log in.", u.Name)
+			of.Advice = refusalAdvice[broker.UserDisabled]
+			w.add(of)
+		case !u.System && len(u.Rules) == 0 && !w.roleRules(u.Roles):
+			of.Cause, of.Text = NoRights, fmt.Sprintf("User %q has no rights: no role with rules and no rules of its own.", u.Name)
+			of.Advice = "Give it a role or rules, or let HearthMQ learn what the device does."
+			w.add(of)
+		case !connected && !refused:
+			of.Cause, of.Text = NotConnected, fmt.Sprintf("Nothing has logged in as user %q since HearthMQ started.", u.Name)
+			of.Advice = "Look at the broker's address and port in the device's settings."
+			w.add(of)
+		}
+	}
+}
+
+func (w *inquiry) roleRules(roles []string) bool {
+	return slices.ContainsFunc(roles, func(name string) bool {
+		r, ok := w.Directory.Role(name)
+		return ok && len(r.Rules) > 0
+	})
+}
+
+// nothing is what there is to say of a name that nobody has. A client that TLS turned
+// away, or that was refused before it could say who it is, may be the one.
+func (w *inquiry) nothing(about string) {
+	w.add(Finding{
+		Cause: NeverSeen, Text: fmt.Sprintf("HearthMQ has not heard of %q since it started: no client, user or address has that name.", about),
+		Advice: "Look at the broker's address and port in the device's settings, and whether both are in the same network.",
+	})
+	for _, n := range w.denials {
+		if n.Action == "connect" && n.ClientID == "" && n.User == "" {
+			w.add(Finding{
+				Cause: Cause(n.Rule), Count: n.Count, Last: n.Last, Text: fmt.Sprintf("A client from %s was not let in before it said its name: %s.", n.Remote, n.Rule),
+				Advice: refusalAdvice[broker.Reason(n.Rule)],
+			})
+		}
+	}
+}
+
+// refusalAdvice says for every Reason what an owner can do.
+var refusalAdvice = map[broker.Reason]string{
+	broker.UnknownUser:         "Add a user of that name, or correct the name in the device's settings.",
+	broker.WrongPassword:       "Type the password into the device again, or give the user a new one.",
+	broker.UserDisabled:        "Enable the user on its page.",
+	broker.CertificateInvalid:  "The device's certificate has ended, was revoked or comes from another authority than cafile; give it a new one.",
+	broker.CertificateRequired: "This port wants a client certificate. Give the device one, or let it use another port.",
+	broker.NetworkNotAllowed:   "The device comes from a network that may not use this port or this user.",
+	broker.TooManyAttempts:     "Too many logins failed from this address or for this name. Correct the password and wait a minute.",
+	broker.ClientIDInUse:       "Two devices have the same client identifier. Give each its own, or remove the old session on the page Clients.",
+	broker.ServerFull:          "All places are taken: see max_connections, and the page Clients for who has them.",
+	broker.BackendUnavailable:  "What checks this user's password could not be reached; the device tries again by itself. Users made here don't need it.",
+	broker.AnonymousOff:        "Set a user name and a password in the device, or allow clients without (setting anonymous).",
+	broker.BadClientID:         "The device's client identifier is empty or too long; set another one in the device.",
+	broker.BadProtocol:         "What the device sent is not MQTT as this port takes it: look at the port and at TLS in its settings.",
+	broker.WillNotAllowed:      "The user may not publish to the topic of its last will; see what was denied.",
+	broker.BadMethod:           "The device asks for an authentication method that is not offered here.",
+	AccountChanged:             "The user's password or standing was changed while the device was connected.",
+}
