@@ -161,7 +161,7 @@ func TestActorOfChanges(t *testing.T) {
 func TestChangesFromElsewhere(t *testing.T) { // case W9
 	s := furnished(t, false)
 	posts := []string{"/users/new", s.userPath("old-tablet"), s.userPath("old-tablet") + "/delete", s.userPath("old-tablet") + "/password",
-		s.userPath("old-tablet") + "/state", s.userPath("old-tablet") + "/rules", s.userPath("old-tablet") + "/allow",
+		s.userPath("old-tablet") + "/state", s.userPath("old-tablet") + "/rules", "/users/connect/tasmota", "/access/why", "/access/allow",
 		"/access/check", "/access/roles/new", s.rolePath("sensors"), s.rolePath("sensors") + "/delete",
 		"/clients/disconnect", "/clients/show", "/clients", "/clients/forget", "/clients/forget/ask", "/clients/block", "/clients/block/ask",
 		"/clients/trace", "/live/clients", "/logs", "/logs/audit", "/logs/debug", "/topics/clear", "/topics/publish", "/logout", "/login", "/setup"}

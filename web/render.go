@@ -79,6 +79,14 @@ func doneText(key string) (string, bool) {
 	switch key {
 	case "user-added":
 		return "The user was added.", true
+	case "learning":
+		return "HearthMQ watches this user now. Let the device do what it does.", true
+	case "learnt":
+		return "The user has the rules. They count from now on.", true
+	case "learning-dropped":
+		return "What was seen is forgotten.", true
+	case "rule-added":
+		return "The rule was added. It counts at once.", true
 	case "user-changed":
 		return "The user was changed. It counts from now on, also for clients that are connected.", true
 	case "user-enabled":

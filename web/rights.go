@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -20,6 +21,14 @@ func (a rights) show(w http.ResponseWriter, r *http.Request) error {
 
 func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check ui.CheckForm) error {
 	v := ui.AccessView{Check: check, Denials: a.denials(100)}
+	for i, n := range a.cfg.Denials.Recent() {
+		if i == len(v.Denials) {
+			break
+		}
+		if p, ok := a.cfg.Directory.Proposal(n); ok {
+			v.Denials[i].Proposal, v.Denials[i].ProposalUser = p.Rule.String(), p.User
+		}
+	}
 	members := map[string]int{}
 	for _, u := range a.cfg.Directory.Users() {
 		for _, role := range u.Roles {
@@ -53,7 +62,7 @@ func (a rights) check(w http.ResponseWriter, r *http.Request) error {
 	}
 	f := ui.CheckForm{
 		Users: a.userChoices(form.Get("user")), ClientID: form.Get("client"),
-		Action: form.Get("action"), Topic: form.Get("topic"),
+		Action: form.Get("action"), Topic: form.Get("topic"), Listener: form.Get("listener"), From: strings.TrimSpace(form.Get("from")),
 	}
 	q := access.Question{User: form.Get("user"), ClientID: f.ClientID, Name: f.Topic, Action: broker.Publish}
 	if q.User == anonymousChoice {
@@ -67,9 +76,21 @@ func (a rights) check(w http.ResponseWriter, r *http.Request) error {
 		f.Problem = err.Error()
 		return a.page(w, r, http.StatusUnprocessableEntity, f)
 	}
-	for _, s := range a.cfg.Broker.Sessions() { // conditions on network and listener: as the client is connected
+	if f.From != "" {
+		from, err := netip.ParseAddr(f.From)
+		if err != nil {
+			f.Problem = "The address is not one such as 192.168.1.20."
+			return a.page(w, r, http.StatusUnprocessableEntity, f)
+		}
+		q.Remote = from
+	}
+	q.Listener = f.Listener
+	for _, s := range a.cfg.Broker.Sessions() { // what was not said: as the client is connected
 		if s.ClientID == q.ClientID && s.Identity != nil && s.User == q.User {
-			q.Listener, q.Remote = s.Identity.Listener, s.Identity.Remote.Addr()
+			q.Listener = firstOf(q.Listener, s.Identity.Listener)
+			if !q.Remote.IsValid() {
+				q.Remote = s.Identity.Remote.Addr()
+			}
 		}
 	}
 	f.Answer = a.answer(q)
@@ -99,8 +120,10 @@ func (a rights) answer(q access.Question) *ui.AnswerView {
 		v.Details = append(v.Details, "There is no such user.")
 	case u.Disabled:
 		v.Details = append(v.Details, "The user is disabled.")
-	case ok && !u.System && d.Rule.ID == 0: // a deny that matches would win anyway
-		v.Suggest, v.UserID = suggestion(q), u.ID
+	default:
+		if p, ok := a.cfg.Directory.Propose(q); ok {
+			v.Suggest, v.SuggestFor = p.Rule.String(), p.User
+		}
 	}
 	return v
 }
@@ -121,27 +144,6 @@ func conditions(act broker.Action, d broker.Decision) []string {
 		list = append(list, "The message is not retained.")
 	}
 	return list
-}
-
-// suggestion is the narrowest rule that would allow what was asked, "" when
-// it can't be written down.
-func suggestion(q access.Question) string {
-	scope := access.ScopePublish
-	if q.Action == broker.Subscribe {
-		scope = access.ScopeSubscribe
-	}
-	filter := q.Name
-	if _, rest, shared, err := topic.ParseShare(filter); shared && err == nil {
-		filter = rest // rules are about topics
-	}
-	if strings.Contains(filter, "%") {
-		return "" // %u in a rule is not the text %u
-	}
-	rule, err := access.NewRule(access.Allow, scope, filter).Normal()
-	if err != nil {
-		return ""
-	}
-	return rule.String()
 }
 
 // denialView is one refusal for people.

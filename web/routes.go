@@ -54,7 +54,7 @@ func (s *Server) pages(r chi.Router) {
 	r.Get("/users/{id}", s.handle(u.edit))
 	r.Post("/users/{id}", s.handle(u.change))
 	r.Post("/users/{id}/rules", s.handle(u.changeRules))
-	r.Post("/users/{id}/allow", s.handle(u.allow))
+	r.Post("/users/{id}/learn", s.handle(u.learn))
 	r.Post("/users/{id}/password", s.handle(u.password))
 	r.Post("/users/{id}/state", s.handle(u.state))
 	r.Get("/users/{id}/delete", s.handle(u.confirmDelete))
@@ -63,6 +63,8 @@ func (s *Server) pages(r chi.Router) {
 	a := rights{s}
 	r.Get("/access", s.handle(a.show))
 	r.Post("/access/check", s.handle(a.check))
+	r.Post("/access/why", s.handle(a.why))
+	r.Post("/access/allow", s.handle(a.allowRule))
 	r.Get("/access/roles/new", s.handle(a.addRole))
 	r.Post("/access/roles/new", s.handle(a.createRole))
 	r.Get("/access/roles/{id}", s.handle(a.editRole))

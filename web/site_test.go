@@ -63,7 +63,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	f := feed.New(feed.Limits{})
 	var err error
 	s.broker, err = broker.New(broker.DefaultConfig(), broker.Deps{
-		Authenticator: s.dir, Authorizer: s.dir, Observer: broker.Observers{f, s.denials}, Log: log,
+		Authenticator: s.dir, Authorizer: s.dir, Observer: broker.Observers{f, s.denials, s.accounts.Learner()}, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

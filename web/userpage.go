@@ -21,6 +21,15 @@ func (u users) edit(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u users) userPage(w http.ResponseWriter, r *http.Request, status int, v ui.UserView) error {
+	user, ok := u.cfg.Directory.User(v.Name)
+	if ok {
+		learn, err := u.learnView(r.Context(), user)
+		if err != nil {
+			return err
+		}
+		learn.Problem = v.Learn.Problem
+		v.Learn = learn
+	}
 	return u.render(w, r, status, ui.UserPage(u.view(r, "User", "users", "forms"), v))
 }
 
@@ -104,32 +113,6 @@ func (u users) changeRules(w http.ResponseWriter, r *http.Request) error {
 	if p := problemsOf(err); p != nil {
 		v := u.userView(r, user)
 		posted.refill(&v.Rules, firstOf(p["rules"], elsewhere(p)[""]))
-		return u.userPage(w, r, http.StatusUnprocessableEntity, v)
-	}
-	if err != nil {
-		return err
-	}
-	return u.redirect(w, r, userPath(user.ID)+"?done=user-changed")
-}
-
-// allow adds one rule to the user's own, the one the check proposed.
-func (u users) allow(w http.ResponseWriter, r *http.Request) error {
-	user, form, err := u.posted(r)
-	if err != nil {
-		return err
-	}
-	rule, err := access.ParseRule(form.Get("rule"))
-	if err != nil {
-		return badRequest("rule: %v", err)
-	}
-	rules := slices.Clone(user.Rules)
-	if !slices.ContainsFunc(rules, func(have access.Rule) bool { return have.String() == rule.String() }) {
-		rules = append(rules, rule)
-	}
-	err = u.cfg.Accounts.ChangeUser(r.Context(), user.Name, access.UserChange{Revision: user.Revision, Rules: &rules})
-	if p := problemsOf(err); p != nil {
-		v := u.userView(r, user)
-		v.Problem = elsewhere(p)[""]
 		return u.userPage(w, r, http.StatusUnprocessableEntity, v)
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -28,6 +29,8 @@ type Accounts struct {
 	data        *Data // what the Directory's snapshot was made of
 	version     int64 // DataVersion before data was loaded
 	stale       bool  // data is older than what we stored ourselves
+
+	learner *learner
 }
 
 // NewAccounts returns the service; Open or Load has to be called before anything else.
@@ -36,7 +39,7 @@ func NewAccounts(repo Repository, d *Directory, r Revalidator, log *slog.Logger)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Accounts{repo: repo, dir: d, revalidator: r, log: log, data: new(Data)}
+	return &Accounts{repo: repo, dir: d, revalidator: r, log: log, data: new(Data), learner: new(learner)}
 }
 
 // SetRevalidator says who is told of changed rights from now on.
@@ -54,7 +57,8 @@ func (a *Accounts) Load(ctx context.Context) error {
 	return a.load(ctx)
 }
 
-// Refresh stores what logins brought up (better hashes) and reloads when another
+// Refresh stores what logins brought up (better hashes), watches those who are to be
+// learnt from, and reloads when another
 // process has changed the data. It is cheap and meant to be called twice a second.
 // When loading fails the last good snapshot stays (case A13).
 func (a *Accounts) Refresh(ctx context.Context) (changed bool, err error) {
@@ -63,11 +67,15 @@ func (a *Accounts) Refresh(ctx context.Context) (changed bool, err error) {
 	}
 	a.mu.Lock()
 	changed, err = a.refresh(ctx)
+	ended := a.dir.learningEnded()
+	if ended {
+		a.dir.swap(a.data)
+	}
 	a.mu.Unlock()
-	if changed {
+	if changed || ended {
 		a.revalidate("")
 	}
-	return changed, err
+	return changed, errors.Join(err, a.watch(ctx, false))
 }
 
 // refresh reloads when the data is not what it was. a.mu is held.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hearthmq/broker"
 	"hearthmq/broker/topic"
@@ -131,6 +132,12 @@ func (d *Directory) anonymousOn(listener string) bool {
 		return d.policy.AnonymousListeners == nil || slices.Contains(d.policy.AnonymousListeners, listener)
 	}
 	return false
+}
+
+// learningEnded reports whether somebody has rights by learning whose time is over.
+func (d *Directory) learningEnded() bool {
+	ends := d.snap.Load().ends
+	return !ends.IsZero() && !time.Now().Before(ends)
 }
 
 // User returns the user of that name, without secrets.

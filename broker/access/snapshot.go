@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"hearthmq/broker"
 )
@@ -19,6 +20,7 @@ type snapshot struct {
 	users      []User // sorted by name, without secrets
 	anonymous  *grants
 	outsiders  *outsiders
+	ends       time.Time // when the first of those who learn with everything open has to be looked at again; zero: none
 }
 
 // account is a user ready for questions.
@@ -27,6 +29,7 @@ type account struct {
 	hash   Hash                // slow to verify; zero: none
 	quick  func(p []byte) bool // verifies at once; then hash is not looked at
 	grants *grants
+	open   string // why the user may do everything for now, "": it may not
 }
 
 // newSnapshot compiles data. Users of the settings come on top, where no stored user
@@ -51,6 +54,7 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account) *s
 		case a.hash.scheme == schemeSHA256:
 			a.quick = a.hash.Matches
 		}
+		s.learn(a)
 		s.add(a)
 	}
 	for _, login := range logins {
@@ -65,8 +69,24 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account) *s
 	return s
 }
 
+// learn opens everything to a user who is watched that way, until the time is over.
+func (s *snapshot) learn(a *account) {
+	for _, l := range s.data.Learning {
+		if l.UserID != a.ID || !l.Open || !time.Now().Before(l.Until) {
+			continue
+		}
+		a.open = "learning until " + l.Until.Local().Format("2006-01-02 15:04")
+		if s.ends.IsZero() || l.Until.Before(s.ends) {
+			s.ends = l.Until
+		}
+	}
+}
+
 func (s *snapshot) add(a *account) {
 	a.grants = newGrants(a.Name, a.Rules, a.Roles, s.roles)
+	if a.open != "" {
+		a.grants.add([]Rule{NewRule(Allow, ScopeBoth, "#")}, a.open)
+	}
 	a.grants.extra = []compiled{readSys}
 	a.grants.done()
 	s.accounts[a.Name] = a

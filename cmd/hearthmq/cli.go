@@ -45,6 +45,14 @@ type commandLine struct {
 		Disable userDisable `cmd:"" help:"Keep a user out."`
 		Delete  userDelete  `cmd:"" help:"Delete a user."`
 	} `cmd:"" help:"Look after users, also while the broker runs."`
+	Why    whyCommand    `cmd:"" help:"Say why a device gets nothing."`
+	Denied deniedCommand `cmd:"" help:"List what was denied lately, and which rule would allow it."`
+	Learn  struct {
+		Start  learnStart  `cmd:"" help:"Watch what a user does, for a time."`
+		Show   learnShow   `cmd:"" help:"Print the rules that are proposed."`
+		Accept learnAccept `cmd:"" help:"Give the user these rules."`
+		Drop   learnDrop   `cmd:"" help:"Forget what was seen."`
+	} `cmd:"" help:"Find out which rules a device needs by watching it."`
 	Template struct {
 		List templateList `cmd:"" help:"List the products that user add --template knows."`
 	} `cmd:"" help:"Rights and instructions for products."`

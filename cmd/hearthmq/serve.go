@@ -122,7 +122,7 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	s.startBridges(ctx)
-	err = s.serve(ctx)
+	err = s.serve(ctx, dir)
 	s.bridges.Manager.Close() // what waits stays in their sessions
 	// ctx has ended: this is time of its own.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), brokerStop)
@@ -130,6 +130,7 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 	if e := s.broker.Shutdown(stop); e != nil {
 		err = errors.Join(err, fmt.Errorf("stop the broker: %w", e))
 	}
+	err = errors.Join(err, s.accounts.Finish(stop))
 	s.log.Info("stopped")
 	return err
 }
@@ -153,7 +154,7 @@ func (s *server) startBroker() error {
 	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
 	deps := broker.Deps{
 		Authenticator: s.authenticator(), Authorizer: s.directory,
-		Store: s.db.Store(), Observer: append(broker.Observers{s.feed, s.denials}, s.home.observers()...), Log: s.log, Unkept: s.unkept,
+		Store: s.db.Store(), Observer: append(broker.Observers{s.feed, s.denials, s.accounts.Learner()}, s.home.observers()...), Log: s.log, Unkept: s.unkept,
 	}
 	cfg := s.options.Broker()
 	if s.standIn != nil {
@@ -202,7 +203,7 @@ func (s *server) startBridges(ctx context.Context) {
 }
 
 // serve opens the ports and returns when ctx ends or something failed.
-func (s *server) serve(ctx context.Context) error {
+func (s *server) serve(ctx context.Context, dir string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	s.listeners = &listeners{log: s.log}
 	if s.standIn == nil {
@@ -232,6 +233,7 @@ func (s *server) serve(ctx context.Context) error {
 	s.listeners.serve(ctx, group, s.broker)
 	s.home.serve(ctx, group, s)
 	s.guard.serve(ctx, group, s.log)
+	serveControl(ctx, group, dir, &access.Explainer{Directory: s.directory, Denials: s.denials, Sessions: s.broker}, s.log)
 	group.Go(func() error { return s.refresh(ctx) })
 	s.keepHistories(ctx, group)
 	if s.standIn != nil {

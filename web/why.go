@@ -1,0 +1,85 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"hearthmq/broker/access"
+	"hearthmq/ui"
+)
+
+// maxAbout bounds the name in the question why a device gets nothing, in bytes.
+const maxAbout = 512
+
+func (s *Server) explainer() *access.Explainer {
+	return &access.Explainer{Directory: s.cfg.Directory, Denials: s.cfg.Denials, Sessions: s.cfg.Broker}
+}
+
+// why answers why a device gets nothing. It is a POST because names of clients never
+// stand in a URL; it changes nothing.
+func (a rights) why(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	about := form.Get("about")
+	if about == "" || len(about) > maxAbout {
+		return badRequest("about has 1 to %d bytes", maxAbout)
+	}
+	now, shown := time.Now(), map[string]bool{}
+	v := ui.WhyView{About: about, Known: a.known()}
+	for _, f := range a.explainer().Why(about).Findings {
+		one := ui.FindingView{
+			Good: f.Cause == access.AllWell, Text: f.Text, Advice: f.Advice, Rule: f.Rule, Count: f.Count,
+			Ago: since(f.Last, now), Proposal: f.Proposal, ProposalUser: f.ProposalUser,
+		}
+		if _, _, err := a.cfg.Broker.Session(f.ClientID); err == nil && !shown[f.ClientID] {
+			one.ClientID, shown[f.ClientID] = f.ClientID, true
+		}
+		v.Findings = append(v.Findings, one)
+	}
+	return a.render(w, r, http.StatusOK, ui.WhyPage(a.view(r, "Why does my device get nothing?", "access"), v))
+}
+
+// maxKnown bounds the names that the browser proposes.
+const maxKnown = 200
+
+// known are the names that a question may be about.
+func (s *Server) known() []string {
+	var names []string
+	for _, session := range s.cfg.Broker.Sessions() {
+		names = append(names, session.ClientID)
+	}
+	for _, u := range s.cfg.Directory.Users() {
+		names = append(names, u.Name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(len(names), maxKnown)]
+}
+
+// allowRule adds the one rule that a check, a denial or a finding proposed. user "" is
+// the role of clients without a user name.
+func (a rights) allowRule(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	rule, err := access.ParseRule(form.Get("rule"))
+	if err != nil {
+		return badRequest("rule: %v", err)
+	}
+	err = a.cfg.Accounts.AddRules(r.Context(), form.Get("user"), []access.Rule{rule})
+	if p, ok := errors.AsType[access.Problems](err); ok {
+		return badRequest("%v", p)
+	}
+	if err != nil {
+		return err
+	}
+	if form.Get("back") == "/access#denied" {
+		return a.redirect(w, r, "/access?done=rule-added#denied")
+	}
+	return a.redirect(w, r, "/access?done=rule-added")
+}
