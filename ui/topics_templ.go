@@ -292,7 +292,7 @@ func topicsDetail(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "</div><p class=\"detail-badges\" id=\"detail-badges\"></p><div id=\"detail-live\"><div class=\"tabs\" role=\"tablist\" aria-label=\"About this topic\" id=\"detail-tabs\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 20, "</div><p class=\"detail-badges\" id=\"detail-badges\"></p><div id=\"detail-live\"><div class=\"detail-tabs\" role=\"tablist\" aria-label=\"About this topic\" id=\"detail-tabs\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -1,9 +1,11 @@
 package ui
 
+import "slices"
+
 // PageView is what every page needs around its content.
 type PageView struct {
 	Title   string // "Users"; the browser shows "Users – HearthMQ"
-	Current string // key of the navigation entry: overview, topics, clients, users, access
+	Current string // key of the navigation entry
 	User    string // who is looking, for people; "" before login
 	// Embedded says that Home Assistant shows the page in its panel: no log out.
 	Embedded bool
@@ -26,23 +28,24 @@ type Notice struct {
 // navEntry is one line of the navigation.
 type navEntry struct{ key, path, icon, label string }
 
-// navFirst is how many entries the bar of a phone shows beside "More".
-const navFirst = 4
+// onPhones are the entries that the bar of a phone shows beside "More".
+var onPhones = []string{"overview", "topics", "clients", "users"}
+
+// spare are the other ones.
+func spare() []navEntry {
+	return slices.DeleteFunc(navigation(), func(e navEntry) bool { return slices.Contains(onPhones, e.key) })
+}
 
 // inMore reports whether a phone shows the current page's entry below "More".
 func inMore(current string) bool {
-	for _, e := range navigation()[navFirst:] {
-		if e.key == current {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(spare(), func(e navEntry) bool { return e.key == current })
 }
 
 func navigation() []navEntry {
 	return []navEntry{
 		{"overview", "/", "overview", "Overview"},
 		{"topics", "/topics", "topics", "Topics"},
+		{"retained", "/retained", "pin", "Retained"},
 		{"clients", "/clients", "clients", "Clients"},
 		{"users", "/users", "users", "Users"},
 		{"access", "/access", "access", "Access"},

@@ -109,6 +109,14 @@ func doneText(key string) (string, bool) {
 		return "The bridge was changed.", true
 	case "bridge-deleted":
 		return "The bridge was deleted.", true
+	case "retained-deleted":
+		return "The retained messages were deleted. You can put them back below.", true
+	case "retained-restored":
+		return "The messages are retained again, except where a newer one came meanwhile.", true
+	case "retained-none":
+		return "Nothing was left to delete.", true
+	case "retained-gone":
+		return "That can't be put back any more.", true
 	case "disconnected":
 		return "The client was disconnected. Most devices connect again by themselves.", true
 	case "forgotten":

@@ -34,7 +34,7 @@ func (s *Server) pages(r chi.Router) {
 	r.Get("/live/overview", s.handle(o.live))
 
 	s.topicsRoutes(r)
-
+	s.retainedRoutes(r)
 	s.clientsRoutes(r)
 
 	s.bridgesRoutes(r)
