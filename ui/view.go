@@ -46,6 +46,7 @@ func navigation() []navEntry {
 		{"overview", "/", "overview", "Overview"},
 		{"topics", "/topics", "topics", "Topics"},
 		{"retained", "/retained", "pin", "Retained"},
+		{"discovery", "/discovery", "discovery", "Discovery"},
 		{"clients", "/clients", "clients", "Clients"},
 		{"users", "/users", "users", "Users"},
 		{"access", "/access", "access", "Access"},

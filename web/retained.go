@@ -42,6 +42,7 @@ func (s *Server) retainedRoutes(r chi.Router) {
 	r.Post("/retained/preview", s.handle(p.preview))
 	r.Post("/retained/delete", s.handle(p.delete))
 	r.Post("/retained/undo", s.handle(p.undo))
+	r.Get("/discovery", s.handle(discoveryPage{s}.show))
 }
 
 const (
@@ -234,15 +235,20 @@ func (p retained) removals(ctx context.Context) ([]ui.RemovalView, error) {
 // chosen are the messages that a form means: those whose boxes are ticked, else
 // all that its filter finds. None that came after before is among them.
 func (p retained) chosen(form url.Values, b retainedBroker, f retainedFilter, now, before time.Time) []*broker.Message {
-	who := presenceOf(p.cfg.Broker.Sessions())
-	keys := form["key"]
-	ticked := form.Get("which") == "ticked"
+	var meant func(m *broker.Message) bool
+	switch form.Get("which") {
+	case "ticked":
+		meant = func(m *broker.Message) bool { return slices.Contains(form["key"], topicKey(m.Topic)) }
+	case "device", "orphaned":
+		found := p.announced(form, b)
+		meant = func(m *broker.Message) bool { return found[m] }
+	default:
+		who := presenceOf(p.cfg.Broker.Sessions())
+		meant = func(m *broker.Message) bool { return f.keepsTo(m, now, who) }
+	}
 	var list []*broker.Message
 	for m := range b.Retained("#") {
-		if owned(m) || m.Expired(now) || m.Received.After(before) {
-			continue
-		}
-		if ticked && slices.Contains(keys, topicKey(m.Topic)) || !ticked && f.keepsTo(m, now, who) {
+		if !owned(m) && !m.Expired(now) && !m.Received.After(before) && meant(m) {
 			list = append(list, m)
 		}
 	}
@@ -263,12 +269,18 @@ func (p retained) preview(w http.ResponseWriter, r *http.Request) error {
 	f, now := readRetainedFilter(form), time.Now()
 	list := p.chosen(form, b, f, now, now)
 	if len(list) == 0 || f.problem != "" {
+		if form.Get("from") == "discovery" {
+			return p.redirect(w, r, "/discovery?done=retained-none")
+		}
 		return p.show(w, r)
 	}
-	v := ui.RetainedPreview{Filter: f.view(), Which: form.Get("which"), Count: len(list), Before: strconv.FormatInt(now.UnixMilli()+1, 10), What: f.words()}
+	v := ui.RetainedPreview{Filter: f.view(), Which: form.Get("which"), Count: len(list), Before: strconv.FormatInt(now.UnixMilli()+1, 10),
+		What: whatWords(form, f), Back: "/retained", Device: form.Get("device")}
+	if form.Get("from") == "discovery" {
+		v.Back = "/discovery"
+	}
 	if v.Which == "ticked" {
 		v.Keys = form["key"]
-		v.What = "the chosen ones"
 	}
 	who := presenceOf(p.cfg.Broker.Sessions())
 	for i, m := range list {
@@ -279,6 +291,19 @@ func (p retained) preview(w http.ResponseWriter, r *http.Request) error {
 		v.Discovery = v.Discovery || strings.HasPrefix(m.Topic, "homeassistant/") && strings.HasSuffix(m.Topic, "/config")
 	}
 	return p.render(w, r, http.StatusOK, ui.RetainedPreviewPage(p.view(r, "Delete retained messages", "retained"), v))
+}
+
+// whatWords says for people what a form means.
+func whatWords(form url.Values, f retainedFilter) string {
+	switch form.Get("which") {
+	case "ticked":
+		return "chosen one by one"
+	case "device":
+		return "announced to Home Assistant by one device"
+	case "orphaned":
+		return "announced to Home Assistant by senders that are gone"
+	}
+	return f.words()
 }
 
 // delete does what preview said.
@@ -297,21 +322,25 @@ func (p retained) delete(w http.ResponseWriter, r *http.Request) error {
 		return badRequest("a deletion without its preview")
 	}
 	list := p.chosen(form, b, f, time.Now(), time.UnixMilli(ms))
-	if form.Get("which") != "ticked" && !f.narrow() {
-		return badRequest("nothing was chosen")
+	switch form.Get("which") {
+	case "ticked", "device", "orphaned":
+	default:
+		if !f.narrow() {
+			return badRequest("nothing was chosen")
+		}
 	}
-	what := f.words()
-	if form.Get("which") == "ticked" {
-		what = "chosen one by one"
-	}
-	n, err := p.remove(r.Context(), b, list, what, form.Get("tell") == "1")
+	n, err := p.remove(r.Context(), b, list, whatWords(form, f), form.Get("tell") == "1")
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return p.redirect(w, r, "/retained?done=retained-none")
+	back, done := "/retained", "retained-deleted"
+	if form.Get("from") == "discovery" {
+		back = "/discovery"
 	}
-	return p.redirect(w, r, "/retained?done=retained-deleted")
+	if n == 0 {
+		done = "retained-none"
+	}
+	return p.redirect(w, r, back+"?done="+done)
 }
 
 // remove deletes retained messages and keeps them in the trash, which comes first:
