@@ -293,8 +293,8 @@ func (d *haDevice) rank() int {
 	return 3
 }
 
-// settled is how long the broker must have run before silence means something.
-const settled = time.Hour
+// longEnough is how long the broker must have run before silence means something.
+const longEnough = time.Hour
 
 // judge adds what only the broker's state tells.
 func (e *entity) judge(who *presence, last lookup, up time.Duration, now time.Time) {
@@ -307,7 +307,7 @@ func (e *entity) judge(who *presence, last lookup, up time.Duration, now time.Ti
 			break
 		}
 	}
-	if len(e.states) == 0 || e.component == "device_automation" || e.component == "tag" || e.component == "event" || up < settled {
+	if len(e.states) == 0 || e.component == "device_automation" || e.component == "tag" || e.component == "event" || up < longEnough {
 		return
 	}
 	for _, name := range e.states {
