@@ -60,7 +60,7 @@ func (c connect) connectView(r *http.Request) ui.ConnectView {
 		Wizard: wizardPath, Host: firstOf(home.Address, hostOf(r)),
 	}
 	v.Local = loopbackName(v.Host)
-	for _, p := range products {
+	for _, p := range partners {
 		switch p.key {
 		case productHomeAssistant, productZigbee2MQTT, productNodeRED:
 		default:

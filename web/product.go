@@ -45,11 +45,17 @@ var traces = []struct {
 	{"ESPHome", []string{"esphome"}, nil},
 }
 
+// nodeREDUser is the user that the Connect page makes for Node-RED.
+const nodeREDUser = "node-red"
+
 // productOf guesses what a client is, "" when nothing speaks for anything. It is a
 // guess: names can be chosen.
 func productOf(s broker.SessionInfo) string {
-	if s.User == access.HomeAssistantUser {
+	switch s.User {
+	case access.HomeAssistantUser:
 		return "Home Assistant"
+	case nodeREDUser:
+		return "Node-RED"
 	}
 	id, will := strings.ToLower(s.ClientID), strings.ToLower(s.WillTopic)
 	for _, p := range traces {
