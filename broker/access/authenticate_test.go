@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -363,5 +366,110 @@ func TestProofs(t *testing.T) {
 	}
 	if u := (User{ID: 1}); v.proofOf(&u, nil) == newVerifier(cheap.Cost).proofOf(&u, nil) {
 		t.Error("another process would make the same proof")
+	}
+}
+
+// case A17: that a user is unknown can't be told from the time either. Tries of both
+// sorts alternate in random order and their times are compared by Kolmogorov and
+// Smirnov's test. A busy machine disturbs both alike; only three failures in a row count.
+func TestRefusalsTakeTheSameTime(t *testing.T) {
+	a, d := open(t, Policy{})
+	create(t, a, NewUser{Name: "generated"})
+	create(t, a, NewUser{Name: "chosen", Password: "a chosen one"})
+	create(t, a, NewUser{Name: "off", Password: "a chosen one"})
+	yes := true
+	check(t, a.ChangeUser(t.Context(), "off", UserChange{Disabled: &yes}))
+	n := 2000
+	if testing.Short() {
+		n = 400
+	}
+	for _, name := range []string{"generated", "chosen", "off"} {
+		for attempt := 1; ; attempt++ {
+			known, unknown := timesOf(t, d, name, n)
+			p := kolmogorovSmirnov(known, unknown)
+			if p > 0.01 {
+				break
+			}
+			if attempt == 3 {
+				t.Errorf("%s and an unknown user can be told apart: p = %.5f, medians %v and %v", name, p, known[n/4], unknown[n/4])
+				break
+			}
+		}
+	}
+}
+
+// timesOf returns the sorted times of n refused logins, half of them as that user and
+// half as nobody.
+func timesOf(t *testing.T, d *Directory, name string, n int) (known, unknown []time.Duration) {
+	t.Helper()
+	r := rand.New(rand.NewPCG(uint64(n), 17))
+	first := 0
+	for i := range n {
+		d.throttle = newThrottle() // what is timed is the answer, not its being put off
+		if i%2 == 0 {
+			first = r.IntN(2)
+		}
+		user, list := name, &known
+		if i%2 != first {
+			user, list = fmt.Sprintf("n%06d", i), &unknown
+		}
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1)
+		begun := time.Now()
+		_, err := login(d, from, user, fmt.Sprint("wrong ", i))
+		*list = append(*list, time.Since(begun))
+		if err == nil {
+			t.Fatalf("%s came in", user)
+		}
+	}
+	slices.Sort(known)
+	slices.Sort(unknown)
+	return known, unknown
+}
+
+// kolmogorovSmirnov returns how likely it is that two sorted samples of the same
+// distribution differ as much as these, by the limit for large samples.
+func kolmogorovSmirnov(a, b []time.Duration) float64 {
+	var most float64
+	for i, j := 0, 0; i < len(a) && j < len(b); {
+		x := min(a[i], b[j])
+		for i < len(a) && a[i] <= x {
+			i++
+		}
+		for j < len(b) && b[j] <= x {
+			j++
+		}
+		most = max(most, math.Abs(float64(i)/float64(len(a))-float64(j)/float64(len(b))))
+	}
+	size := float64(len(a)*len(b)) / float64(len(a)+len(b))
+	lambda := most * math.Sqrt(size)
+	if lambda < 0.2 { // the series does not converge there, and the answer is 1
+		return 1
+	}
+	var p float64
+	for k, sign := 1, 2.0; k <= 100; k, sign = k+1, -sign {
+		p += sign * math.Exp(-2*float64(k*k)*lambda*lambda)
+	}
+	return min(max(p, 0), 1)
+}
+
+// The test above would notice a difference of a tenth.
+func TestKolmogorovSmirnov(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 5))
+	sample := func(n int, factor float64) []time.Duration {
+		list := make([]time.Duration, n)
+		for i := range list {
+			list[i] = time.Duration(factor * (100_000 + 20_000*r.NormFloat64()))
+		}
+		slices.Sort(list)
+		return list
+	}
+	if p := kolmogorovSmirnov(sample(1000, 1), sample(1000, 1)); p < 0.01 {
+		t.Errorf("the same: p = %v", p)
+	}
+	if p := kolmogorovSmirnov(sample(1000, 1), sample(1000, 1.1)); p > 0.01 {
+		t.Errorf("a tenth longer: p = %v", p)
+	}
+	if p := kolmogorovSmirnov(sample(500, 1), sample(500, 1)); p < 0.01 {
+		t.Errorf("the same: p = %v", p)
 	}
 }
