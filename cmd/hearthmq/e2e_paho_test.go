@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"hearthmq/broker/brokertest"
 )
 
 // systemPython is Debian's, whose packages come from apt. A plain python3 may be another one.
@@ -248,6 +251,24 @@ func TestPahoGoV5(t *testing.T) {
 			t.Errorf("DISCONNECT 0x%02X, want 0x8B", code)
 		}
 	})
+}
+
+// Home Assistant sends some 75 SUBSCRIBEs at its start, each after the answer to the
+// one before. A broker that leaves Nagle's algorithm on takes 40 ms for each.
+func TestSubscribeIsAnsweredAtOnce(t *testing.T) {
+	s := startE2E(t, nil)
+	c, _ := v5(t, s, "home-assistant", nil)
+	machine, took := brokertest.WatchMachine(), make([]time.Duration, 75)
+	for i := range took {
+		began := time.Now()
+		subscribe5(t, c, subscription(fmt.Sprintf("homeassistant/+/%d/config", i)))
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > 15*time.Millisecond {
+		machine.Timing(t, "a SUBSCRIBE is answered after %v", median)
+	}
+	t.Logf("a SUBSCRIBE is answered after %v, the slowest after %v", took[len(took)/2], took[len(took)-1])
 }
 
 func subscription(filter string) *paho.Subscribe {

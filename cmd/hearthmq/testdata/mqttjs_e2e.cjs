@@ -26,7 +26,7 @@ function inbox (client) {
 }
 
 async function main () {
-  const c = await connect({ clientId: 'js' + protocolVersion })
+  const c = await connect({ clientId: 'js' + protocolVersion, ...(protocolVersion === 5 && { properties: { topicAliasMaximum: 10 } }) })
   const next = inbox(c)
   const granted = await c.subscribeAsync({ 'js/q0': { qos: 0 }, 'js/q1': { qos: 1 }, 'js/q2': { qos: 2 } })
   assert.deepStrictEqual(granted.map(g => g.qos), [0, 1, 2])
