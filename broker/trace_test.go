@@ -37,7 +37,10 @@ func TestTrace(t *testing.T) {
 		early.Subscribe("lamp/#", 1)
 		other.Publish("lamp/set", "on", 0, false, 0)
 		other.Publish("lamp/set", "off", 1, false, 7)
-		early.Send(ack(packet.TypePuback, 1), &packet.Pingreq{})
+		early.All()
+		early.Send(ack(packet.TypePuback, 1))
+		early.All()
+		early.Send(&packet.Pingreq{})
 		early.All()
 		p := &packet.Publish{Topic: []byte("lamp/state"), Payload: []byte(strings.Repeat("x", 1000)), QoS: 1, PacketID: 9}
 		early.Send(p)

@@ -14,6 +14,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/feed"
 	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
 )
@@ -235,8 +236,12 @@ func (a *api) deleteRetained(ctx context.Context, in *dropInput) (*dropOutput, e
 		}
 	}
 	if out.Body.Count = len(dropped); out.Body.Count > 0 {
-		about := firstOf(in.Body.Filter, strings.Join(out.Body.Topics, ", "))
-		if e := a.cfg.Accounts.Note(context.WithoutCancel(ctx), "retained messages removed", clipText(about, maxLogValue), "", ""); err == nil {
+		about := clipText(firstOf(in.Body.Filter, strings.Join(out.Body.Topics, ", ")), maxLogValue)
+		removal := feed.Removal{At: time.Now(), Actor: access.Actor(ctx).String(), What: about, Notified: in.Body.Tell}
+		if _, e := a.cfg.Trash.Put(context.WithoutCancel(ctx), removal, dropped); err == nil {
+			err = e
+		}
+		if e := a.cfg.Accounts.Note(context.WithoutCancel(ctx), "retained messages removed", about, "", ""); err == nil {
 			err = e
 		}
 	}

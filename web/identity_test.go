@@ -164,7 +164,8 @@ func TestChangesFromElsewhere(t *testing.T) { // case W9
 		s.userPath("old-tablet") + "/state", s.userPath("old-tablet") + "/rules", "/users/connect/tasmota", "/access/why", "/access/allow",
 		"/access/check", "/access/roles/new", s.rolePath("sensors"), s.rolePath("sensors") + "/delete",
 		"/clients/disconnect", "/clients/show", "/clients", "/clients/forget", "/clients/forget/ask", "/clients/block", "/clients/block/ask",
-		"/clients/trace", "/live/clients", "/logs", "/logs/audit", "/logs/debug", "/topics/clear", "/topics/publish", "/logout", "/login", "/setup"}
+		"/clients/trace", "/live/clients", "/logs", "/logs/audit", "/logs/debug", "/settings/backup", "/settings/restore", "/settings/restore/confirm", "/settings/tokens", "/settings/tokens/1/revoke",
+		"/settings/logins/others", "/settings/logins/1/end", "/topics/clear", "/topics/publish", "/logout", "/login", "/setup"}
 	for _, b := range []*browser{s.direct().login(), s.ingress()} {
 		before := s.state()
 		host := strings.TrimPrefix(b.base, "http://")

@@ -14,7 +14,7 @@ import (
 )
 
 // nextPath is where a login may lead to: nothing but our own pages (case W22).
-var nextPath = regexp.MustCompile(`^/(?:topics|clients|logs(?:/audit)?|settings|users(?:/-?[0-9]{1,18})?|access(?:/roles/[0-9]{1,18})?)?$`)
+var nextPath = regexp.MustCompile(`^/(?:topics|clients|logs(?:/audit)?|settings(?:/(?:certificates|backup|tokens|logins))?|users(?:/-?[0-9]{1,18})?|access(?:/roles/[0-9]{1,18})?)?$`)
 
 func safeNext(next string) string {
 	if nextPath.MatchString(next) {

@@ -98,8 +98,11 @@ func bodyLimit(next http.Handler) http.Handler {
 			// Not every ResponseWriter knows deadlines; those of net/http do, and
 			// they start afresh with the connection's next request.
 			most, span := int64(maxBody), bodyTime
-			if isUpload(r) {
+			switch {
+			case isUpload(r):
 				most, span = maxUpload, uploadTime
+			case r.URL.Path == restorePath: // read by an administrator's request alone
+				most, span = maxBackup, backupTime
 			}
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(span))
 			r.Body = http.MaxBytesReader(w, r.Body, most)

@@ -123,6 +123,12 @@ func doneText(key string) (string, bool) {
 		return "The session is forgotten.", true
 	case "client-gone":
 		return "That client was no longer connected.", true
+	case "token-revoked":
+		return "The token is revoked. Whoever used it is refused from now on.", true
+	case "login-ended":
+		return "That browser is logged out.", true
+	case "logins-ended":
+		return "All other browsers are logged out.", true
 	case "debug-on":
 		return "For the next 15 minutes everything is recorded here.", true
 	case "home-connected":

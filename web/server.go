@@ -76,6 +76,8 @@ type Config struct {
 	Bridges Bridges
 	// LogBook holds the last lines of the log; nil: an empty one.
 	LogBook *LogBook
+	// Certificates describes those of the encrypted ports; nil: there are none.
+	Certificates func() []Certificate
 	// Settings are those that hold from start to stop, in groups.
 	Settings []Setting
 

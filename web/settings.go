@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -21,12 +22,32 @@ type Setting struct {
 // SettingDefault is the Origin of a setting that nobody has set.
 const SettingDefault = "default"
 
-// settings are the pages about what HearthMQ was started with.
+// Certificate is one that HearthMQ shows to clients of its encrypted ports.
+type Certificate struct {
+	Ports   string // "MQTT, encrypted (8883)"
+	File    string
+	Names   []string // that it is good for
+	Issuer  string
+	Begins  time.Time
+	Ends    time.Time
+	Problem string // why it can't be used, "" when it can
+}
+
+// settings are the pages about what HearthMQ was started with, its backups, and who
+// may use its admin and its API.
 type settings struct{ *Server }
 
 func (s *Server) settingsRoutes(r chi.Router) {
 	p := settings{s}
 	r.Get("/settings", s.handle(p.show))
+	r.Get("/settings/certificates", s.handle(p.certificates))
+	p.tokenRoutes(r)
+	p.loginRoutes(r)
+	p.backupRoutes(r)
+}
+
+func (p settings) page(r *http.Request, modules ...string) ui.PageView {
+	return p.view(r, "Settings", "settings", modules...)
 }
 
 func (p settings) show(w http.ResponseWriter, r *http.Request) error {
@@ -42,5 +63,39 @@ func (p settings) show(w http.ResponseWriter, r *http.Request) error {
 		g := &v.Groups[len(v.Groups)-1]
 		g.Rows = append(g.Rows, row)
 	}
-	return p.render(w, r, http.StatusOK, ui.SettingsPage(p.view(r, "Settings", "settings"), v))
+	return p.render(w, r, http.StatusOK, ui.SettingsPage(p.page(r), v))
+}
+
+// certificateSoon is how long before its end a certificate is worth a word.
+const certificateSoon = 30 * 24 * time.Hour
+
+func (p settings) certificates(w http.ResponseWriter, r *http.Request) error {
+	var v ui.CertificatesView
+	if p.cfg.Certificates != nil {
+		now := time.Now()
+		for _, c := range p.cfg.Certificates() {
+			row := ui.CertificateView{Ports: c.Ports, File: ui.Visible(c.File), Issuer: ui.Visible(c.Issuer), Problem: ui.Sentence(ui.Visible(c.Problem)), Kind: "success", State: "good"}
+			for _, name := range c.Names {
+				row.Names = append(row.Names, ui.Visible(name))
+			}
+			switch left := c.Ends.Sub(now); {
+			case c.Problem != "":
+				row.Kind, row.State = "error", "can't be used"
+			case left <= 0:
+				row.Kind, row.State = "error", "has ended"
+			case c.Begins.After(now):
+				row.Kind, row.State = "error", "does not count yet"
+			case left < certificateSoon:
+				row.Kind, row.State = "warning", "ends soon"
+			}
+			if !c.Ends.IsZero() {
+				row.Ends = c.Ends.Local().Format("2 January 2006")
+				if left := c.Ends.Sub(now); left > 0 {
+					row.Ends += ", in " + ui.Span(left)
+				}
+			}
+			v.List = append(v.List, row)
+		}
+	}
+	return p.render(w, r, http.StatusOK, ui.CertificatesPage(p.page(r), v))
 }

@@ -71,7 +71,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	s.accounts.SetRevalidator(s.broker)
 	t.Cleanup(func() { _ = s.broker.Shutdown(context.Background()) })
 	cfg := Config{
-		Broker: s.broker, Directory: s.dir, Accounts: s.accounts, Denials: s.denials, Feed: f, Sessions: s.sessions, Tokens: s.tokens,
+		Broker: s.broker, Directory: s.dir, Accounts: s.accounts, Denials: s.denials, Feed: f, Sessions: s.sessions, Tokens: s.tokens, Logins: &fakeLogins{},
 		Endpoints: []Endpoint{
 			{Label: "MQTT", Port: 1883}, {Label: "MQTT, encrypted", Port: 8883, TLS: true}, {Label: "WebSocket", Port: 1884, WebSocket: true},
 		},

@@ -130,6 +130,16 @@ func PrepareBackup(ctx context.Context, path string, log *slog.Logger) (dir stri
 	return dir, c, nil
 }
 
+// Look says what is in the backup at path, which Restore can take. Otherwise the error
+// says why not.
+func Look(ctx context.Context, path string) (Contents, error) {
+	c, err := verify(ctx, path)
+	if err != nil {
+		return c, classified(err)
+	}
+	return c, nil
+}
+
 // RemoveBackup removes what PrepareBackup wrote, if it is there.
 func RemoveBackup(path string) error {
 	if err := os.RemoveAll((&DB{path: path}).backupDir()); err != nil {

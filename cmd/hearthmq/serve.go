@@ -67,11 +67,20 @@ func (c serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	s := &server{options: o, log: log, memory: memory, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard}
-	if err = s.run(ctx, dir); err == nil {
-		guard.good(log)
+	restored := ""
+	for {
+		s := &server{
+			options: o, log: log, memory: memory, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard,
+			backups: newBackups(dir, log), restored: restored,
+		}
+		if err = s.run(ctx, dir); err == nil {
+			guard.good(log)
+		}
+		if err != nil || ctx.Err() != nil || !s.backups.asked() {
+			return errors.Join(err, lock.Close())
+		}
+		restored = s.backups.restore(ctx)
 	}
-	return errors.Join(err, lock.Close())
 }
 
 // server is everything that runs, made from the bottom up.
@@ -95,6 +104,8 @@ type server struct {
 	home      *homeAssistant
 	guard     *startGuard
 	standIn   *standIn // nil: runs with its own settings
+	backups   *backups // nil: can't be made and restored from the admin
+	restored  string   // what this start has of a backup, "" when it is none
 }
 
 // run starts everything, waits for ctx or a failure, and stops everything: first
@@ -113,6 +124,11 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 	if err := s.accounts.Open(ctx); err != nil {
 		return err
 	}
+	if s.restored != "" {
+		if err := s.accounts.Note(ctx, "backup restored", "", "", s.restored); err != nil {
+			return err
+		}
+	}
 	if s.standIn != nil {
 		if err := s.standIn.takeOver(ctx, s); err != nil {
 			return err
@@ -122,7 +138,12 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	s.startBridges(ctx)
-	err = s.serve(ctx, dir)
+	serving, end := context.WithCancel(ctx)
+	defer end()
+	if s.backups != nil {
+		s.backups.end = end
+	}
+	err = s.serve(serving, dir)
 	s.bridges.Manager.Close() // what waits stays in their sessions
 	// ctx has ended: this is time of its own.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), brokerStop)
@@ -223,8 +244,9 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		Sessions: s.db.Logins(), Endpoints: s.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
-		Bridges: s.bridges,
-		Home:    s.home.newHome(s.broker, s.db),
+		Bridges:      s.bridges,
+		Home:         s.home.newHome(s.broker, s.db),
+		Certificates: s.listeners.certificates, Backups: s.adminBackups(),
 	})
 	if err != nil {
 		return err
@@ -261,6 +283,15 @@ func (s *server) setupToken() func() string {
 		}
 		return token
 	}
+}
+
+// adminBackups are the backups of the admin; nil where there is no database of its own
+// to copy and to replace.
+func (s *server) adminBackups() web.Backups {
+	if s.backups == nil || s.unkept != nil {
+		return nil
+	}
+	return s.backups
 }
 
 // settings are the settings for the page that shows them.

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"hearthmq/broker/listen"
+	"hearthmq/web"
+)
+
+// certificates describes those of the open ports, one for each file.
+func (l *listeners) certificates() []web.Certificate {
+	if l == nil {
+		return nil
+	}
+	var all []web.Certificate
+	for i := range l.open {
+		o := &l.open[i]
+		status, ok := o.Certificate(time.Now())
+		if !ok {
+			continue
+		}
+		port := label(o.Config)
+		if n := portOf(o.Listener); n > 0 {
+			port += " (" + strconv.Itoa(n) + ")"
+		}
+		if at := slices.IndexFunc(all, func(c web.Certificate) bool { return c.File == status.File }); at >= 0 {
+			all[at].Ports += ", " + port
+			continue
+		}
+		all = append(all, describeCertificate(port, status))
+	}
+	return all
+}
+
+func describeCertificate(ports string, status listen.CertificateStatus) web.Certificate {
+	c := web.Certificate{Ports: ports, File: status.File, Ends: status.Ends}
+	if status.State == listen.CertificateBroken {
+		c.Problem = status.Problem
+	}
+	if status.Name != "" {
+		c.Names = []string{status.Name}
+	}
+	// What the status does not tell is read from the file, which may be newer than what
+	// is in use, for a minute.
+	text, err := os.ReadFile(status.File)
+	if err != nil {
+		return c
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return c
+	}
+	x, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || !x.NotAfter.Equal(status.Ends) {
+		return c
+	}
+	c.Begins, c.Issuer = x.NotBefore, x.Issuer.String()
+	names := x.DNSNames
+	for _, ip := range x.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) > 0 {
+		c.Names = names
+	}
+	return c
+}
