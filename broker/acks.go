@@ -1,13 +1,18 @@
 package broker
 
-import "hearthmq/broker/packet"
+import (
+	"time"
+
+	"hearthmq/broker/packet"
+)
 
 // ackPending is an acknowledgement that leaves once its ticket is committed or its
 // promise fulfilled.
 // raw is set for those that are more than an identifier and a Reason Code.
 type ackPending struct {
 	ticket  uint64
-	promise *promise // nil: only the ticket counts
+	promise *promise  // nil: only the ticket counts
+	at      time.Time // it waits since
 	typ     packet.Type
 	id      uint16
 	code    packet.ReasonCode
@@ -30,13 +35,36 @@ func (c *conn) ackAfter(bt *batch, a ackPending) {
 		c.mu.Unlock()
 		return
 	}
+	a.at = bt.now
 	c.acks.push(a)
-	register := !c.waiting
-	c.waiting = true
+	c.waitUnlock(a.promise == nil)
+}
+
+// waitUnlock has the journal call, and unlocks c.mu, which is held. firm: something
+// waits for nothing but the store.
+func (c *conn) waitUnlock(firm bool) {
+	register, insist := !c.waiting, firm && !c.firm
+	c.waiting, c.firm = true, c.firm || firm
 	c.mu.Unlock()
-	if register {
-		c.b.journal.notify(c)
+	switch {
+	case register:
+		c.b.journal.notify(c, firm)
+	case insist:
+		c.b.journal.insist()
 	}
+}
+
+// since implements waiter.
+func (c *conn) since() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first := c.awaits
+	if c.acks.len() > 0 {
+		if at := c.acks.front().at; first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
 }
 
 // writeAck is called with c.mu held.
@@ -60,12 +88,10 @@ func (c *conn) writeAck(a ackPending) {
 // called with no lock above conn.mu's place in the order.
 func (c *conn) awaitCommit() {
 	c.mu.Lock()
-	register := !c.waiting
-	c.waiting = true
-	c.mu.Unlock()
-	if register {
-		c.b.journal.notify(c)
+	if c.awaits.IsZero() {
+		c.awaits = time.Now()
 	}
+	c.waitUnlock(true)
 }
 
 // committed is called by the journal after a commit: acknowledgements leave, and
@@ -73,18 +99,20 @@ func (c *conn) awaitCommit() {
 func (c *conn) committed() {
 	withBatch(func(bt *batch) {
 		c.mu.Lock()
-		c.waiting = false
+		c.waiting, c.firm, c.awaits = false, false, time.Time{}
 		c.mu.Unlock()
 		c.releaseAcks(bt)
 		if c.sess != nil {
 			c.sess.pump(bt, c)
 		}
 		c.mu.Lock()
-		again := c.acks.len() > 0
-		c.mu.Unlock()
-		if again {
-			c.awaitCommit()
+		if c.acks.len() == 0 {
+			c.mu.Unlock()
+			return
 		}
+		firm := false
+		c.acks.each(func(a *ackPending) { firm = firm || a.promise == nil })
+		c.waitUnlock(firm)
 	})
 }
 

@@ -67,6 +67,8 @@ type conn struct {
 	out     outbound
 	acks    deque[ackPending] // acknowledgements that wait for the journal, in order
 	waiting bool              // the journal will call
+	firm    bool              // and knows that something waits for nothing but the store
+	awaits  time.Time         // the session waits for the journal since
 	behind  bool              // the session's queue has more for this connection
 	alias   aliasTable        // topic aliases towards the client
 	sent    sentCounts

@@ -59,7 +59,7 @@ func (b *Broker) Stats() Stats {
 	b.sessions.mu.Unlock()
 	subs, shared := b.subs.counts()
 	k := &b.stats
-	pending, _ := b.journal.backlog()
+	pending := b.journal.backlog()
 	return Stats{
 		Started: b.started, Now: time.Now(),
 		Connections: connections, Clients: clients, Sessions: total, MaxSessions: most,

@@ -42,6 +42,8 @@ type journal struct {
 	pending   []Change
 	last      uint64
 	waiters   []waiter
+	firm      int       // how many of them wait for nothing but the store
+	pressing  time.Time // since when something is pending that should be stored soon
 	err       error
 	easing    chan struct{} // closed and made anew at each commit
 	committed atomic.Uint64
@@ -54,7 +56,12 @@ type journal struct {
 }
 
 // waiter is told, without locks held, that tickets have been committed.
-type waiter interface{ committed() }
+type waiter interface {
+	committed()
+	// since is when what it waits for began to wait; zero when nothing waits any
+	// more: the receivers of a message have acknowledged it (promise).
+	since() time.Time
+}
 
 func newJournal(store Store, mode Durability, fail func(error)) *journal {
 	j := &journal{
@@ -92,10 +99,14 @@ func (j *journal) append(c Change) uint64 {
 	j.mu.Lock()
 	j.pending = append(j.pending, c)
 	n := len(j.pending)
+	presses := j.pressing.IsZero() && !j.patient(c)
+	if presses {
+		j.pressing = time.Now()
+	}
 	j.last++
 	seq := j.last
 	j.mu.Unlock()
-	if n == 1 {
+	if n == 1 || presses {
 		signal(j.fresh)
 	} else if n == hurryAt {
 		signal(j.hurry)
@@ -106,24 +117,81 @@ func (j *journal) append(c Change) uint64 {
 	return seq
 }
 
+// patient reports whether nothing is lost that anybody was promised when the change
+// is stored late: retained messages of QoS 0, and acknowledgements, without which the
+// message comes again. What is queued has somebody who waits, or is done soon.
+func (j *journal) patient(c Change) bool {
+	switch c := c.(type) {
+	case RetainedSet:
+		return c.Message.QoS == 0
+	case Done:
+		return true
+	case Queued:
+		return j.pace.mode == Durable
+	}
+	return false
+}
+
 // stored reports whether a ticket has been committed.
 func (j *journal) stored(ticket uint64) bool { return ticket <= j.committed.Load() }
 
-// notify has w told at the next commit. It may be told without need.
-func (j *journal) notify(w waiter) {
+// notify has w told at the next commit, or before, when nothing waits any more. It
+// may be told without need. firm: it waits for nothing but the store.
+func (j *journal) notify(w waiter, firm bool) {
 	j.mu.Lock()
 	j.waiters = append(j.waiters, w)
 	j.mu.Unlock()
+	if firm {
+		j.insist()
+		return
+	}
 	signal(j.wake)
+}
+
+// insist says that a waiter waits for nothing but the store, which notify did not know.
+func (j *journal) insist() {
+	j.mu.Lock()
+	j.firm++
+	j.mu.Unlock()
+	signal(j.wake)
+}
+
+// oldest is when the first of those that still wait began to; zero: nobody does.
+// Those for whom nothing is left to wait are told so.
+func (j *journal) oldest() (first time.Time) {
+	j.mu.Lock()
+	list := j.waiters
+	j.waiters = nil
+	j.mu.Unlock()
+	var idle []waiter
+	keep := make([]waiter, 0, len(list))
+	for _, w := range list {
+		at := w.since()
+		if at.IsZero() {
+			idle = append(idle, w)
+			continue
+		}
+		keep = append(keep, w)
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	j.mu.Lock()
+	j.waiters = append(keep, j.waiters...) // those that came meanwhile have just begun
+	j.mu.Unlock()
+	for _, w := range idle {
+		w.committed()
+	}
+	return first
 }
 
 // wait blocks until the ticket is committed.
 func (j *journal) wait(ctx context.Context, ticket uint64) error {
 	for !j.stored(ticket) {
-		w := make(chanWaiter)
-		j.notify(w)
+		w := chanWaiter{make(chan struct{}), time.Now()}
+		j.notify(w, true)
 		select {
-		case <-w:
+		case <-w.told:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-j.done:
@@ -133,9 +201,13 @@ func (j *journal) wait(ctx context.Context, ticket uint64) error {
 	return nil
 }
 
-type chanWaiter chan struct{}
+type chanWaiter struct {
+	told chan struct{}
+	at   time.Time
+}
 
-func (c chanWaiter) committed() { close(c) }
+func (c chanWaiter) committed()       { close(c.told) }
+func (c chanWaiter) since() time.Time { return c.at }
 
 // lastTicket is the ticket of everything that was appended up to now.
 func (j *journal) lastTicket() uint64 {
@@ -153,11 +225,18 @@ func (j *journal) failure() error {
 	return j.err
 }
 
-// backlog is how many changes are pending and how many wait for them.
-func (j *journal) backlog() (changes, waiters int) {
+// backlog is how many changes are pending.
+func (j *journal) backlog() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.pending), len(j.waiters)
+	return len(j.pending)
+}
+
+// demand is how many wait, how many of them firmly, and since when something presses.
+func (j *journal) demand() (waiters, firm int, pressing time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.waiters), j.firm, j.pressing
 }
 
 // shutdown stores what is pending and ends the goroutine. Nothing may be
@@ -192,42 +271,64 @@ func (j *journal) run() {
 	}
 }
 
-// gather lets changes come together until it is time to commit them; false: the
-// journal is being shut down.
+// gather lets changes come together until it is time to commit them: when the first
+// of those that wait has done so for a window, or soon after many have come that
+// wait for nothing but the store, or when nobody waits and it has been a while.
+// false: the journal is being shut down.
 func (j *journal) gather() bool {
-	timer := time.NewTimer(j.pace.lazy())
-	defer timer.Stop()
-	urgent := false
-	var began time.Time // when the first waiter was seen
+	began := time.Now()
+	var urgent time.Time // since when somebody waits; zero: nobody does as far as is known
 	var settle <-chan time.Time
 	seen := 0
-	for {
-		if changes, waiters := j.backlog(); waiters > 0 {
-			if !urgent {
-				urgent, began = true, time.Now()
-				timer.Reset(j.pace.window())
-			}
-			if waiters >= manyWaiting && settle == nil {
-				seen, settle = changes, time.After(settleTime)
-			}
+	due := func() time.Time {
+		waiters, firm, pressing := j.demand()
+		at := began.Add(j.pace.patience())
+		if !pressing.IsZero() {
+			at = earlier(at, pressing.Add(j.pace.lazy()))
 		}
+		if waiters > 0 && urgent.IsZero() {
+			urgent = time.Now()
+		}
+		if !urgent.IsZero() {
+			at = earlier(at, urgent.Add(j.pace.window()))
+		}
+		if firm >= manyWaiting && settle == nil {
+			seen, settle = j.backlog(), time.After(settleTime)
+		}
+		return at
+	}
+	timer := time.NewTimer(time.Until(due()))
+	defer timer.Stop()
+	for {
 		select {
 		case <-j.fresh:
 		case <-j.wake:
 		case <-j.hurry:
 			return true
 		case <-timer.C:
-			return true
+			if !urgent.IsZero() {
+				urgent = j.oldest()
+			}
+			if !time.Now().Before(due()) {
+				return true
+			}
 		case <-settle:
-			changes, _ := j.backlog()
-			if changes == seen && !j.pace.strained() || time.Since(began) >= j.pace.window() {
+			if j.backlog() == seen && !j.pace.strained() {
 				return true
 			}
 			settle = nil
 		case <-j.stop:
 			return false
 		}
+		timer.Reset(time.Until(due()))
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // cut takes what is pending, behind what a failed commit left.
@@ -240,7 +341,7 @@ func (j *journal) cut(left []Change) (batch []Change, last uint64, waiters []wai
 	if len(left) > 0 {
 		batch = append(left, batch...)
 	}
-	j.pending, j.waiters = nil, nil
+	j.pending, j.waiters, j.firm, j.pressing = nil, nil, 0, time.Time{}
 	return batch, last, waiters
 }
 

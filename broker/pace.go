@@ -34,6 +34,8 @@ const (
 	// strainedWindow and strainedLazy are for when the day's writing is used up.
 	strainedWindow = 250 * time.Millisecond
 	strainedLazy   = 10 * time.Second
+	// patienceMost is how long changes wait at most that no promise stands behind.
+	patienceMost = time.Minute
 
 	// dailyBytes is how much may be written to the disk in a day on average: SD cards
 	// wear out. Up to burstBytes of what was not used are saved up, so that a busy hour
@@ -41,6 +43,11 @@ const (
 	// later.
 	dailyBytes = 2 << 30
 	burstBytes = 1 << 30
+	// quietBytes is how much may be written in a day while nobody waits for it. Beyond
+	// it retained messages of QoS 0 come together for up to patienceMost.
+	quietBytes = 200 << 20
+	quietBurst = 8 << 20
+	quietRate  = float64(quietBytes) / (24 * 60 * 60)
 )
 
 // meter is implemented by a Store that knows how much it has written.
@@ -59,6 +66,7 @@ type pace struct {
 	cost    time.Duration // of a commit, moving average
 	commits uint64
 	tokens  float64 // bytes that may be written now
+	quiet   float64 // the same of quietBytes
 	written int64
 	at      time.Time // of the last look at meter
 
@@ -68,7 +76,7 @@ type pace struct {
 
 func newPace(store Store, mode Durability) *pace {
 	now := time.Now()
-	p := &pace{mode: mode, tokens: burstBytes, at: now, hour: now}
+	p := &pace{mode: mode, tokens: burstBytes, quiet: quietBurst, at: now, hour: now}
 	p.meter, _ = store.(meter)
 	if p.meter != nil {
 		p.written = p.meter.Written()
@@ -96,6 +104,7 @@ func (p *pace) look() {
 	now, written := time.Now(), p.meter.Written()
 	grown := written - p.written
 	p.tokens = p.left(now) - float64(grown)
+	p.quiet = max(p.quietLeft(now)-float64(grown), -patienceMost.Seconds()*quietRate)
 	p.at, p.written = now, written
 	for range min(int(now.Sub(p.hour)/time.Hour), len(p.hours)) {
 		copy(p.hours[1:], p.hours[:])
@@ -108,6 +117,11 @@ func (p *pace) look() {
 // left is how many bytes may be written; negative: too many were. p.mu is held.
 func (p *pace) left(now time.Time) float64 {
 	return min(p.tokens+now.Sub(p.at).Seconds()*dailyBytes/(24*60*60), burstBytes)
+}
+
+// quietLeft is left for what nobody waits for. p.mu is held.
+func (p *pace) quietLeft(now time.Time) float64 {
+	return min(p.quiet+now.Sub(p.at).Seconds()*quietRate, quietBurst)
 }
 
 // strained reports whether more has been written than a day allows.
@@ -136,6 +150,20 @@ func (p *pace) lazy() time.Duration {
 		return strainedLazy
 	}
 	return lazyCommit
+}
+
+// patience is how long changes wait that no promise stands behind.
+func (p *pace) patience() time.Duration {
+	least := p.lazy()
+	if p.mode == SDSaver {
+		return least
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.meter == nil {
+		return least
+	}
+	return max(least, time.Duration(-p.quietLeft(time.Now())/quietRate*float64(time.Second)))
 }
 
 // StoreFigures tell how the journal fares.

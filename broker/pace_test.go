@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -17,11 +18,12 @@ type meteredStore struct {
 	broker.Store
 	slow    atomic.Int64 // nanoseconds a commit takes
 	written atomic.Int64
+	page    atomic.Int64 // bytes per commit
 }
 
 func (s *meteredStore) Apply(ctx context.Context, changes []broker.Change) error {
 	time.Sleep(time.Duration(s.slow.Load())) // in the bubble
-	s.written.Add(4096)
+	s.written.Add(max(4096, s.page.Load()))
 	return s.Store.Apply(ctx, changes)
 }
 
@@ -104,7 +106,7 @@ func TestWriteBudget(t *testing.T) {
 		if !f.Strained || f.Left >= 0 || f.LastDay < 1100<<20 || f.LastDay > 1101<<20 || f.Budget != 2<<30 {
 			w.Errorf("%+v", f)
 		}
-		pub.Publish("r", "x", 0, true, 0) // nobody waits for it
+		w.durable(packet.V311, "new") // a session to store, which nobody waits for
 		brokertest.Pass(9 * time.Second)
 		if n := w.b.Stats().JournalPending; n != 1 {
 			w.Errorf("%d changes pending", n)
@@ -133,5 +135,37 @@ func TestWriteBudget(t *testing.T) {
 		if f := w.b.Stats().Store; f.LastDay > 1<<20 || f.Left != 1<<30 {
 			w.Errorf("a day later %+v", f)
 		}
+	})
+}
+
+// In a home where values of QoS 0 change all the time they are written together: once
+// a second as long as that is little, else less often (case S20). What has an
+// acknowledgement is not held up by that.
+func TestValuesOfQoS0(t *testing.T) {
+	var store *meteredStore
+	inWorld(t, func(_ *broker.Config, d *broker.Deps) { store = metered(d) }, func(w *world) {
+		store.page.Store(100 << 10) // what 300 values come to
+		pub := w.clean(packet.V311, "pub")
+		n := 0
+		pass := func(seconds int) (commits uint64, bytes int64) {
+			c, b := w.b.Stats().Store.Commits, store.written.Load()
+			for range seconds * 10 {
+				n++
+				pub.Publish(fmt.Sprint("device/", n%300), fmt.Sprint(n), 0, true, 0)
+				brokertest.Pass(100 * time.Millisecond)
+			}
+			return w.b.Stats().Store.Commits - c, store.written.Load() - b
+		}
+		if commits, _ := pass(60); commits < 55 || commits > 61 {
+			w.Errorf("%d commits in the first minute", commits)
+		}
+		pass(300)
+		commits, bytes := pass(3600)
+		if day := bytes * 24; day > 300<<20 || commits < 60 {
+			w.Errorf("%d bytes a day in %d commits an hour", day, commits)
+		}
+		pub.Publish("device/0", "now", 1, true, 1)
+		brokertest.Pass(25 * time.Millisecond)
+		w.expectAck(pub, packet.TypePuback, 1)
 	})
 }

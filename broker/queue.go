@@ -43,7 +43,11 @@ func (s *Session) enqueue(bt *batch, p *publication, t *target, qos byte, retain
 		} else if s.b.cfg().Durability == Balanced && c != nil {
 			ticket = 0
 		}
-		if ticket > 0 {
+		switch {
+		case ticket == 0:
+		case c == nil: // nobody will take it soon: PUBACK waits for the store alone
+			p.owner, p.promise = nil, nil
+		default:
 			d.promise = p.promised()
 		}
 	}
