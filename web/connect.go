@@ -32,7 +32,7 @@ func (s *Server) connectRoutes(r chi.Router) {
 }
 
 // wizardPath is where a device is connected with a user of its own.
-const wizardPath = "/users/new"
+const wizardPath = "/users/connect"
 
 // home returns how Home Assistant stands; inApp is false outside its app.
 func (c connect) home(ctx context.Context) (state HomeState, inApp bool) {
@@ -57,25 +57,14 @@ func (c connect) connectView(r *http.Request) ui.ConnectView {
 	here := connectedProducts(c.cfg.Broker.Sessions())
 	v := ui.ConnectView{
 		Cards:  []ui.ConnectCard{c.homeAssistantCard(home, inApp, here), c.zigbeeCard(home, inApp, here), c.nodeREDCard(home, inApp, here)},
-		Wizard: wizardPath, Host: firstOf(home.Address, hostOf(r)),
+		Wizard: wizardPath, Host: c.outsideHost(r),
 	}
 	v.Local = loopbackName(v.Host)
-	for _, p := range partners {
-		switch p.key {
-		case productHomeAssistant, productZigbee2MQTT, productNodeRED:
-		default:
-			v.Products = append(v.Products, ui.ConnectProduct{Key: p.key, Icon: p.icon, Name: p.name, Clients: here[p.key]})
-		}
+	for _, p := range listed {
+		v.Products = append(v.Products, ui.ConnectProduct{Key: p.template, Icon: p.icon, Name: p.name, Path: devicePath(p.template), Clients: here[p.name]})
 	}
-	for _, e := range c.cfg.Endpoints {
-		port := e.Port
-		if home.Known {
-			var open bool
-			if port, open = home.HostPort[e.Port]; !open {
-				continue
-			}
-		}
-		v.Where = append(v.Where, ui.EndpointView{Label: e.Label, Address: strconv.Itoa(port), Encrypted: e.TLS})
+	for _, e := range c.outside(r.Context()) {
+		v.Where = append(v.Where, ui.EndpointView{Label: e.Label, Address: strconv.Itoa(e.Port), Encrypted: e.TLS})
 	}
 	v.Shape = shape(v.Cards)
 	return v
@@ -108,7 +97,7 @@ func (c connect) live(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (c connect) homeAssistantCard(home HomeState, inApp bool, here map[string]int) ui.ConnectCard {
-	card := ui.ConnectCard{Key: productHomeAssistant, Icon: "home", Title: "Home Assistant"}
+	card := ui.ConnectCard{Key: "home-assistant", Icon: "home", Title: "Home Assistant"}
 	say := func(kind, state, text string) { card.Kind, card.State, card.Text = kind, state, text }
 	connected := here[productHomeAssistant] > 0
 	openIntegration := ui.ConnectAction{Label: "Open MQTT in Home Assistant", Icon: "expand", Panel: "/config/integrations/integration/mqtt"}
@@ -120,7 +109,7 @@ func (c connect) homeAssistantCard(home HomeState, inApp bool, here map[string]i
 		say("success", "Connected", "Home Assistant sends and receives here.")
 	case !inApp:
 		say("neutral", "Not connected", "In Home Assistant: Settings, Devices & services, Add integration, MQTT. Enter this machine's address, the port, and a user that may do everything.")
-		card.Actions = []ui.ConnectAction{{Label: "Make a user for it", Icon: "plus", Path: "/users/new", Primary: true}}
+		card.Actions = []ui.ConnectAction{{Label: "Make a user for it", Icon: "plus", Path: devicePath("home-assistant"), Primary: true}}
 	case !home.Known:
 		say("warning", "No answer", "Home Assistant's Supervisor has not answered yet. Devices are served all the same. "+ui.Sentence(home.Problem))
 	case takeOver:
@@ -156,7 +145,7 @@ var zigbeeHelp = []string{
 }
 
 func (c connect) zigbeeCard(home HomeState, inApp bool, here map[string]int) ui.ConnectCard {
-	card := ui.ConnectCard{Key: productZigbee2MQTT, Icon: "zigbee", Title: "Zigbee2MQTT"}
+	card := ui.ConnectCard{Key: "zigbee2mqtt", Icon: "zigbee", Title: "Zigbee2MQTT"}
 	say := func(kind, state, text string) { card.Kind, card.State, card.Text = kind, state, text }
 	app := home.app("Zigbee2MQTT")
 	help := func() { card.Help, card.HelpLines = "It has a server setting of its own", zigbeeHelp }
@@ -169,7 +158,7 @@ func (c connect) zigbeeCard(home HomeState, inApp bool, here map[string]int) ui.
 		say("success", "Connected", "Zigbee2MQTT sends and receives here.")
 	case !inApp:
 		say("neutral", "Not connected", "Give it a user with rights to zigbee2mqtt/# and homeassistant/#, and enter server, user and password in its settings below MQTT.")
-		card.Actions = []ui.ConnectAction{{Label: "Make a user for it", Icon: "plus", Path: wizardPath}}
+		card.Actions = []ui.ConnectAction{{Label: "Make a user for it", Icon: "plus", Path: devicePath("zigbee2mqtt")}}
 	case !home.Ours:
 		say("neutral", "Uses "+firstOf(home.providerName(), "another broker"), "It finds its broker through Home Assistant, and will find HearthMQ once that is where Home Assistant's apps find MQTT.")
 		help()
@@ -189,7 +178,7 @@ func (c connect) zigbeeCard(home HomeState, inApp bool, here map[string]int) ui.
 }
 
 func (c connect) nodeREDCard(home HomeState, inApp bool, here map[string]int) ui.ConnectCard {
-	card := ui.ConnectCard{Key: productNodeRED, Icon: "flow", Title: "Node-RED"}
+	card := ui.ConnectCard{Key: "node-red", Icon: "flow", Title: "Node-RED"}
 	make := ui.ConnectAction{Label: "Connect Node-RED", Icon: "connect", Path: "/connect/node-red", Primary: true}
 	_, made := c.cfg.Directory.User(nodeREDUser)
 	switch {

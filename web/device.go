@@ -40,8 +40,8 @@ func (d devices) ask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name, values := t.Defaults("")
-	f := d.form(t, name, values)
-	if host := hostOf(r); !loopbackName(host) {
+	f := d.form(r, t, name, values)
+	if host := d.outsideHost(r); !loopbackName(host) {
 		f.Host = host
 	}
 	return d.askPage(w, r, http.StatusOK, f)
@@ -51,7 +51,7 @@ func (d devices) askPage(w http.ResponseWriter, r *http.Request, status int, f u
 	return d.render(w, r, status, ui.DevicePage(d.view(r, "Connect "+f.Product, "users", "forms"), f))
 }
 
-func (d devices) form(t *access.Template, name string, values map[string]string) ui.DeviceForm {
+func (d devices) form(r *http.Request, t *access.Template, name string, values map[string]string) ui.DeviceForm {
 	f := ui.DeviceForm{Path: devicePath(t.ID), Product: t.Name, About: t.About, Name: name, Rules: t.Rules}
 	for _, k := range t.Keys {
 		f.Fields = append(f.Fields, ui.FieldView{
@@ -65,7 +65,7 @@ func (d devices) form(t *access.Template, name string, values map[string]string)
 			}
 		}
 	}
-	for _, e := range d.cfg.Endpoints {
+	for _, e := range d.outside(r.Context()) {
 		if !e.WebSocket {
 			f.Ports = append(f.Ports, portChoice(e))
 		}
@@ -98,7 +98,7 @@ func (d devices) create(w http.ResponseWriter, r *http.Request) error {
 	for _, k := range t.Keys {
 		given[k.Key] = strings.TrimSpace(form.Get("key-" + k.Key))
 	}
-	at, ok := d.place(host, form.Get("port"))
+	at, ok := d.place(r, host, form.Get("port"))
 	if !ok {
 		return badRequest("port %q", form.Get("port"))
 	}
@@ -144,7 +144,7 @@ func (d devices) create(w http.ResponseWriter, r *http.Request) error {
 
 // again shows the form with what is wrong with it.
 func (d devices) again(w http.ResponseWriter, r *http.Request, t *access.Template, name, host, port string, given map[string]string, p access.Problems) error {
-	f := d.form(t, name, given)
+	f := d.form(r, t, name, given)
 	shown := []string{"name", "host"}
 	for i := range f.Fields {
 		f.Fields[i].Problem = p[f.Fields[i].Name]
@@ -158,8 +158,8 @@ func (d devices) again(w http.ResponseWriter, r *http.Request, t *access.Templat
 }
 
 // place is the endpoint with that port; without one, for nobody chose, the first.
-func (d devices) place(host, port string) (access.Place, bool) {
-	for _, e := range d.cfg.Endpoints {
+func (d devices) place(r *http.Request, host, port string) (access.Place, bool) {
+	for _, e := range d.outside(r.Context()) {
 		if !e.WebSocket && (port == "" || port == strconv.Itoa(e.Port)) {
 			return access.Place{Host: host, Port: e.Port, TLS: e.TLS}, true
 		}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -47,6 +48,37 @@ type HomeState struct {
 	Begun       bool        // taking over from it was begun
 	Copied      *HomeCopied // nil: not yet
 	Apps        []HomeApp
+}
+
+// outside are the ports as devices in the home's network reach them: those of the machine
+// where HearthMQ is an app and has others inside. The plain one comes first.
+func (s *Server) outside(ctx context.Context) []Endpoint {
+	if s.cfg.Home == nil {
+		return s.cfg.Endpoints
+	}
+	home := s.cfg.Home.State(ctx)
+	if !home.Known {
+		return s.cfg.Endpoints
+	}
+	var list []Endpoint
+	for _, e := range s.cfg.Endpoints {
+		if port, open := home.HostPort[e.Port]; open {
+			e.Port = port
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// outsideHost is where they find them: what Home Assistant says, since the browser may
+// have come from far away, else the name that the browser found us by.
+func (s *Server) outsideHost(r *http.Request) string {
+	if s.cfg.Home != nil {
+		if address := s.cfg.Home.State(r.Context()).Address; address != "" {
+			return address
+		}
+	}
+	return hostOf(r)
 }
 
 // HomeIntegration is Home Assistant's MQTT integration.

@@ -2,45 +2,34 @@ package web
 
 import "hearthmq/broker"
 
-// partner is a product that the Connect page speaks of, by the name that productOf
-// gives to its clients.
-type partner struct{ key, name, icon string }
-
-// Keys of the partners that have cards of their own.
+// The products that have cards of their own on the Connect page, as productOf names them.
 const (
-	productHomeAssistant = "home-assistant"
-	productZigbee2MQTT   = "zigbee2mqtt"
-	productNodeRED       = "node-red"
+	productHomeAssistant = "Home Assistant"
+	productZigbee2MQTT   = "Zigbee2MQTT"
+	productNodeRED       = "Node-RED"
 )
 
-var partners = []partner{
-	{productHomeAssistant, "Home Assistant", "home"},
-	{productZigbee2MQTT, "Zigbee2MQTT", "zigbee"},
-	{productNodeRED, "Node-RED", "flow"},
-	{"esphome", "ESPHome", "chip"},
-	{"tasmota", "Tasmota", "plug"},
-	{"shelly", "Shelly", "plug"},
-	{"frigate", "Frigate", "camera"},
-	{"wled", "WLED", "lamp"},
-	{"zwave-js-ui", "Z-Wave JS UI", "zigbee"},
-	{"rtl433", "rtl_433", "radio"},
-	{"openmqttgateway", "OpenMQTTGateway", "radio"},
-	{"valetudo", "Valetudo", "plug"},
-	{"opendtu", "OpenDTU", "sun"},
+// listed are the products that the Connect page lists: those that most homes have, each
+// with its template in the wizard.
+var listed = []struct{ name, icon, template string }{
+	{"ESPHome", "chip", "esphome"},
+	{"Tasmota", "plug", "tasmota"},
+	{"Shelly", "plug", "shelly"},
+	{"Frigate", "camera", "frigate"},
+	{"WLED", "lamp", "wled"},
+	{"Z-Wave JS UI", "zigbee", "zwave-js-ui"},
+	{"rtl_433", "radio", "rtl-433"},
+	{"OpenMQTTGateway", "radio", "openmqttgateway"},
+	{"Valetudo", "plug", "valetudo"},
+	{"OpenDTU", "sun", "opendtu"},
 }
 
-// connectedProducts counts the connected clients of each partner, by key.
+// connectedProducts counts the connected clients of each product.
 func connectedProducts(sessions []broker.SessionInfo) map[string]int {
 	n := map[string]int{}
-	for i := range sessions {
-		if !sessions[i].Connected {
-			continue
-		}
-		name := productOf(sessions[i])
-		for _, p := range partners {
-			if p.name == name {
-				n[p.key]++
-			}
+	for _, s := range sessions {
+		if s.Connected {
+			n[productOf(s)]++
 		}
 	}
 	return n

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
+	"strings"
 
 	"hearthmq/ui"
 )
@@ -116,7 +116,7 @@ func appsStep(home HomeState, here map[string]int) ui.TakeOverStep {
 	}
 	done := home.Ours
 	for _, a := range home.Apps {
-		connected := slices.ContainsFunc(partners, func(p partner) bool { return p.name == a.Name && here[p.key] > 0 })
+		connected := here[strings.TrimSuffix(a.Name, " Edge")] > 0
 		app := ui.TakeOverApp{Name: a.Name, Panel: "/config/app/" + a.Slug + "/info"}
 		switch {
 		case connected:
