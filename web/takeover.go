@@ -164,10 +164,13 @@ func (c connect) portsStep(home HomeState) ui.TakeOverStep {
 		Text: "Devices in your network find HearthMQ where they found the other broker: at this machine's address, port 1883. Those with a user of Home Assistant just come back; " +
 			"users of the other broker's own have to be brought over before. This is the last step, and it can't be undone here.",
 	}
+	if !s.Done {
+		s.Actions = []ui.ConnectAction{{Label: "Bring over its users", Icon: "users", Path: importPath}}
+	}
 	switch {
 	case home.Other.Running || !home.Ours:
 	case !usual:
-		s.Actions = []ui.ConnectAction{c.ask(StepPorts, home, "Take the ports", "in", true)}
+		s.Actions = append(s.Actions, c.ask(StepPorts, home, "Take the ports", "in", true))
 	default:
 		s.Result = "HearthMQ has them."
 		s.Actions = []ui.ConnectAction{{Label: "Finish", Icon: "check", Step: string(StepFinish), Primary: true}}
