@@ -109,7 +109,7 @@ say "Standing in for $golang"
 # Go itself is lent, and so are the modules: the build needs no network.
 go mod download
 buildah config --env PATH=/usr/local/go/bin:/usr/bin:/bin --env GOPATH=/go --env GOTOOLCHAIN=local --env GOSUMDB=off \
-  --env GOPROXY=file:///go/pkg/mod/cache/download --entrypoint '' "$ctr"
+  --env GOPROXY=file:///go/pkg/mod/cache/download --env GOCACHE=/root/.cache/go-build --entrypoint '' "$ctr"
 buildah commit -q --format docker "$ctr" "$golang" > /dev/null
 buildah rm "$ctr" > /dev/null
 
