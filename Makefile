@@ -72,6 +72,9 @@ crash: ## the long crash laboratory: 100,000 power cuts, 1,000 kills, figures (h
 	./crashtest.test -test.v -test.run TestKill -test.timeout 12h -crash.kills 1000 && \
 	./crashtest.test -test.v -test.run TestFigures -test.timeout 2h -crash.bench
 
+flood: ## long tests of floods, storms and slow readers, with their figures (15 minutes; SOAK=72h for more)
+	$(GO) test ./cmd/hearthmq -run TestFlood -flood -soak $(or $(SOAK),1m) -v -timeout 0 | grep -v '^ *20[0-9][0-9]-'
+
 bench: ## benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 

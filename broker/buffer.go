@@ -53,4 +53,7 @@ func (r *readBuffer) release() {
 // outBuffer is an outbound buffer of the small size, pooled.
 type outBuffer struct{ b []byte }
 
+// bigPool holds outbound buffers of up to keepBuffer that no connection keeps.
+var bigPool sync.Pool
+
 var outPool = sync.Pool{New: func() any { return &outBuffer{b: make([]byte, 0, smallBuffer)} }}

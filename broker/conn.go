@@ -129,7 +129,11 @@ func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *co
 // serve reads until the connection ends, and cleans up.
 func (c *conn) serve() {
 	// The deadline is for the whole CONNECT, not for each of its bytes (case R2).
-	deadline := time.AfterFunc(c.cfg.ConnectTimeout, func() { c.nc.Close() })
+	patience := c.cfg.ConnectTimeout
+	if c.info.TLS && !c.info.WebSocket {
+		patience *= 2 // the handshake is within it, and small devices take seconds for it
+	}
+	deadline := time.AfterFunc(patience, func() { c.nc.Close() })
 	c.connected = deadline.Stop
 	err := c.readLoop()
 	deadline.Stop()

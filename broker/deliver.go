@@ -224,6 +224,7 @@ func (c *conn) deliverQoS0(bt *batch, p *publication, t *target, retain bool) qo
 		return sentDirectly
 	}
 	c.reserve()
+	c.grow(len(b))
 	at := len(c.out.buf)
 	c.out.buf = append(c.out.buf, b...)
 	c.added(bt, len(b))

@@ -60,10 +60,33 @@ func (c *conn) drained(b []byte, small *outBuffer) {
 			return
 		}
 	}
-	if o.spare == nil && cap(b) <= keepBuffer && c.b.warm.kept.Load() < keepAll {
+	switch {
+	case cap(b) > keepBuffer:
+	case o.spare == nil && c.b.warm.kept.Load() < keepAll:
 		o.spare = b[:0]
 		o.used = true
 		c.b.warm.kept.Add(int64(cap(b)))
+	default:
+		bigPool.Put(&outBuffer{b: b[:0]})
+	}
+}
+
+// grow makes room for n bytes more, if it can with a buffer that another connection has
+// done with: a large message to thousands then takes few of them (case R7). c.mu is held.
+func (c *conn) grow(n int) {
+	o := &c.out
+	need := len(o.buf) + n
+	if n <= smallBuffer || need <= cap(o.buf) {
+		return
+	}
+	big, _ := bigPool.Get().(*outBuffer)
+	if big == nil || cap(big.b) < need {
+		return
+	}
+	o.buf = append(big.b, o.buf...)
+	if o.small != nil {
+		outPool.Put(o.small)
+		o.small = nil
 	}
 }
 

@@ -376,6 +376,7 @@ func (c *conn) appendMessage(bt *batch, d *delivery, id uint16, dup bool, limit 
 			}
 		}
 	}
+	c.grow(len(p.Payload) + len(p.Topic) + len(p.Properties) + 64)
 	before := len(c.out.buf)
 	c.out.buf = packet.AppendPublish(c.out.buf, c.version, &p)
 	c.added(bt, len(c.out.buf)-before)

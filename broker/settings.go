@@ -60,7 +60,8 @@ type Config struct {
 	TopicAliasMaximum uint16
 	// MaxSubscriptions bounds the subscriptions of one session.
 	MaxSubscriptions int
-	// ConnectTimeout is how long a Network Connection may take until its CONNECT is complete.
+	// ConnectTimeout is how long a Network Connection may take until its CONNECT is
+	// complete, twice that where TLS comes first.
 	ConnectTimeout time.Duration
 	// WriteTimeout is how long a socket may refuse to take anything before it is closed.
 	WriteTimeout time.Duration
@@ -112,7 +113,7 @@ func DefaultConfig() Config {
 		RetainedMaxBytes:         512 << 20,
 		TopicAliasMaximum:        10,
 		MaxSubscriptions:         10_000,
-		ConnectTimeout:           10 * time.Second,
+		ConnectTimeout:           5 * time.Second,
 		WriteTimeout:             20 * time.Second,
 		AutoIDPrefix:             "auto-",
 		SysInterval:              10 * time.Second,

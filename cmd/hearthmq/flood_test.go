@@ -128,6 +128,22 @@ func (v *victim) rss() (now, most int64) {
 	return field("VmRSS"), field("VmHWM")
 }
 
+// sockets is how many the process has open, a few that are no clients' included.
+func (v *victim) sockets() int {
+	dir := fmt.Sprintf("/proc/%d/fd", v.cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		v.t.Fatalf("the process is gone: %v", err)
+	}
+	n := 0
+	for _, e := range entries {
+		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
+
 func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
 
 // handset is a client that a flood can have many of: bytes and nothing else.
@@ -276,7 +292,8 @@ func TestFloodConnects(t *testing.T) {
 	v.start()
 	before, _ := v.rss()
 	s := startSentinel(t, v.mqtt)
-	var open, most, failed atomic.Int64
+	var open, failed atomic.Int64
+	most := 0 // sockets of the process; the kernel completes some more before they are accepted
 	begin := time.Now()
 	work := make(chan int)
 	var wg sync.WaitGroup
@@ -289,9 +306,7 @@ func TestFloodConnects(t *testing.T) {
 					failed.Add(1)
 					continue
 				}
-				n := open.Add(1)
-				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-				}
+				open.Add(1)
 				wg.Go(func() {
 					_, _ = c.Read(make([]byte, 1)) // until the broker closes it
 					open.Add(-1)
@@ -303,6 +318,9 @@ func TestFloodConnects(t *testing.T) {
 	late := 0
 	for i := range connects {
 		work <- i
+		if i%500 == 0 {
+			most = max(most, v.sockets())
+		}
 		if i%10_000 == 9_999 { // somebody honest comes
 			if d, err := connectDevice(v.mqtt, fmt.Sprint("late", i), e2eUser, e2ePassword, true); err == nil {
 				d.Close()
@@ -317,10 +335,10 @@ func TestFloodConnects(t *testing.T) {
 	wg.Wait()
 	silent := time.Since(begin) - took
 	p50, p99, worst := s.end(t)
-	t.Logf("R1: %d connects in %v (%d failed), at most %d stood; %d of 10 honest clients got in meanwhile; RSS %s → %s (%d idle: %d bytes each); all gone %v later; sentinel p50 %v p99 %v worst %v",
-		connects, took.Round(time.Millisecond), failed.Load(), most.Load(), late, mib(before), mib(now), idle, (now-before)/max(idle, 1), silent.Round(time.Millisecond), p50, p99, worst)
-	if most.Load() > places+8+64 { // those that are on their way to being closed
-		t.Errorf("%d connections at a time, want at most %d", most.Load(), places)
+	t.Logf("R1: %d connects in %v (%d failed), at most %d sockets in the process; %d of 10 honest clients got in meanwhile; RSS %s → %s (%d idle: %d bytes each); all gone %v later; sentinel p50 %v p99 %v worst %v",
+		connects, took.Round(time.Millisecond), failed.Load(), most, late, mib(before), mib(now), idle, (now-before)/max(idle, 1), silent.Round(time.Millisecond), p50, p99, worst)
+	if most > places+8+64 { // the program's own, and those that are being closed
+		t.Errorf("%d sockets at a time, want at most %d", most, places)
 	}
 	if late != 10 {
 		t.Errorf("%d of 10 honest clients got in", late)
@@ -444,15 +462,9 @@ func TestFloodSlowReaders(t *testing.T) {
 		}
 		sent += 10
 	}
-	gone := 0
+	gone := readers - v.sockets()
 	for _, d := range slow {
-		_ = d.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := io.Copy(io.Discard, d.r); err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			gone++
-		}
-		if gone == 0 {
-			break
-		}
+		d.Close()
 	}
 	p50, p99, worst := s.end(t)
 	_, most := v.rss()

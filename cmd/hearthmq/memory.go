@@ -38,10 +38,14 @@ func limitMemory(setting addon.Size, environ []string, log *slog.Logger) int64 {
 	if limit == 0 {
 		return 0
 	}
-	debug.SetMemoryLimit(limit)
+	debug.SetMemoryLimit(collectorShare(limit))
 	log.Debug("memory limit", "bytes", limit)
 	return limit
 }
+
+// collectorShare is what of the limit Go's own memory may be: the program itself takes
+// some, too, and the collector may come late.
+func collectorShare(limit int64) int64 { return max(limit-limit/8-16<<20, limit/2) }
 
 func readText(name string) string {
 	text, err := os.ReadFile(name)
