@@ -176,6 +176,9 @@ func describeUser(u User) string {
 	if len(u.Rules) > 0 {
 		fmt.Fprintf(&b, "; rules: %s", describeRules(u.Rules))
 	}
+	if text := FormatLimits(u.Limits); text != "" {
+		fmt.Fprintf(&b, "; limits: %s", text)
+	}
 	if u.Admin {
 		b.WriteString("; admin")
 	}

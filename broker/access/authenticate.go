@@ -47,7 +47,12 @@ func (d *Directory) byCertificate(c *broker.Credentials) (*broker.Identity, erro
 }
 
 func identity(c *broker.Credentials, u *User) *broker.Identity {
+	var limits *broker.Limits
+	if u.Limits != (broker.Limits{}) {
+		limits = &u.Limits
+	}
 	return &broker.Identity{
+		Limits:   limits,
 		ClientID: c.ClientID,
 		User:     u.Name,
 		Listener: c.Listener.Name,

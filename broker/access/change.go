@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"hearthmq/broker"
 )
 
 // NewUser is what CreateUser needs to know. One of Password, Generate and Hash has to
@@ -124,6 +126,7 @@ type UserChange struct {
 	Disabled *bool
 	Roles    *[]string
 	Rules    *[]Rule
+	Limits   *broker.Limits // for connections from now on
 }
 
 // ChangeUser changes a user. ErrNotFound; ErrConflict when the user is not at the
@@ -156,6 +159,7 @@ func (a *Accounts) ChangeUser(ctx context.Context, name string, c UserChange) er
 		set(&u.Note, c.Note)
 		set(&u.Admin, c.Admin)
 		set(&u.Disabled, c.Disabled)
+		set(&u.Limits, c.Limits)
 		if c.Rules != nil {
 			u.Rules = rules
 		}

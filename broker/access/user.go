@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"hearthmq/broker"
 )
 
 // PasswordKind says how a password came to be, which decides how it is stored.
@@ -45,6 +47,7 @@ type User struct {
 	Note         string
 	Roles        []string // names, sorted
 	Rules        []Rule   // the user's own
+	Limits       broker.Limits
 	// Version starts at 1 and grows with each change of password, Disabled or Admin.
 	Version          uint64
 	Revision         int64 // of the row; see Repository

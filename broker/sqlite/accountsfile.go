@@ -268,8 +268,8 @@ func (db *DB) takeAccounts(ctx context.Context, tx *sql.Tx, f *accountsFile, fro
 		}
 	}
 	for _, u := range d.Users {
-		_, err := tx.ExecContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, version, created, changed, revision, id)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.ExecContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, version, created, changed, revision, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli(), max(u.Revision, 1), orNew(u.ID))...)
 		if err == nil {
 			err = ofName(ctx, tx, "user", u.Name, func(id int64) error { return writeBelongings(ctx, tx, id, u) })
