@@ -42,14 +42,14 @@ type Login struct {
 
 // Hashing bounds what checking passwords may cost. Zero fields mean the defaults.
 type Hashing struct {
-	Workers int // hashes at a time, at most 2: half the cores
+	Workers int // hashes at a time, at most 2: as many as there are cores
 	Queue   int // logins that may wait: 1000
 	Cost    Cost
 }
 
 func (h Hashing) withDefaults() Hashing {
 	if h.Workers <= 0 {
-		h.Workers = runtime.GOMAXPROCS(0) / 2
+		h.Workers = runtime.GOMAXPROCS(0)
 	}
 	h.Workers = min(max(h.Workers, 1), 2)
 	if h.Queue <= 0 {
