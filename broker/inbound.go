@@ -22,6 +22,9 @@ func (c *conn) handlePublish(f packet.Frame) error {
 			return err
 		}
 	}
+	if c.isControl(p.Topic) {
+		return c.control(p)
+	}
 	c.mountTopic(p)
 	if p.QoS > 0 {
 		if un := c.cfg.unsupported(p.QoS, p.Retain); un != nil { // [MQTT-3.2.2-11] [MQTT-3.2.2-14]

@@ -164,6 +164,8 @@ func (c Config) validate() error {
 
 // Deps are the broker's collaborators.
 type Deps struct {
+	// Controller is asked about messages under $CONTROL; nil: nobody may send any.
+	Controller    Controller
 	Authenticator Authenticator // must not be nil
 	Authorizer    Authorizer    // must not be nil
 	Store         Store         // nil: nothing is stored

@@ -14,6 +14,7 @@ type Via string
 const (
 	ViaAdmin         Via = "admin"          // the web admin with its own login
 	ViaHomeAssistant Via = "home assistant" // the web admin inside Home Assistant; the name is a user's of it
+	ViaControl       Via = "$CONTROL"       // a message to $CONTROL; the name is the user
 	ViaToken         Via = "token"          // the API; the name is the token's label
 	ViaCommandLine   Via = "command line"   // the name is the operating system's user
 	ViaSetup         Via = "set-up"         // the one-time link that makes the first administrator
@@ -34,6 +35,8 @@ func (w Who) String() string {
 		return w.Name
 	case w.Via == ViaHomeAssistant:
 		return strings.TrimSpace("Home Assistant user " + w.Name)
+	case w.Via == ViaControl:
+		return w.Name + " by $CONTROL"
 	case w.Via == ViaToken:
 		return strings.TrimSpace("token " + w.Name)
 	case w.Name == "":

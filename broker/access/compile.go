@@ -59,6 +59,9 @@ type compiled struct {
 	ref    broker.RuleRef
 }
 
+// readControl lets users who may use the admin see what their requests to $CONTROL come to.
+var readControl = compiled{filter: "$CONTROL/#", maxQoS: 2, ref: broker.RuleRef{Text: "allow subscribe $CONTROL/# (users of the admin)"}}
+
 // readSys is what every user has besides its rules.
 var readSys = compiled{filter: "$SYS/#", maxQoS: 2, ref: broker.RuleRef{Text: "allow subscribe $SYS/# (every user)"}}
 

@@ -88,6 +88,9 @@ func (s *snapshot) add(a *account) {
 		a.grants.add([]Rule{NewRule(Allow, ScopeBoth, "#")}, a.open)
 	}
 	a.grants.extra = []compiled{readSys}
+	if a.Admin {
+		a.grants.extra = append(a.grants.extra, readControl)
+	}
 	a.grants.done()
 	s.accounts[a.Name] = a
 	s.users = append(s.users, a.public())

@@ -53,6 +53,10 @@ var importTable = []importRule{
 		pkg: "broker/sqlite", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/mosquitto", "migrations"},
 		never: []string{"web", "addon"},
 	},
+	{
+		pkg: "broker/control", ours: []string{"broker", "broker/access", "broker/topic"}, others: []string{},
+		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
+	},
 	{pkg: "broker/scram", others: []string{}},
 	{pkg: "broker/crashtest"}, // test code alone
 	{pkg: "broker/difftest"},  // test code alone

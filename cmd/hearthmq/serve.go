@@ -16,6 +16,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/bridge"
+	"hearthmq/broker/control"
 	"hearthmq/broker/feed"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
@@ -176,6 +177,7 @@ func (s *server) startBroker() error {
 	deps := broker.Deps{
 		Authenticator: s.authenticator(), Authorizer: s.directory,
 		Store: s.db.Store(), Observer: append(broker.Observers{s.feed, s.denials, s.accounts.Learner()}, s.home.observers()...), Log: s.log, Unkept: s.unkept,
+		Controller: &control.Handler{Accounts: s.accounts, Directory: s.directory},
 	}
 	cfg := s.options.Broker()
 	if s.standIn != nil {

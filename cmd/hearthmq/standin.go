@@ -231,6 +231,9 @@ func (x *standIn) takeOver(ctx context.Context, s *server) error {
 		return nil
 	}
 	plan := mosq.NewPlan(in, mosq.PlanOptions{Now: time.Now(), Anonymous: true})
+	if in.Dynsec != nil {
+		plan.MakeAdmins(in.Dynsec)
+	}
 	tellNotices(s.log, in.Notices)
 	if !plan.Report.OK() {
 		return refusedConf(plan.Report.Broken)
