@@ -9,7 +9,7 @@ MAXSIZE := 25000000 # bytes a binary may have
 export PATH := $(PATH):/usr/sbin # where Debian has mosquitto
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist test test-go deps check fmt vet generate generated lint staticcheck image bench crash clean
+.PHONY: run build dist release test test-go deps check fmt vet generate generated lint staticcheck image bench crash clean
 
 run: ## start the broker from the sources
 	$(GO) run ./cmd/hearthmq serve
@@ -24,6 +24,16 @@ dist: ## static binaries for Home Assistant's two kinds of machine
 		size=$$(wc -c < $$out); \
 		echo "$$out: $$size bytes"; \
 		if [ $$size -gt $(MAXSIZE) ]; then echo "$$out is larger than $(MAXSIZE) bytes"; exit 1; fi; \
+	done
+
+release: ## static binaries for all systems
+	@for target in linux/amd64 linux/arm64 linux/arm darwin/amd64 darwin/arm64 windows/amd64; do \
+		os=$${target%/*}; arch=$${target#*/}; ext=; name=$$arch; \
+		if [ $$os = windows ]; then ext=.exe; fi; \
+		if [ $$arch = arm ]; then name=armv7; fi; \
+		out=$(DIST)/hearthmq-$$os-$$name$$ext; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch GOARM=7 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/hearthmq || exit 1; \
+		echo "$$out: $$(wc -c < $$out) bytes"; \
 	done
 
 deps: ## install what the tests use: Chromium, Mosquitto's clients, Python's paho
