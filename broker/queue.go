@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"math"
 	"time"
 	"unsafe"
 
@@ -347,7 +348,7 @@ func (c *conn) fits(d *delivery, now time.Time) bool {
 }
 
 // noLimit lets appendMessage append whatever waits already.
-const noLimit = 1 << 62
+const noLimit = math.MaxInt
 
 // appendMessage encodes a message straight into the outbound buffer. It does
 // nothing and returns false when limit bytes wait there already.
