@@ -167,6 +167,9 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		c.refuseMessage(p, packet.QuotaExceeded, why) // case R9
 		return nil
 	}
+	if p.QoS == 1 && c.sess.conn.Load() != c {
+		return errClosed // taken over: the new connection brings it again, and must not be overtaken
+	}
 	b.journal.open()
 	var ticket uint64
 	if p.QoS == 2 {

@@ -45,7 +45,7 @@ const (
 	burstBytes = 1 << 30
 	// quietBytes is how much may be written in a day while nobody waits for it. Beyond
 	// it retained messages of QoS 0 come together for up to patienceMost.
-	quietBytes = 200 << 20
+	quietBytes = 150 << 20
 	quietBurst = 8 << 20
 	quietRate  = float64(quietBytes) / (24 * 60 * 60)
 )

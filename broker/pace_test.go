@@ -161,7 +161,7 @@ func TestValuesOfQoS0(t *testing.T) {
 		}
 		pass(300)
 		commits, bytes := pass(3600)
-		if day := bytes * 24; day > 300<<20 || commits < 60 {
+		if day := bytes * 24; day > 300<<20 || commits < 50 {
 			w.Errorf("%d bytes a day in %d commits an hour", day, commits)
 		}
 		pub.Publish("device/0", "now", 1, true, 1)

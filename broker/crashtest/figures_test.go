@@ -2,7 +2,10 @@ package crashtest
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -48,12 +51,55 @@ func TestFigures(t *testing.T) {
 			t.Logf("%s: 100 messages a second: %s", name, openLoop(t, c, "load/%d", 10, 100, 10*time.Second))
 		})
 	}
+	t.Run("beside Mosquitto", compareMosquitto)
 	t.Run("online", func(t *testing.T) { measureElision(t, fresh(t)) })
 	t.Run("retained", func(t *testing.T) {
 		t.Logf("100,000 retained messages: %s", measureRetained(t, fresh(t), 100_000)) // case S16
 	})
 	t.Run("home", func(t *testing.T) { measureHome(t, fresh(t), 0, 5*time.Minute, 5*time.Minute) })
 	t.Run("home of QoS 1", func(t *testing.T) { measureHome(t, fresh(t), 1, time.Second, time.Minute) })
+}
+
+// compareMosquitto has both brokers take the same load in turn: Mosquitto stores it
+// every 30 minutes, HearthMQ before it acknowledges.
+func compareMosquitto(t *testing.T) {
+	program, err := exec.LookPath("/usr/sbin/mosquitto")
+	if err != nil {
+		t.Skip("Mosquitto is not installed")
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, dir := ln.Addr().(*net.TCPAddr), t.TempDir()
+	ln.Close()
+	conf := filepath.Join(dir, "mosquitto.conf")
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\nmax_queued_messages 0\nuser root\n", addr.Port, dir)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", conf)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	for deadline := time.Now().Add(patience); ; {
+		if nc, err := net.Dial("tcp", addr.String()); err == nil {
+			nc.Close()
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	brokers := []*child{{addr: addr.String()}, start(t, settings{Dir: t.TempDir(), Durability: broker.Durable, MaxQueued: 1 << 22})}
+	for _, c := range brokers {
+		awaySession(t, c)
+	}
+	for round := range 2 {
+		theirs, ours := closedLoop(t, brokers[0], 50, 1000), closedLoop(t, brokers[1], 50, 1000)
+		t.Logf("round %d, 50 publishers: Mosquitto %s; HearthMQ %s; ratio %.2f", round+1, theirs, ours, ours.rate()/theirs.rate())
+	}
 }
 
 // measureElision has a subscriber that outlives its connections take messages, and
