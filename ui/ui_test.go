@@ -177,8 +177,8 @@ func TestAssetsKnowTheirModules(t *testing.T) {
 	if got := string(a.files[StyleSheet]); got != "a{}\nb{}\n" {
 		t.Errorf("style sheet %q", got)
 	}
-	if got := strings.Join(preloads([]string{"dashboard"}), " "); got != "" {
-		t.Errorf("dashboard preloads %q", got)
+	if got := strings.Join(preloads([]string{"theme"}), " "); got != "" {
+		t.Errorf("theme preloads %q", got)
 	}
 }
 

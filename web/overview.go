@@ -21,10 +21,11 @@ type overview struct{ *Server }
 func (o overview) show(w http.ResponseWriter, r *http.Request) error {
 	stats := o.cfg.Broker.Stats()
 	return o.render(w, r, http.StatusOK, ui.OverviewPage(o.view(r, "Overview", "overview", "dashboard"), ui.OverviewView{
-		Health:  health(stats),
-		Figures: o.figures(stats),
-		Start:   o.start(r),
-		Denials: o.denials(5),
+		Health:    health(stats),
+		Attention: o.attention(stats),
+		Figures:   o.figures(stats),
+		Start:     o.start(r),
+		Denials:   o.denials(5),
 	}))
 }
 
@@ -36,6 +37,10 @@ type liveOverview struct {
 	Figures map[string]liveFigure `json:"figures"`
 	In      float64               `json:"in"`
 	Out     float64               `json:"out"`
+	// Hour is the last hour: [age in milliseconds, in, out, clients] for each step.
+	Hour [][4]float64 `json:"hour"`
+	// Attention is how many things the page should list; it is drawn anew when that changes.
+	Attention int `json:"attention"`
 }
 
 type liveFigure struct {
@@ -51,8 +56,16 @@ func (o overview) live(w http.ResponseWriter, _ *http.Request) error {
 		answer.Figures[f.Key] = liveFigure{f.Value, f.Detail}
 	}
 	answer.In, answer.Out = o.meter.observe(stats)
+	answer.Attention = len(o.attention(stats))
+	answer.Hour = [][4]float64{}
+	for _, p := range o.record.since(stats.Now.Add(-time.Hour)) {
+		answer.Hour = append(answer.Hour, [4]float64{float64(stats.Now.Sub(p.at).Milliseconds()), round(p.in), round(p.out), float64(p.clients)})
+	}
 	return o.renderJSON(w, answer)
 }
+
+// round leaves three digits behind the point: a chart needs no more.
+func round(f float64) float64 { return float64(int64(f*1000+0.5)) / 1000 }
 
 // health sums up. Only what somebody should act on is a warning.
 func health(s broker.Stats) ui.HealthView {
@@ -73,7 +86,13 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 	case s.JournalPending > 0:
 		store.Detail = ui.Plural(s.JournalPending, "change", "changes") + " on the way"
 	}
-	return []ui.FigureView{
+	if n, ok := o.storeBytes(); ok && s.StoreError == nil {
+		store.Value = ui.Bytes(uint64(n))
+	}
+	if free, ok := o.diskFree(); ok && s.StoreError == nil {
+		store.Detail = ui.Bytes(uint64(max(free, 0))) + " free"
+	}
+	list := []ui.FigureView{
 		{Key: "clients", Icon: "clients", Label: "Clients", Value: ui.Count(uint64(max(s.Clients, 0))), Detail: awayWords(max(s.Sessions-s.Clients, 0))},
 		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Count(s.PublishReceived) + " messages", Graph: true},
 		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Count(s.PublishSent) + " messages", Graph: true},
@@ -83,6 +102,18 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 		store,
 		{Key: "uptime", Icon: "clock", Label: "Running for", Value: ui.Span(s.Now.Sub(s.Started)), Detail: o.cfg.Version},
 	}
+	if end, ok := o.certificateEnd(); ok {
+		days := int(end.Sub(s.Now) / (24 * time.Hour))
+		list = append(list, ui.FigureView{Key: "certificate", Icon: "access", Label: "Certificate", Value: ui.Count(uint64(max(days, 0))), Unit: "days left", Detail: "until " + end.Format("2 Jan 2006")})
+	}
+	return list
+}
+
+func (s *Server) storeBytes() (int64, bool) {
+	if s.cfg.StoreBytes == nil {
+		return 0, false
+	}
+	return s.cfg.StoreBytes()
 }
 
 // start finds out how far the owner has come.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"hearthmq/broker"
 )
 
 // TestPagesLook opens the pages about retained messages and discovery as a person
@@ -24,6 +26,11 @@ func TestPagesLook(t *testing.T) {
 	at := srv.URL + ingressBase
 	b := openTab(t, at+"/retained", 1280, 900)
 	b.until(loaded)
+	s.server.cfg.CertificateEnd = func() (time.Time, bool) { return now.Add(9 * 24 * time.Hour), true }
+	s.server.cfg.DiskFree = func() (int64, bool) { return 12 << 30, true }
+	for i := range 240 { // an hour with a quiet middle
+		s.server.record.note(broker.Stats{Now: time.Now().Add(time.Duration(i-240) * recordEvery), PublishReceived: uint64(i*100 + i%40*(i%40)*9), PublishSent: uint64(i * 260), Clients: 20 + i/30})
+	}
 	look := func(name string) {
 		b.fits(name)
 		b.whole(name)
@@ -36,8 +43,11 @@ func TestPagesLook(t *testing.T) {
 				continue
 			}
 			where := fmt.Sprintf("-%d-%s", width, theme)
-			b.open(at + "/discovery")
+			b.open(at + "/")
 			b.theme(theme)
+			b.until(`document.querySelector('[data-hour-messages] .chart-line') !== null`)
+			look("overview" + where)
+			b.open(at + "/discovery")
 			look("discovery" + where)
 			b.open(at + "/retained")
 			look("retained" + where)
@@ -65,6 +75,6 @@ func TestPagesLook(t *testing.T) {
 	}
 	b.submit(".cell-topic a")
 	b.until(ready)
-	b.until(`document.getElementById('topics').hearthmq.detail.topic.startsWith('esphome/')`)
+	b.until(`document.getElementById('topics').hearthmq.detail.topic.includes('pwned=1')`)
 	b.harmless()
 }

@@ -140,6 +140,9 @@ func (p retained) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f := readRetainedFilter(form)
+	if r.Method != http.MethodPost {
+		f.gone = days(r.URL.Query().Get("gone")) // the overview's link: a number, no topic
+	}
 	v := p.retainedView(f, time.Now())
 	if v.Removals, err = p.removals(r.Context()); err != nil {
 		return err

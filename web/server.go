@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
@@ -70,6 +71,13 @@ type Config struct {
 	// Healthy is asked by /healthz; nil: always.
 	Healthy func(ctx context.Context) error
 
+	// CertificateEnd is when the certificate of the encrypted ports ends; nil or
+	// false: there is none.
+	CertificateEnd func() (time.Time, bool)
+	// DiskFree is how many bytes are left where the data is; nil or false: not known.
+	DiskFree func() (int64, bool)
+	// StoreBytes is what the database takes; nil or false: not known.
+	StoreBytes func() (int64, bool)
 	// Trash keeps deleted retained messages; nil: as long as the process.
 	Trash feed.Trash
 	// Bridges are the connections to other brokers; nil: there are none.
@@ -93,6 +101,9 @@ type Server struct {
 	logins *logins
 	claim  *claim
 	meter  *meter
+
+	record     record
+	attentions attention
 
 	clientMeter clientMeter
 	names       *addressNames

@@ -249,6 +249,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		Bridges:      s.bridges,
 		Home:         s.home.newHome(s.broker, s.db),
 		Certificates: s.listeners.certificates, Backups: s.adminBackups(),
+		CertificateEnd: s.home.certificateEnd(), DiskFree: s.db.Free, StoreBytes: func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
 	})
 	if err != nil {
 		return err

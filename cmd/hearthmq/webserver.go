@@ -24,6 +24,7 @@ type webServers struct {
 	direct net.Listener // nil when off
 	host   string       // of the setting web_address
 	parts  []webPart
+	record func(context.Context) // notes the last hour
 }
 
 type webPart struct {
@@ -37,7 +38,7 @@ func openWeb(o *addon.Options, cfg web.Config) (*webServers, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &webServers{log: cfg.Log}
+	w := &webServers{log: cfg.Log, record: admin.Record}
 	if o.WebAddress != "" {
 		if w.direct = w.open("web_address", o.WebAddress, admin.Direct()); w.direct != nil {
 			w.host, _, _ = net.SplitHostPort(o.WebAddress) // was validated
@@ -74,6 +75,7 @@ func withHealth(ingress, health http.Handler) http.Handler {
 
 // serve answers requests until ctx ends; open feeds are told that the server stops.
 func (w *webServers) serve(ctx context.Context, group *errgroup.Group) {
+	group.Go(func() error { w.record(ctx); return nil })
 	for _, p := range w.parts {
 		srv := &http.Server{
 			Handler:           p.handler,

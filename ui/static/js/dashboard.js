@@ -1,13 +1,35 @@
 // @ts-check
-// Keeps the overview's figures fresh and draws the line of the last minutes.
+// Keeps the overview's figures fresh and draws the last minutes and the last hour.
+
+import { SeriesChart, fillTable, readable } from './series-chart.js';
 
 const EVERY = 3000; // milliseconds
 const KEPT = 60; // points of a line
 
-/** @typedef {{kind: string, title: string, text: string, in: number, out: number,
+/** @typedef {{kind: string, title: string, text: string, in: number, out: number, hour: number[][], attention: number,
  *   figures: Record<string, {value: string, detail: string}>}} Overview */
 
 const health = document.querySelector('[data-health]');
+const hourCard = document.querySelector('[data-hour]');
+/** @type {{messages: SeriesChart, clients: SeriesChart} | null} */ let charts = null;
+
+/** Draws the last hour; a single point is no chart yet. */
+function hour(/** @type {number[][]} */ steps) {
+  if (!(hourCard instanceof HTMLElement) || steps.length < 2) return;
+  hourCard.hidden = false;
+  const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (hourCard.querySelector(`[data-hour-${name}]`));
+  charts ??= { messages: new SeriesChart(part('messages')), clients: new SeriesChart(part('clients')) };
+  const line = (/** @type {string} */ label, /** @type {number} */ at) => ({
+    label, points: steps.map((s) => ({ age: s[0], value: s[at], min: s[at], max: s[at] })),
+  });
+  const span = Math.max(steps[0][0], 60_000);
+  const messages = { lines: [line('received', 1), line('sent', 2)], span, zero: true, format: readable };
+  charts.messages.show(messages, 'Messages received and sent per second in the last hour');
+  charts.clients.show({ lines: [line('', 3)], span, zero: true, format: (n) => String(Math.round(n * 10) / 10) }, 'Connected clients in the last hour');
+  if (part('table').closest('details')?.open) {
+    fillTable(part('table'), { ...messages, lines: [...messages.lines, line('clients', 3)] });
+  }
+}
 
 /** @type {Record<string, number[]>} */
 const history = { in: [], out: [] };
@@ -36,6 +58,11 @@ function show(/** @type {Overview} */ o) {
     setText(document.querySelector(`[data-figure="${CSS.escape(key)}"]`), figure.value);
     setText(document.querySelector(`[data-detail="${CSS.escape(key)}"]`), figure.detail);
   }
+  hour(o.hour);
+  // What needs attention is the server's to write: the page is asked for again
+  // when there is more or less of it, unless somebody is busy with it.
+  const listed = Number(document.querySelector('[data-attention]')?.getAttribute('data-attention') ?? 0);
+  if (listed !== o.attention && document.activeElement === document.body && scrollY === 0) location.reload();
   for (const [key, value] of [['in', o.in], ['out', o.out]]) {
     const points = history[String(key)];
     points.push(Number(value));

@@ -1,0 +1,64 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"hearthmq/broker"
+)
+
+func TestRecord(t *testing.T) {
+	var r record
+	start := time.Now()
+	for i := range 400 {
+		r.note(broker.Stats{Now: start.Add(time.Duration(i) * recordEvery), PublishReceived: uint64(i * 30), PublishSent: uint64(i * 60), Clients: i})
+	}
+	all := r.since(time.Time{})
+	last := all[len(all)-1]
+	if len(all) != recordPoints || last.in != 2 || last.out != 4 || last.clients != 399 {
+		t.Errorf("%d points, the last %+v", len(all), last)
+	}
+	if got := r.since(last.at.Add(-time.Minute)); len(got) != 4 {
+		t.Errorf("%d points of the last minute", len(got))
+	}
+	if got := r.since(last.at); got != nil {
+		t.Errorf("%d points of the future", len(got))
+	}
+}
+
+// TestAttention: each thing that needs attention leads to a page that is there.
+func TestAttention(t *testing.T) {
+	now := time.Now()
+	s := furnished(t, true)
+	s.server.cfg.DiskFree = func() (int64, bool) { return 100 << 20, true }
+	s.server.cfg.CertificateEnd = func() (time.Time, bool) { return now.Add(5*24*time.Hour + time.Hour), true }
+	announce(s, now)
+	s.keep("old/1", "x", "nobody-is-here", "old", now.AddDate(0, 0, -90))
+	b := s.ingress()
+	page := b.get("/").is(t, http.StatusOK)
+	page.says(t, "Needs attention", "The disk is almost full", "The certificate ends soon", "denied within the last hour",
+		"3 entities in Home Assistant without a sender", "2 announcements to Home Assistant can't work", "whose sender is gone for a month", "days left")
+	list := s.server.attention(s.broker.Stats())
+	for _, a := range list {
+		path, _, _ := strings.Cut(a.Path, "#")
+		b.get(path).is(t, http.StatusOK)
+	}
+	if list[0].Kind != "error" {
+		t.Errorf("%q comes first", list[0].Title)
+	}
+	s.server.record.note(broker.Stats{Now: now.Add(-time.Minute)})
+	s.server.record.note(s.broker.Stats())
+	if live := b.get("/live/overview").is(t, http.StatusOK); !strings.Contains(live.body, `"hour":[[`) {
+		t.Errorf("no hour: %s", live.body)
+	}
+	b.get("/retained?gone=30").is(t, http.StatusOK).says(t, "1 message")
+}
+
+func TestAttentionIsSilentWhenAllIsWell(t *testing.T) {
+	s := newSite(t, nil)
+	if list := s.server.attention(s.broker.Stats()); len(list) != 0 {
+		t.Errorf("%+v", list)
+	}
+}
