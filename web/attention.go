@@ -57,9 +57,9 @@ func (s *Server) urgent(stats broker.Stats) []ui.AttentionView {
 	if end, ok := s.certificateEnd(); ok {
 		switch left := end.Sub(stats.Now); {
 		case left <= 0:
-			add("error", "The certificate has expired", "It ended on "+end.Format("2 January 2006")+". Devices that check it can't connect any more; HearthMQ takes a new one over by itself.", "Settings", "/settings")
+			add("error", "The certificate has expired", "It ended on "+end.Format("2 January 2006")+". Devices that check it can't connect any more; HearthMQ takes a new one over by itself.", "Certificates", "/settings/certificates")
 		case left < soon:
-			add("warning", "The certificate ends soon", "In "+ui.Span(left)+". HearthMQ takes a new one over by itself once the file has changed.", "Settings", "/settings")
+			add("warning", "The certificate ends soon", "In "+ui.Span(left)+". HearthMQ takes a new one over by itself once the file has changed.", "Certificates", "/settings/certificates")
 		}
 	}
 	if stats.Memory.Shed > 0 {

@@ -38,7 +38,7 @@ func TestAttention(t *testing.T) {
 	s.keep("old/1", "x", "nobody-is-here", "old", now.AddDate(0, 0, -90))
 	b := s.ingress()
 	page := b.get("/").is(t, http.StatusOK)
-	page.says(t, "Needs attention", "The disk is almost full", "The certificate ends soon", "denied within the last hour",
+	page.says(t, "3 things need attention", "Needs attention", "The disk is almost full", "The certificate ends soon", "denied within the last hour",
 		"3 entities in Home Assistant without a sender", "2 announcements to Home Assistant can't work", "whose sender is gone for a month", "days left")
 	list := s.server.attention(s.broker.Stats())
 	for _, a := range list {

@@ -21,7 +21,7 @@ type overview struct{ *Server }
 func (o overview) show(w http.ResponseWriter, r *http.Request) error {
 	stats := o.cfg.Broker.Stats()
 	return o.render(w, r, http.StatusOK, ui.OverviewPage(o.view(r, "Overview", "overview", "dashboard"), ui.OverviewView{
-		Health:    health(stats),
+		Health:    health(stats, o.attention(stats)),
 		Attention: o.attention(stats),
 		Figures:   o.figures(stats),
 		Start:     o.start(r),
@@ -50,13 +50,14 @@ type liveFigure struct {
 
 func (o overview) live(w http.ResponseWriter, _ *http.Request) error {
 	stats := o.cfg.Broker.Stats()
-	h := health(stats)
+	list := o.attention(stats)
+	h := health(stats, list)
 	answer := liveOverview{Kind: h.Kind, Title: h.Title, Text: h.Text, Figures: map[string]liveFigure{}}
 	for _, f := range o.figures(stats) {
 		answer.Figures[f.Key] = liveFigure{f.Value, f.Detail}
 	}
 	answer.In, answer.Out = o.meter.observe(stats)
-	answer.Attention = len(o.attention(stats))
+	answer.Attention = len(list)
 	answer.Hour = [][4]float64{}
 	for _, p := range o.record.since(stats.Now.Add(-time.Hour)) {
 		answer.Hour = append(answer.Hour, [4]float64{float64(stats.Now.Sub(p.at).Milliseconds()), round(p.in), round(p.out), float64(p.clients)})
@@ -68,13 +69,21 @@ func (o overview) live(w http.ResponseWriter, _ *http.Request) error {
 func round(f float64) float64 { return float64(int64(f*1000+0.5)) / 1000 }
 
 // health sums up. Only what somebody should act on is a warning.
-func health(s broker.Stats) ui.HealthView {
+func health(s broker.Stats, attention []ui.AttentionView) ui.HealthView {
+	running := fmt.Sprintf("%s, running for %s.", ui.Plural(s.Clients, "client is connected", "clients are connected"), ui.Span(s.Now.Sub(s.Started)))
 	if s.StoreError != nil {
 		return ui.HealthView{Kind: "error", Title: "Messages can't be stored",
 			Text: "The broker keeps working from memory, but what it promised to keep would be lost when it stops. Is the disk full? The log says more."}
 	}
-	return ui.HealthView{Kind: "success", Title: "All is well",
-		Text: fmt.Sprintf("%s, running for %s.", ui.Plural(s.Clients, "client is connected", "clients are connected"), ui.Span(s.Now.Sub(s.Started)))}
+	serious := 0
+	for _, x := range attention {
+		serious += one(x.Kind != "info")
+	}
+	if serious > 0 {
+		kind := attention[0].Kind // the worst is the first
+		return ui.HealthView{Kind: kind, Title: ui.Plural(serious, "thing needs", "things need") + " attention", Text: running}
+	}
+	return ui.HealthView{Kind: "success", Title: "All is well", Text: running}
 }
 
 func (o overview) figures(s broker.Stats) []ui.FigureView {
@@ -94,8 +103,8 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 	}
 	list := []ui.FigureView{
 		{Key: "clients", Icon: "clients", Label: "Clients", Value: ui.Count(uint64(max(s.Clients, 0))), Detail: awayWords(max(s.Sessions-s.Clients, 0))},
-		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Count(s.PublishReceived) + " messages", Graph: true},
-		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Count(s.PublishSent) + " messages", Graph: true},
+		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Plural(int(s.PublishReceived), "message", "messages"), Graph: true},
+		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Plural(int(s.PublishSent), "message", "messages"), Graph: true},
 		{Key: "retained", Icon: "pin", Label: "Retained", Value: ui.Count(uint64(max(s.Retained, 0))), Detail: ui.Bytes(uint64(max(s.RetainedBytes, 0)))},
 		{Key: "denied", Icon: "block", Label: "Denied", Value: ui.Count(s.Denied), Detail: ui.Count(s.ConnectsRefused) + " logins refused"},
 		{Key: "dropped", Icon: "warning", Label: "Dropped", Value: ui.Count(s.PublishDropped), Detail: ui.Count(uint64(max(s.QueuedMessages, 0))) + " waiting"},

@@ -28,8 +28,10 @@ func TestPagesLook(t *testing.T) {
 	b.until(loaded)
 	s.server.cfg.CertificateEnd = func() (time.Time, bool) { return now.Add(9 * 24 * time.Hour), true }
 	s.server.cfg.DiskFree = func() (int64, bool) { return 12 << 30, true }
-	for i := range 240 { // an hour with a quiet middle
-		s.server.record.note(broker.Stats{Now: time.Now().Add(time.Duration(i-240) * recordEvery), PublishReceived: uint64(i*100 + i%40*(i%40)*9), PublishSent: uint64(i * 260), Clients: 20 + i/30})
+	received := uint64(0)
+	for i := range 240 { // an hour with its ups and downs
+		received += uint64(100 + i%40*9)
+		s.server.record.note(broker.Stats{Now: time.Now().Add(time.Duration(i-240) * recordEvery), PublishReceived: received, PublishSent: uint64(i * 260), Clients: 20 + i/30})
 	}
 	look := func(name string) {
 		b.fits(name)

@@ -35,6 +35,13 @@ export function ticks(/** @type {number} */ low, /** @type {number} */ high, wan
   return out;
 }
 
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+
+/** A number as short as the edge of a chart needs it. */
+function short(/** @type {number} */ n, /** @type {(n: number) => string} */ format) {
+  return Math.abs(n) >= 10_000 && Math.abs(n) < 1e15 ? compact.format(n) : format(n);
+}
+
 /** A number in as many digits as a person reads. */
 export function readable(/** @type {number} */ n) {
   if (n !== 0 && (Math.abs(n) >= 1e9 || Math.abs(n) < 1e-4)) return n.toExponential(2);
@@ -102,7 +109,7 @@ export class SeriesChart {
     for (const m of marks) {
       const y = this.#y(m);
       parts.push(make('line', { class: 'chart-grid', x1: LEFT, x2: width - RIGHT, y1: y, y2: y }));
-      parts.push(make('text', { class: 'chart-label', x: LEFT - 6, y: y + 4, 'text-anchor': 'end' }, d.format(m)));
+      parts.push(make('text', { class: 'chart-label', x: LEFT - 6, y: y + 4, 'text-anchor': 'end' }, short(m, d.format)));
     }
     const n = Math.max(2, Math.floor((width - LEFT) / 110));
     for (let i = 0; i <= n; i++) {
