@@ -29,7 +29,7 @@ func TestOverview(t *testing.T) {
 	if err := json.Unmarshal([]byte(l.body), &live); err != nil {
 		t.Fatal(err)
 	}
-	if live.Kind != "success" || live.Figures["clients"].Value != "3" || len(live.Figures) != 8 {
+	if live.Kind != "warning" || live.Figures["clients"].Value != "3" || len(live.Figures) != 8 {
 		t.Errorf("%s", l.body)
 	}
 }
