@@ -24,14 +24,19 @@ func takenOver(_ *findings, d *difference) bool {
 }
 
 // heldPubrel: of the specification's two methods for a QoS 2 receiver HearthMQ
-// takes the one that hands a message on with PUBLISH, Mosquitto the other.
+// takes the one that hands a message on with PUBLISH, Mosquitto the other. For a
+// client that was away it shows in the order of the messages.
 func heldPubrel(x *findings, d *difference) bool {
 	held := func(e event) bool {
 		st, _ := x.published(strings.TrimPrefix(e.label, "of "))
 		p, ok := st.do.(*publish)
 		return ok && p.hold && (e.kind == packet.TypePublish || e.kind == packet.TypePubrel)
 	}
-	return takeFrom(&d.ours, held)+takeFrom(&d.theirs, held) > 0
+	found := takeFrom(&d.ours, held)+takeFrom(&d.theirs, held) > 0
+	if d.order != "" && x.wasAway(d) && slices.ContainsFunc(x.ours.events[d.cell], held) {
+		d.order, found = "", true
+	}
+	return found
 }
 
 // disconnectCode: both close the connection, and name different reasons.
