@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -40,13 +41,14 @@ func benchConn(tb testing.TB, b *Broker, v packet.Version, id string) *conn {
 	go io.Copy(io.Discard, peer)
 	c := newConn(context.Background(), b, nc, ListenerInfo{Name: "mqtt"})
 	c.connected = func() bool { return true }
+	if refusal := b.accept(c); refusal != nil {
+		tb.Fatal(refusal)
+	}
+	tb.Cleanup(b.wg.Done) // nobody serves it
 	p := packet.Connect{Version: v, ClientID: id, CleanStart: true}
 	if _, err := c.handleAll(p.Append(nil, v)); err != nil {
 		tb.Fatal(err)
 	}
-	b.connsMu.Lock()
-	b.conns[c] = struct{}{}
-	b.connsMu.Unlock()
 	c.drainForBench()
 	return c
 }
@@ -62,6 +64,30 @@ func (c *conn) drainForBench() {
 		c.bt.list[i] = nil
 	}
 	c.bt.list, c.bt.size = c.bt.list[:0], 0
+}
+
+// A QoS 0 PUBLISH is decoded, authorized, routed and encoded without an allocation. The
+// batch has many, since pools give things away now and then.
+func TestPublishDoesNotAllocate(t *testing.T) {
+	br := benchBroker(t)
+	sub, pub := benchConn(t, br, packet.V311, "sub"), benchConn(t, br, packet.V311, "pub")
+	s := packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "home/+/temperature"}}}
+	if _, err := sub.handleAll(s.Append(nil, packet.V311)); err != nil {
+		t.Fatal(err)
+	}
+	sub.drainForBench()
+	p := packet.Publish{Topic: []byte("home/kitchen/temperature"), Payload: make([]byte, 64)}
+	const messages = 100
+	data := bytes.Repeat(p.Append(nil, packet.V311), messages)
+	allocs := testing.AllocsPerRun(100, func() {
+		if _, err := pub.handleAll(data); err != nil {
+			t.Fatal(err)
+		}
+		pub.drainForBench()
+	})
+	if allocs > messages/10 {
+		t.Errorf("%v allocations for %d messages", allocs, messages)
+	}
 }
 
 // BenchmarkPublish decodes, authorizes, routes and encodes a 64-byte QoS 0
