@@ -91,7 +91,13 @@ func newSite(t *testing.T, change func(*Config)) *site {
 // withClients, connected clients, one of them hostile.
 func furnished(t *testing.T, withClients bool) *site {
 	t.Helper()
-	s := newSite(t, nil)
+	return furnishedWith(t, withClients, nil)
+}
+
+// furnishedWith is furnished with another Config.
+func furnishedWith(t *testing.T, withClients bool, change func(*Config)) *site {
+	t.Helper()
+	s := newSite(t, change)
 	s.createUser(access.NewUser{Name: adminName, Password: adminPass, Admin: true, Note: "Lives here"})
 	s.must(s.accounts.CreateRole(t.Context(), "sensors", "Report measurements below sensors/", mustRules(t,
 		"allow publish sensors/%u/# no-retain", "allow subscribe sensors/%u/set", "deny publish sensors/%u/admin/#")))

@@ -337,3 +337,68 @@ func TestCertificatePage(t *testing.T) {
 		t.Error("shows the key")
 	}
 }
+
+// Nothing that opens something is ever told (case W17): not by pages, the API, the
+// figures or the log at its most talkative.
+func TestSecretsStayInside(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a whole server")
+	}
+	s := start(t, options{"log_level": "trace", "logins": []map[string]string{{"username": "bus", "password": "canary-of-the-settings"}}})
+	p := owner(t, s)
+	p.post("/users/new", url.Values{"name": {"lamp"}, "password-kind": {"choose"}, "password": {"canary-of-a-device"}})
+	var out, errs strings.Builder
+	if code := run(t.Context(), process{args: []string{"--data", s.dir, "token", "create", "--label", "script", "--scope", "admin"}, stdout: &out, stderr: &errs}); code != exitOK {
+		t.Fatal(code, errs.String())
+	}
+	token := strings.TrimSpace(out.String())
+	status, _ := p.send(http.MethodPost, "/login", "application/x-www-form-urlencoded", strings.NewReader("username=anna&password=canary-typed-wrong"))
+	if status != http.StatusUnprocessableEntity {
+		t.Errorf("wrong password: %d", status)
+	}
+	u, _ := url.Parse(s.admin)
+	secrets := []string{ownerPassword, "canary-of-the-settings", "canary-of-a-device", "canary-typed-wrong", token, "$argon2id$", "$sha256$", s.setup[strings.Index(s.setup, "token=")+6:]}
+	for _, c := range p.http.Jar.Cookies(u) {
+		secrets = append(secrets, c.Value)
+	}
+	told := map[string]string{}
+	for _, path := range []string{"/", "/clients", "/users", "/access", "/retained", "/logs", "/live/logs?after=0", "/logs/audit", "/logs/download", "/settings",
+		"/settings/certificates", "/settings/tokens", "/settings/logins", "/settings/backup", "/metrics", "/healthz"} {
+		told[path] = p.get(path)
+	}
+	var doc struct{ Paths map[string]map[string]any }
+	if err := json.Unmarshal([]byte(p.get("/api/v1/openapi.json")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for path, methods := range doc.Paths {
+		if methods["get"] == nil || strings.Contains(path, "{") || path == "/backup" { // a backup is what it says
+			continue
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.admin+"/api/v1"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+		told["/api/v1"+path] = string(b)
+	}
+	if len(told) < 24 {
+		t.Errorf("only %d answers", len(told))
+	}
+	told["the log"] = s.log.String()
+	for where, text := range told {
+		for _, secret := range secrets {
+			if secret != "" && strings.Contains(text, secret) {
+				t.Errorf("%s tells %.12s…", where, secret)
+			}
+		}
+	}
+}
