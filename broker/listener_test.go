@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,25 +227,25 @@ func TestRetainedExpiry(t *testing.T) {
 // revocable allows everything, but publishing to those it is told of.
 type revocable struct {
 	brokertest.Everything
-	revoked *string
+	revoked *atomic.Pointer[string]
 }
 
 func (r revocable) Authorize(id *broker.Identity, act broker.Action, name string) broker.Decision {
-	if act == broker.Publish && id.ClientID == *r.revoked {
+	if who := r.revoked.Load(); act == broker.Publish && who != nil && id.ClientID == *who {
 		return broker.Decision{}
 	}
 	return r.Everything.Authorize(id, act, name)
 }
 
 func TestCheckRetainedSource(t *testing.T) {
-	revoked := ""
+	var revoked atomic.Pointer[string]
 	inWorld(t, func(c *broker.Config, d *broker.Deps) {
 		c.CheckRetainedSource = true
 		d.Authorizer = revocable{revoked: &revoked}
 	}, func(w *world) {
 		w.clean(packet.V311, "pub").Publish("t", "x", 0, true, 0)
 		w.clean(packet.V311, "other").Publish("u", "x", 0, true, 0)
-		revoked = "pub"
+		revoked.Store(new("pub"))
 		sub := w.clean(packet.V311, "sub")
 		sub.Subscribe("#", 0)
 		w.expectPublish(sub, "u", "x", 0, true)

@@ -113,7 +113,7 @@ func TestMaximumQoSAndRetain(t *testing.T) {
 		if pr.MaximumQoS != 1 || !pr.Has(packet.PropRetainAvailable) || pr.RetainAvailable != 0 {
 			w.Errorf("CONNACK %+v", pr) // [MQTT-3.2.2-9]
 		}
-		if code := c.Subscribe("t", 2); code != packet.GrantedQoS2 {
+		if code := c.Subscribe("t", 2); code != packet.GrantedQoS1 {
 			w.Errorf("SUBSCRIBE with QoS 2: %s", code) // [MQTT-3.2.2-10]
 		}
 		c.Publish("t", "x", 2, false, 1)
