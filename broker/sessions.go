@@ -207,6 +207,7 @@ func (r *sessions) deleteWith(bt *batch, clientID string, code packet.ReasonCode
 // ended counts as disconnected since now.
 func (r *sessions) restore(list []StoredSession) {
 	now := time.Now()
+	restored := make([]*Session, 0, len(list))
 	for i := range list {
 		st := &list[i]
 		id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener}
@@ -229,14 +230,19 @@ func (r *sessions) restore(list []StoredSession) {
 		for _, sub := range st.Subscriptions {
 			r.b.subs.add(s, sub, false)
 		}
+		s.will, s.willOf = st.Will, id
+		restored = append(restored, s)
+	}
+	r.most = len(r.byID)
+	// Timers whose time has come fire at once: nothing is made after them.
+	for _, s := range restored {
 		s.mu.Lock()
-		if s.will, s.willOf = st.Will, id; s.will != nil {
+		if s.will != nil {
 			s.armWill()
 		}
 		s.armExpiry()
 		s.mu.Unlock()
 	}
-	r.most = len(r.byID)
 }
 
 // restoreQueue brings the deliveries back in their order. That a QoS 1 message was
