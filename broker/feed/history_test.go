@@ -40,6 +40,13 @@ func (s *pinStore) Pin(_ context.Context, topicName string) error {
 	return s.fail
 }
 
+func (s *pinStore) stored(topicName string) string {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return texts(s.pins[topicName])
+}
+
 func (s *pinStore) Unpin(_ context.Context, topicName string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +201,7 @@ func TestPinsSurvive(t *testing.T) {
 		go func() { f.Keep(ctx, func(error) { failures++ }); close(done) }()
 		f.OnPublish(message("a", "2"))
 		elapse(31 * time.Second)
-		if got := texts(store.pins["a"]); got != "1 2" {
+		if got := store.stored("a"); got != "1 2" {
 			t.Errorf("stored after half a minute: %q", got)
 		}
 		store.mu.Lock()
@@ -208,7 +215,7 @@ func TestPinsSurvive(t *testing.T) {
 		f.OnPublish(message("a", "4"))
 		stop()
 		<-done
-		if got := texts(store.pins["a"]); got != "1 2 3 4" || failures != 1 {
+		if got := store.stored("a"); got != "1 2 3 4" || failures != 1 {
 			t.Errorf("stored at the end: %q after %d failures", got, failures)
 		}
 
