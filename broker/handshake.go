@@ -86,7 +86,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	c.takeLimits(p)
 	ack := c.connack(p, assigned, authData)
 	if !c.takes(len(ack.Append(nil, c.version))) {
-		return c.refuse(p, &Refusal{Reason: BadProtocol, Code: packet.PacketTooLarge, Err: errors.New("Maximum Packet Size is too small for CONNACK")})
+		return c.refuse(p, &Refusal{Reason: BadProtocol, Code: packet.PacketTooLarge, Err: errors.New("the client's Maximum Packet Size is too small for CONNACK")})
 	}
 	if err := c.b.letIn(c); err != nil {
 		return c.refuse(p, err)

@@ -48,7 +48,7 @@ func (p discoveryPage) show(w http.ResponseWriter, r *http.Request) error {
 		p.fill(&v, p.discovery(b), kind, days(r.URL.Query().Get("page")))
 	}
 	var err error
-	if v.Removals, err = (retained{p.Server}).removals(r.Context()); err != nil {
+	if v.Removals, err = retained(p).removals(r.Context()); err != nil {
 		return err
 	}
 	return p.render(w, r, http.StatusOK, ui.DiscoveryPage(p.view(r, "Discovery", "discovery", "retained-page"), v))

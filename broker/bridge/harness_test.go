@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -168,12 +167,4 @@ func eachVersion(t *testing.T, f func(t *testing.T, v packet.Version)) {
 			synctest.Test(t, func(t *testing.T) { f(t, v) })
 		})
 	}
-}
-
-func numbers(from, to int) []string {
-	var list []string
-	for i := from; i < to; i++ {
-		list = append(list, fmt.Sprint("n ", i))
-	}
-	return list
 }

@@ -127,13 +127,18 @@ func problem(err error) string {
 	return err.Error()
 }
 
+// failure is an error in the words of Mosquitto, which programs may know.
+type failure string
+
+func (f failure) Error() string { return string(f) }
+
 // Errors for what Mosquitto has and HearthMQ has not.
 var (
 	errGroups   = errors.New("HearthMQ has no groups: give the roles to the users themselves")
 	errPriority = errors.New("HearthMQ has no priorities: a deny beats every allow, whatever their order")
 	errClientID = errors.New("HearthMQ binds no user to a client identifier")
 	errDefaults = errors.New("HearthMQ's defaults can't be changed: where no rule matches, the answer is no")
-	errUnknown  = errors.New("Unknown command")
+	errUnknown  = failure("Unknown command")
 )
 
 func (h *Handler) do(ctx context.Context, c *command) (data any, err error) {
@@ -208,7 +213,7 @@ func defaults() []map[string]any {
 // setDefaults accepts what holds anyway.
 func setDefaults(c *command) error {
 	if c.ACLs == nil {
-		return errors.New("Missing/invalid acls array")
+		return failure("Missing/invalid acls array")
 	}
 	for _, a := range *c.ACLs {
 		if a.Allow != strings.EqualFold(a.Type, "unsubscribe") {

@@ -37,7 +37,7 @@ func (a acl) rule() (r access.Rule, ok bool, err error) {
 	kind := strings.ToLower(a.Type)
 	switch {
 	case topic.ValidFilter(a.Topic) != nil:
-		return r, false, errors.New("Invalid topic")
+		return r, false, failure("Invalid topic")
 	case strings.HasPrefix(a.Topic, "$CONTROL"):
 		return r, false, errControl
 	case a.Priority > 0:
@@ -55,7 +55,7 @@ func (a acl) rule() (r access.Rule, ok bool, err error) {
 	case kind == "unsubscribeliteral", kind == "unsubscribepattern":
 		return r, false, errUnsubscribe
 	default:
-		return r, false, errors.New("Invalid acltype")
+		return r, false, failure("Invalid acltype")
 	}
 	return access.NewRule(effect, scope, a.Topic), true, nil
 }
@@ -196,7 +196,7 @@ func (h *Handler) removeRoleACL(ctx context.Context, c *command) error {
 		away, other = other, away
 	case "subscribeliteral", "subscribepattern", "publishclientreceive":
 	default:
-		return errors.New("Invalid acltype")
+		return failure("Invalid acltype")
 	}
 	var list []access.Rule
 	found := false

@@ -37,7 +37,6 @@ type tree struct {
 	byID     map[uint32]*node
 	children map[childKey]*node
 	lastID   uint32
-	topics   int
 }
 
 type childKey struct {

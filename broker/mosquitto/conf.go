@@ -47,20 +47,20 @@ type Listener struct {
 	Domain    string // "", "ipv4", "ipv6"
 	Protocol  string // "mqtt", "websockets", "http_api"
 
-	MaxConnections        int // -1: no limit
-	MaxQoS                byte
-	MaxTopicAlias         uint16 // for clients
-	MaxTopicAliasBroker   uint16 // for the broker
-	MountPoint            string // in front of every topic
-	UsernameAsClientID    bool
-	Versions              []packet.Version // nil: all
-	HTTPDir               string
-	Origins               []string // websockets_origin
-	TLS                   TLS
-	Proxy                 int // version of the PROXY protocol that is expected, 0: none
-	ProxyRequireTLS       bool
-	Security              Security
-	anonymousSet, isStart bool
+	MaxConnections      int // -1: no limit
+	MaxQoS              byte
+	MaxTopicAlias       uint16 // for clients
+	MaxTopicAliasBroker uint16 // for the broker
+	MountPoint          string // in front of every topic
+	UsernameAsClientID  bool
+	Versions            []packet.Version // nil: all
+	HTTPDir             string
+	Origins             []string // websockets_origin
+	TLS                 TLS
+	Proxy               int // version of the PROXY protocol that is expected, 0: none
+	ProxyRequireTLS     bool
+	Security            Security
+	isStart             bool
 }
 
 // TLS are the files and settings of an encrypted listener or bridge.

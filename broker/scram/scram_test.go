@@ -126,7 +126,8 @@ func TestDecoy(t *testing.T) {
 		}
 		return string(answer)
 	}
-	if salt("nobody") != salt("nobody") || salt("nobody") == salt("nobody2") {
+	first, again := salt("nobody"), salt("nobody")
+	if first != again || first == salt("nobody2") {
 		t.Error("salts of unknown names")
 	}
 }
