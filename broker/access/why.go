@@ -320,7 +320,7 @@ func (w *inquiry) users(sessions []broker.SessionInfo) {
 			of.Advice = "Give it a role or rules, or let HearthMQ learn what the device does."
 			w.add(of)
 		case !connected && !refused:
-			of.Cause, of.Text = NotConnected, fmt.Sprintf("Nothing has logged in as user %q since HearthMQ started.", u.Name)
+			of.Cause, of.Text = NotConnected, fmt.Sprintf("Nothing is connected as user %q, and nobody was refused under that name.", u.Name)
 			of.Advice = "Look at the broker's address and port in the device's settings."
 			w.add(of)
 		}
