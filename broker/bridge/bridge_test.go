@@ -237,15 +237,16 @@ func TestStates(t *testing.T) {
 		if s := state(t, m, Waiting); s.LastError != "it can't be reached" || value(near) != "0" {
 			t.Errorf("%+v, state %q", s, value(near))
 		}
-		n.put("second:1883", far)
+		second := newSite(t)
+		n.put("second:1883", second)
 		pass(20 * time.Second)
-		if s := state(t, m, Connected); s.Address != "second:1883" || value(near) != "1" || value(far) != "1" {
-			t.Errorf("%+v, states %q %q", s, value(near), value(far))
+		if s := state(t, m, Connected); s.Address != "second:1883" || value(near) != "1" || value(second) != "1" {
+			t.Errorf("%+v, states %q %q", s, value(near), value(second))
 		}
 		n.put("far:1883", far)
 		pass(2 * time.Minute)
-		if s := state(t, m, Connected); s.Address != "far:1883" || value(far) != "1" {
-			t.Errorf("not back at the first address: %+v", s)
+		if s := state(t, m, Connected); s.Address != "far:1883" || value(far) != "1" || value(second) != "0" {
+			t.Errorf("not back at the first address: %+v, states %q %q", s, value(far), value(second))
 		}
 		n.cut()
 		pass(100 * time.Millisecond)

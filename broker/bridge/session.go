@@ -251,9 +251,11 @@ func (r *runner) pass(ctx context.Context, local, remote *link, ack *packet.Conn
 	}
 	if ctx.Err() != nil || errors.Is(err, errIdle) || errors.Is(err, errPrimary) {
 		r.notifyRemote(remote, "0")
+		_ = remote.leave() // it goes either way
+	} else {
+		_ = remote.nc.Close() // without DISCONNECT: the Will tells the other side
 	}
-	// Why they end is known; how they end does not matter.
-	_, _ = remote.leave(), local.leave()
+	_ = local.leave()
 	return err
 }
 
