@@ -58,13 +58,13 @@ func addBridgeDirectives(t map[string]directive) {
 		t[k] = flag(ofBridge, at)
 	}
 	for k, at := range map[string]func(*confReader) *int{
-		"bridge_max_packet_size":  func(r *confReader) *int { return &b(r).MaxPacketSize },
-		"bridge_tcp_user_timeout": func(r *confReader) *int { return &b(r).TCPUserTimeout },
+		"bridge_max_packet_size": func(r *confReader) *int { return &b(r).MaxPacketSize },
 	} {
 		t[k] = bounded(ofBridge, 0, at)
 	}
 	t["threshold"] = number(ofBridge, math.MinInt32, math.MaxInt32, func(r *confReader) *int { return &b(r).Threshold })
-	t["bridge_max_topic_alias"] = number(ofBridge, 0, math.MaxUint16, func(r *confReader) *int { return &b(r).MaxTopicAlias })
+	t["bridge_max_topic_alias"] = number(ofBridge, 0, math.MaxUint16, func(r *confReader) *int { return &b(r).MaxTopicAlias }).
+		noted(Harmless, "bridges of HearthMQ use no topic aliases")
 	t["bridge_receive_maximum"] = number(ofBridge, 1, math.MaxUint16, func(r *confReader) *int { return &b(r).ReceiveMaximum })
 	t["bridge_session_expiry_interval"] = number(ofBridge, 0, math.MaxInt32, func(r *confReader) *int { return &b(r).SessionExpiry })
 	addBridgeValues(t)
@@ -95,12 +95,13 @@ func addBridgeValues(t map[string]directive) {
 		}
 		return err
 	}}
-	t["bridge_reload_type"] = directive{scope: ofBridge, set: func(r *confReader, rest string) error {
+	t["bridge_reload_type"] = directive{scope: ofBridge, level: Harmless, note: "a bridge that changed is connected anew at once", set: func(r *confReader, rest string) error {
 		v, err := oneOf(rest, "lazy", "immediate")
 		b(r).ReloadImmediate = v == "immediate"
 		return err
 	}}
-	t["bridge_tcp_keepalive"] = directive{scope: ofBridge, set: func(r *confReader, rest string) error {
+	const watched = "HearthMQ notices a dead link by keepalive_interval and by writes that nobody takes"
+	t["bridge_tcp_keepalive"] = directive{scope: ofBridge, level: Harmless, note: watched, set: func(r *confReader, rest string) error {
 		for i := range b(r).TCPKeepAlive {
 			v, err := integer(rest, 1, math.MaxInt32)
 			if err != nil {
@@ -111,6 +112,7 @@ func addBridgeValues(t map[string]directive) {
 		}
 		return nil
 	}}
+	t["bridge_tcp_user_timeout"] = bounded(ofBridge, 0, func(r *confReader) *int { return &b(r).TCPUserTimeout }).noted(Harmless, watched)
 	t["bridge_require_ocsp"] = directive{scope: ofBridge, set: func(r *confReader, rest string) error {
 		v, err := boolean(rest)
 		if b(r).OCSP = v; v {
