@@ -43,6 +43,7 @@ type journal struct {
 	last      uint64
 	waiters   []waiter
 	firm      int       // how many of them wait for nothing but the store
+	released  int       // how many of those the last commit let go on
 	pressing  time.Time // since when something is pending that should be stored soon
 	err       error
 	easing    chan struct{} // closed and made anew at each commit
@@ -232,6 +233,14 @@ func (j *journal) backlog() int {
 	return len(j.pending)
 }
 
+// returned reports whether as many wait again, for nothing but the store, as the last
+// commit let go on: of publishers that have one message under way nobody is missing.
+func (j *journal) returned() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.released >= manyWaiting && j.firm >= j.released
+}
+
 // demand is how many wait, how many of them firmly, and since when something presses.
 func (j *journal) demand() (waiters, firm int, pressing time.Time) {
 	j.mu.Lock()
@@ -300,6 +309,9 @@ func (j *journal) gather() bool {
 	timer := time.NewTimer(time.Until(due()))
 	defer timer.Stop()
 	for {
+		if j.returned() && !j.pace.strained() {
+			return true
+		}
 		select {
 		case <-j.fresh:
 		case <-j.wake:
@@ -341,6 +353,7 @@ func (j *journal) cut(left []Change) (batch []Change, last uint64, waiters []wai
 	if len(left) > 0 {
 		batch = append(left, batch...)
 	}
+	j.released = j.firm
 	j.pending, j.waiters, j.firm, j.pressing = nil, nil, 0, time.Time{}
 	return batch, last, waiters
 }
@@ -377,48 +390,6 @@ func (j *journal) commit(retry bool) bool {
 		w.committed()
 	}
 	return true
-}
-
-// compact leaves out changes that later ones of the batch make needless: retained
-// messages of a topic but the last, deliveries that are done again.
-func compact(batch []Change) []Change {
-	type delivery struct {
-		client string
-		seq    int64
-	}
-	queued := make(map[delivery]bool)
-	for _, c := range batch {
-		if q, ok := c.(Queued); ok {
-			queued[delivery{q.ClientID, q.Delivery.Seq}] = false
-		}
-	}
-	retained := make(map[string]bool)
-	keep := len(batch)
-	for i := len(batch) - 1; i >= 0; i-- {
-		needless := false
-		switch c := batch[i].(type) {
-		case RetainedSet:
-			needless = retained[c.Message.Topic]
-			retained[c.Message.Topic] = true
-		case RetainedCleared:
-			needless = retained[c.Topic]
-			retained[c.Topic] = true
-		case Done:
-			if _, here := queued[delivery{c.ClientID, c.Seq}]; here {
-				queued[delivery{c.ClientID, c.Seq}] = true
-				needless = true
-			}
-		case Sent:
-			needless = queued[delivery{c.ClientID, c.Seq}]
-		case Queued:
-			needless = queued[delivery{c.ClientID, c.Delivery.Seq}]
-		}
-		if !needless {
-			keep--
-			batch[keep] = batch[i]
-		}
-	}
-	return append([]Change(nil), batch[keep:]...)
 }
 
 // crowded reports whether so much waits to be stored that whoever adds to it
