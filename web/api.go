@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
@@ -28,7 +26,8 @@ const apiPath = "/api/v1"
 // types of its requests and answers.
 type api struct {
 	*Server
-	huma huma.API
+	doc    *huma.OpenAPI
+	router chi.Router
 }
 
 const apiText = `Everything that the pages of HearthMQ's admin do, for programs.
@@ -49,28 +48,34 @@ func (s *Server) apiRoutes(r chi.Router) {
 		r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 			writeProblem(w, http.StatusMethodNotAllowed, "not with this method; /api/v1/openapi.json lists what there is")
 		})
-		cfg := huma.DefaultConfig("HearthMQ", strings.TrimPrefix(s.cfg.Version, "HearthMQ "))
-		cfg.Info.Description = apiText
-		cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", "", nil
-		cfg.Servers = []*huma.Server{{URL: apiPath}}
-		cfg.RejectUnknownQueryParameters = true
-		cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-			"token": {Type: "http", Scheme: "bearer", Description: "A token of HearthMQ"},
-		}
 		r.Get("/openapi.json", s.openAPI)
 		r.Group(func(r chi.Router) {
 			r.Use(s.requireToken)
-			a := &api{s, humachi.New(r, cfg)}
-			a.huma.UseMiddleware(a.requireScope)
+			a := &api{s, s.newDocument(), r}
 			a.systemOperations()
 			a.userOperations()
 			a.roleOperations()
 			a.clientOperations()
 			a.messageOperations()
 			a.tokenOperations()
-			s.apiDoc = a.huma.OpenAPI()
+			s.apiDoc = a.doc
 		})
 	})
+}
+
+// newDocument returns the description of an API without operations.
+func (s *Server) newDocument() *huma.OpenAPI {
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info:    &huma.Info{Title: "HearthMQ", Version: strings.TrimPrefix(s.cfg.Version, "HearthMQ "), Description: apiText},
+		Servers: []*huma.Server{{URL: apiPath}},
+		Components: &huma.Components{
+			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"token": {Type: "http", Scheme: "bearer", Description: "A token of HearthMQ"},
+			},
+		},
+	}
 }
 
 // openAPI describes the API. It holds nothing of this installation, so it needs no token.
@@ -136,41 +141,13 @@ func (s *Server) requireToken(next http.Handler) http.Handler {
 	})
 }
 
-// requireScope refuses what a token of scope read may not do.
-func (a *api) requireScope(ctx huma.Context, next func(huma.Context)) {
-	need := string(access.ScopeAdmin)
-	for _, s := range ctx.Operation().Security {
-		if scopes := s["token"]; len(scopes) > 0 {
-			need = scopes[0]
-		}
-	}
-	if need == string(access.ScopeAdmin) && principalOf(ctx.Context()).scope != access.ScopeAdmin {
-		_, w := humachi.Unwrap(ctx)
-		writeProblem(w, http.StatusForbidden, "this needs a token of scope admin")
-		return
-	}
-	next(ctx)
-}
-
-// operate registers an operation that needs a scope. What the handler returns as an
-// error becomes a problem in one place.
-func operate[I, O any](a *api, o huma.Operation, scope access.TokenScope, handle func(context.Context, *I) (*O, error)) {
-	o.Security = []map[string][]string{{"token": {string(scope)}}}
-	o.Errors = append(o.Errors, http.StatusUnauthorized)
-	if scope == access.ScopeAdmin {
-		o.Errors = append(o.Errors, http.StatusForbidden)
-	}
-	o.Path = strings.TrimSuffix(o.Path, "/")
-	huma.Register(a.huma, o, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handle(ctx, in)
-		return out, a.problem(ctx, o.OperationID, err)
-	})
-}
-
 // problem says what went wrong in terms of HTTP. What is nobody's business stays in the log.
 func (a *api) problem(ctx context.Context, operation string, err error) error {
 	if _, ok := errors.AsType[huma.StatusError](err); ok || err == nil {
 		return err
+	}
+	if p := bodyProblem(err); p != nil {
+		return p
 	}
 	if p := problemsOf(err); p != nil {
 		var details []error
@@ -191,11 +168,7 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 
 // writeProblem answers what never came to an operation.
 func writeProblem(w http.ResponseWriter, status int, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	// Whoever asked is gone when this fails.
-	_ = json.NewEncoder(w).Encode(huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
+	writeJSON(w, status, "application/problem+json", huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: detail})
 }
 
 // nameOf reads a name that stands in a path as base64url.

@@ -169,7 +169,7 @@ func (a *api) logLines(_ context.Context, in *logInput) (*logOutput, error) {
 	return out, nil
 }
 
-func (a *api) backup(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
+func (a *api) backup(ctx context.Context, _ *struct{}) (*download, error) {
 	if a.cfg.Backups == nil {
 		return nil, huma.Error404NotFound("there is no database to back up")
 	}
@@ -177,13 +177,11 @@ func (a *api) backup(ctx context.Context, _ *struct{}) (*huma.StreamResponse, er
 	if err != nil {
 		return nil, err
 	}
-	return &huma.StreamResponse{Body: func(c huma.Context) {
+	return &download{func(w http.ResponseWriter) {
 		defer file.Close()
-		c.SetHeader("Content-Type", "application/octet-stream")
-		c.SetHeader("Content-Disposition", `attachment; filename="`+backupName()+`"`)
-		c.SetHeader("Content-Length", strconv.FormatInt(size, 10))
-		c.SetHeader("Cache-Control", "no-store")
-		if _, err := io.Copy(c.BodyWriter(), file); err != nil {
+		attachment(w, backupName(), "application/octet-stream")
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+		if _, err := io.Copy(w, file); err != nil {
 			a.log.Debug("a backup was not fetched to its end", "err", err)
 		}
 	}}, nil
