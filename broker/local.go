@@ -98,22 +98,18 @@ func (b *Broker) publishAs(ctx context.Context, m *Message, id *Identity) error 
 	if id != nil {
 		m.Publisher, m.PublisherID, m.PublisherUser = id, id.ClientID, id.User
 	}
-	ticket := b.inject(m, nil)
+	ticket := b.inject(m)
 	return b.journal.wait(ctx, ticket)
 }
 
-// inject delivers a message that no connection brought. from is the session of a
-// Will's publisher, nil where there is none.
-func (b *Broker) inject(m *Message, from *Session) (ticket uint64) {
-	r := b.newRoute(m.Topic, nil, from)
-	m.Slot = r.slot
-	pub := &publication{msg: m, route: r, from: from}
+// inject delivers a message that no connection brought.
+func (b *Broker) inject(m *Message) (ticket uint64) {
 	held := m.QoS > 0 || m.Retain || b.cfg().UpgradeQoS
 	withBatch(func(bt *batch) {
 		if held {
 			b.journal.open()
 		}
-		_, ticket = b.deliver(bt, pub)
+		ticket = b.injectWith(bt, m, nil)
 		if held {
 			b.journal.close()
 		}
@@ -122,18 +118,33 @@ func (b *Broker) inject(m *Message, from *Session) (ticket uint64) {
 	return ticket
 }
 
-// publishWill publishes a Will Message, unless the right to do so is gone (case A7).
-func (b *Broker) publishWill(id *Identity, w *Will) {
+// injectWith is inject without telling the observer. from is the session of a Will's
+// publisher, nil where there is none. The gate is held where something may be stored.
+func (b *Broker) injectWith(bt *batch, m *Message, from *Session) (ticket uint64) {
+	r := b.newRoute(m.Topic, nil, from)
+	m.Slot = r.slot
+	_, ticket = b.deliver(bt, &publication{msg: m, route: r, from: from})
+	return ticket
+}
+
+// publishWill delivers a Will Message, nil: none, unless the right to do so is gone
+// (case A7). The gate is held since the will was taken from its session: a power cut
+// finds it waiting or published, never neither. No other lock is held. What it returns
+// is to be called without the gate.
+func (b *Broker) publishWill(bt *batch, id *Identity, w *Will) (tell func()) {
+	if w == nil {
+		return func() {}
+	}
 	m := *w.Message
 	d := b.mayPublish(id, m.Topic)
 	if !d.Allow {
-		b.denied(id, Publish, m.Topic, d.Rule)
-		return
+		return func() { b.denied(id, Publish, m.Topic, d.Rule) }
 	}
 	m.QoS, m.Retain, m.id = min(m.QoS, d.MaxQoS), m.Retain && !d.NoRetain, 0
 	m.Publisher, m.Received = id, time.Now()
 	if w.Expiry > 0 {
 		m.Expires = m.Received.Add(time.Duration(w.Expiry) * time.Second)
 	}
-	b.inject(&m, b.sessions.get(id.ClientID)) // No Local counts for Wills, too [MQTT-3.8.3-3]
+	b.injectWith(bt, &m, b.sessions.get(id.ClientID)) // No Local counts for Wills, too [MQTT-3.8.3-3]
+	return func() { b.observe(&m) }
 }

@@ -30,7 +30,7 @@ func (b *Broker) DropRetained(ctx context.Context, names []string, tell bool) (d
 					dropped = append(dropped, m)
 					empty := NewMessage(name, nil, 0, true)
 					empty.Received = time.Now()
-					ticket = max(ticket, b.inject(empty, nil))
+					ticket = max(ticket, b.inject(empty))
 				}
 			}
 			continue
@@ -82,7 +82,7 @@ func (b *Broker) RestoreRetained(ctx context.Context, messages []*Message, tell 
 				if b.retained.message(m.Topic) != nil {
 					continue
 				}
-				ticket = max(ticket, b.inject(&k, nil))
+				ticket = max(ticket, b.inject(&k))
 				restored = append(restored, m)
 				continue
 			}

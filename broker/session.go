@@ -164,10 +164,9 @@ func (s *Session) detachWith(bt *batch, c *conn) {
 		b.handOver(bt, s, leaving{sent: true, online: true})
 	}
 	b.sessions.mu.Unlock()
+	tell := b.publishWill(bt, id, will)
 	b.journal.close()
-	if will != nil {
-		b.publishWill(id, will)
-	}
+	tell()
 }
 
 // dropWill forgets the will. s.mu and the gate are held.
@@ -190,18 +189,21 @@ func (s *Session) armWill() {
 }
 
 func (s *Session) fireWill(epoch uint64) {
-	s.b.journal.open()
-	s.mu.Lock()
-	will, id := s.will, s.willOf
-	due := s.epoch == epoch && !s.gone && will != nil
-	if due {
-		s.dropWill()
-	}
-	s.mu.Unlock()
-	s.b.journal.close()
-	if due {
-		s.b.publishWill(id, will)
-	}
+	withBatch(func(bt *batch) {
+		s.b.journal.open()
+		s.mu.Lock()
+		will, id := s.will, s.willOf
+		if s.epoch != epoch || s.gone {
+			will = nil
+		}
+		if will != nil {
+			s.dropWill()
+		}
+		s.mu.Unlock()
+		tell := s.b.publishWill(bt, id, will)
+		s.b.journal.close()
+		tell()
+	})
 }
 
 // armExpiry ends the session after its Session Expiry Interval. s.mu is held.

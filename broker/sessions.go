@@ -84,14 +84,13 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	if subscribed {
 		b.subs.changed() // what may be delivered depends on the new identity
 	}
+	tell := b.publishWill(bt, oldID, oldWill)
 	b.journal.close()
 
 	if oldConn != nil {
 		oldConn.disconnect(packet.SessionTakenOver, "taken over by a new connection")
 	}
-	if oldWill != nil {
-		b.publishWill(oldID, oldWill)
-	}
+	tell()
 	return present, nil
 }
 
@@ -129,23 +128,22 @@ func (r *sessions) expireWith(bt *batch, s *Session, epoch uint64) {
 	b.journal.open()
 	r.mu.Lock()
 	s.mu.Lock()
-	due := s.epoch == epoch && !s.gone && s.conn.Load() == nil // [MQTT-4.1.0-1] [MQTT-4.1.0-2]
+	if s.epoch != epoch || s.gone || s.conn.Load() != nil { // [MQTT-4.1.0-1] [MQTT-4.1.0-2]
+		s.mu.Unlock()
+		r.mu.Unlock()
+		b.journal.close()
+		return
+	}
 	will, id := s.will, s.willOf
-	if due && will != nil {
+	if will != nil {
 		s.dropWill()
 	}
 	s.mu.Unlock()
-	if due {
-		r.remove(bt, s)
-	}
+	r.remove(bt, s)
 	r.mu.Unlock()
+	tell := b.publishWill(bt, id, will)
 	b.journal.close()
-	if !due {
-		return
-	}
-	if will != nil {
-		b.publishWill(id, will)
-	}
+	tell()
 	b.stats.expired.Add(1)
 	b.event(Expired{At: time.Now(), ClientID: s.clientID})
 }
@@ -190,6 +188,7 @@ func (r *sessions) deleteWith(bt *batch, clientID string, code packet.ReasonCode
 		r.remove(bt, s)
 	}
 	r.mu.Unlock()
+	tell := b.publishWill(bt, id, will)
 	b.journal.close()
 	if s == nil {
 		return ErrNotFound
@@ -197,9 +196,7 @@ func (r *sessions) deleteWith(bt *batch, clientID string, code packet.ReasonCode
 	if c != nil {
 		c.disconnect(code, why)
 	}
-	if will != nil {
-		b.publishWill(id, will)
-	}
+	tell()
 	return nil
 }
 
