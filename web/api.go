@@ -15,6 +15,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/bridge"
 	"hearthmq/broker/feed"
 )
 
@@ -58,6 +59,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.clientOperations()
 			a.messageOperations()
 			a.tokenOperations()
+			a.bridgeOperations()
 			s.apiDoc = a.doc
 		})
 	})
@@ -149,7 +151,11 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 	if p := bodyProblem(err); p != nil {
 		return p
 	}
-	if p := problemsOf(err); p != nil {
+	p := problemsOf(err)
+	if bad, ok := errors.AsType[bridge.Problems](err); ok {
+		p = access.Problems(bad)
+	}
+	if p != nil {
 		var details []error
 		for _, field := range slices.Sorted(maps.Keys(p)) {
 			details = append(details, &huma.ErrorDetail{Message: p[field], Location: "body." + field})
@@ -157,9 +163,10 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 		return huma.Error422UnprocessableEntity("not possible", details...)
 	}
 	switch {
-	case errors.Is(err, access.ErrNotFound), errors.Is(err, broker.ErrNotFound), errors.Is(err, feed.ErrNoTopic):
+	case errors.Is(err, access.ErrNotFound), errors.Is(err, broker.ErrNotFound), errors.Is(err, feed.ErrNoTopic),
+		errors.Is(err, feed.ErrNoRemoval), errors.Is(err, bridge.ErrNotFound):
 		return huma.Error404NotFound("there is no such thing")
-	case errors.Is(err, access.ErrConflict):
+	case errors.Is(err, access.ErrConflict), errors.Is(err, bridge.ErrConflict):
 		return huma.Error409Conflict("somebody else changed it since that revision: read it again")
 	}
 	a.log.Error("request failed", "request", middleware.GetReqID(ctx), "operation", operation, "err", err)

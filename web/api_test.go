@@ -22,6 +22,7 @@ type program struct {
 	t     *testing.T
 	url   string
 	token string
+	doc   *huma.OpenAPI
 }
 
 // program returns a program with a new token of scope, on the direct port.
@@ -31,7 +32,7 @@ func (s *site) program(scope access.TokenScope) program {
 	s.t.Cleanup(srv.Close)
 	_, secret, err := s.tokens.Create(access.WithActor(s.t.Context(), access.ViaAdmin, adminName), "test-"+string(scope), scope)
 	s.must(err)
-	return program{s.t, srv.URL + apiPath, secret}
+	return program{s.t, srv.URL + apiPath, secret, s.server.apiDoc}
 }
 
 // ask sends a request with a JSON body, or none, and decodes the answer into out.
@@ -59,6 +60,7 @@ func (p program) ask(want int, method, path, body string, out any) answer {
 	if resp.StatusCode != want {
 		p.t.Fatalf("%s %s: status %d, want %d\n%s", method, path, resp.StatusCode, want, b)
 	}
+	p.asDescribed(method, path, resp, b)
 	if want >= 400 {
 		var problem huma.ErrorModel
 		if ct := resp.Header.Get("Content-Type"); ct != "application/problem+json" || json.Unmarshal(b, &problem) != nil || problem.Status != want {
@@ -70,6 +72,54 @@ func (p program) ask(want int, method, path, body string, out any) answer {
 		}
 	}
 	return answer{resp, string(b)}
+}
+
+// asDescribed checks an answer against the description.
+func (p program) asDescribed(method, path string, resp *http.Response, body []byte) {
+	p.t.Helper()
+	path, _, _ = strings.Cut(path, "?")
+	var op *huma.Operation
+	best := -1
+	for template, item := range p.doc.Paths {
+		o := operationsOf(item)[method]
+		shape := regexp.MustCompile(`\\\{\w+\\\}`).ReplaceAllString(regexp.QuoteMeta(template), `[^/]+`)
+		if fixed := -strings.Count(template, "{") + 10; o != nil && fixed > best && regexp.MustCompile("^"+shape+"$").MatchString(path) {
+			op, best = o, fixed
+		}
+	}
+	if op == nil {
+		return // there is no such thing, which is what is tested
+	}
+	described := op.Responses[fmt.Sprint(resp.StatusCode)]
+	if described == nil {
+		if resp.StatusCode != 400 && resp.StatusCode != 413 { // of any body
+			p.t.Errorf("%s %s: status %d is not described", method, path, resp.StatusCode)
+		}
+		return
+	}
+	media := described.Content[resp.Header.Get("Content-Type")]
+	if media == nil {
+		if len(body) > 0 || len(described.Content) > 0 {
+			p.t.Errorf("%s %s: %d %s is not described", method, path, resp.StatusCode, resp.Header.Get("Content-Type"))
+		}
+		return
+	}
+	if media.Schema == nil {
+		return // a file
+	}
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		p.t.Errorf("%s %s: %v", method, path, err)
+	}
+	result := &huma.ValidateResult{}
+	huma.Validate(p.doc.Components.Schemas, media.Schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, value, result)
+	for _, err := range result.Errors {
+		p.t.Errorf("%s %s: %d is not as described: %v", method, path, resp.StatusCode, err)
+	}
+}
+
+func operationsOf(item *huma.PathItem) map[string]*huma.Operation {
+	return map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete}
 }
 
 func TestAPIUsersAndRoles(t *testing.T) {
@@ -157,7 +207,7 @@ func TestAPIClients(t *testing.T) {
 	s := furnished(t, true)
 	p := s.program(access.ScopeAdmin)
 	var list struct {
-		Clients []apiClient
+		Clients []APIClient
 		More    bool
 	}
 	p.ask(200, "GET", "/clients?limit=1", "", &list)
@@ -172,7 +222,7 @@ func TestAPIClients(t *testing.T) {
 	p.ask(422, "GET", "/clients?limit=0", "", nil)
 	at := "/clients/" + keyOf("washer-0815")
 	var c struct {
-		apiClient
+		APIClient
 		Subscriptions []apiSubscription `json:"subscription_list"`
 	}
 	p.ask(200, "GET", at, "", &c)
@@ -285,7 +335,7 @@ func TestAPIScopes(t *testing.T) {
 	for path, item := range doc.Paths {
 		real := regexp.MustCompile(`\{id\}`).ReplaceAllString(path, "1")
 		real = regexp.MustCompile(`\{\w+\}`).ReplaceAllString(real, keyOf("x"))
-		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
+		for method, op := range operationsOf(item) {
 			if op == nil {
 				continue
 			}

@@ -12,8 +12,9 @@ import (
 	"hearthmq/broker/access"
 )
 
-// apiClient is a session with its connection, if there is one.
-type apiClient struct {
+// APIClient is a session with its connection, if there is one. It is exported since huma
+// describes embedded fields of no other type.
+type APIClient struct {
 	ClientID      string    `json:"client_id"`
 	Key           string    `json:"key" doc:"The client identifier as base64url, for paths."`
 	User          string    `json:"user" doc:"Empty: anonymous."`
@@ -45,8 +46,8 @@ type apiSubscription struct {
 	Rule              string `json:"rule"`
 }
 
-func clientOf(s broker.SessionInfo) apiClient {
-	c := apiClient{
+func clientOf(s broker.SessionInfo) APIClient {
+	c := APIClient{
 		ClientID: s.ClientID, Key: base64.RawURLEncoding.EncodeToString([]byte(s.ClientID)), User: s.User, Connected: s.Connected,
 		Protocol: protocolName(s.Version), Since: s.Since, Created: s.Created, KeepAlive: int(s.KeepAlive / time.Second),
 		Expiry: s.Expiry, Subscriptions: s.Subscriptions, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Inflight: s.Inflight,
@@ -69,7 +70,7 @@ type clientsInput struct {
 
 type clientsOutput struct {
 	Body struct {
-		Clients []apiClient `json:"clients"`
+		Clients []APIClient `json:"clients"`
 		More    bool        `json:"more" doc:"There is another page."`
 	}
 }
@@ -80,7 +81,7 @@ type clientInput struct {
 
 type clientOutput struct {
 	Body struct {
-		apiClient
+		APIClient
 		SubscriptionList []apiSubscription `json:"subscription_list"`
 	}
 }
@@ -118,7 +119,7 @@ func (a *api) listClients(_ context.Context, in *clientsInput) (*clientsOutput, 
 		}
 	}
 	out := new(clientsOutput)
-	out.Body.Clients = []apiClient{}
+	out.Body.Clients = []APIClient{}
 	for _, s := range a.cfg.Broker.Sessions() {
 		if in.After != "" && s.ClientID <= after || in.Connected && !s.Connected {
 			continue
@@ -142,7 +143,7 @@ func (a *api) getClient(_ context.Context, in *clientInput) (*clientOutput, erro
 		return nil, err
 	}
 	out := new(clientOutput)
-	out.Body.apiClient = clientOf(s)
+	out.Body.APIClient = clientOf(s)
 	out.Body.SubscriptionList = []apiSubscription{}
 	for _, x := range subscriptions {
 		out.Body.SubscriptionList = append(out.Body.SubscriptionList, apiSubscription{

@@ -37,15 +37,16 @@ const (
 	maxAPIPayload = 512 << 10 // bytes that can be published by it, since JSON and base64 make them more
 )
 
-// apiPayload is a payload as text where it is text, else as base64.
-type apiPayload struct {
+// APIPayload is a payload as text where it is text, else as base64. It is exported since
+// huma describes embedded fields of no other type.
+type APIPayload struct {
 	Payload string `json:"payload,omitempty" doc:"The value where it is UTF-8 text."`
 	Base64  string `json:"payload_base64,omitempty" doc:"The value where it is not."`
 	Size    int    `json:"size" doc:"Bytes of the whole value; less than that is given when it is cut."`
 }
 
-func payloadOf(b []byte, size int) apiPayload {
-	p := apiPayload{Size: size}
+func payloadOf(b []byte, size int) APIPayload {
+	p := APIPayload{Size: size}
 	text := b
 	if len(b) < size { // cut, perhaps in the middle of a character
 		for i := 0; i < utf8.UTFMax && len(text) > 0 && !utf8.Valid(text); i++ {
@@ -63,7 +64,7 @@ func payloadOf(b []byte, size int) apiPayload {
 type apiTopic struct {
 	Topic string `json:"topic"`
 	Key   string `json:"key" doc:"The topic as base64url, for paths."`
-	apiPayload
+	APIPayload
 	QoS      int       `json:"qos"`
 	Retained bool      `json:"retained"`
 	Count    uint64    `json:"count,omitempty" doc:"Messages since the start."`
@@ -160,7 +161,7 @@ func (a *api) queryTopics(_ context.Context, in *queryInput) (*topicsOutput, err
 	list, more := a.cfg.Feed.Topics(in.Body.Filter, in.Body.After, in.Body.Limit, in.Body.Most)
 	for _, t := range list {
 		out.Body.Topics = append(out.Body.Topics, apiTopic{
-			Topic: t.Topic, Key: keyOf(t.Topic), apiPayload: payloadOf(t.Payload, t.Size), QoS: int(t.QoS), Retained: t.Retained,
+			Topic: t.Topic, Key: keyOf(t.Topic), APIPayload: payloadOf(t.Payload, t.Size), QoS: int(t.QoS), Retained: t.Retained,
 			Count: t.Count, At: t.At, ClientID: t.ClientID, User: t.User,
 		})
 	}
@@ -180,7 +181,7 @@ func (a *api) getTopic(_ context.Context, in *topicInput) (*topicOutput, error) 
 		return nil, err
 	}
 	return &topicOutput{apiTopic{
-		Topic: name, Key: keyOf(name), apiPayload: payloadOf(s.Payload, s.Size), QoS: int(s.QoS), Retained: s.Retain,
+		Topic: name, Key: keyOf(name), APIPayload: payloadOf(s.Payload, s.Size), QoS: int(s.QoS), Retained: s.Retain,
 		At: s.At, ClientID: s.ClientID, User: s.User,
 	}}, nil
 }
@@ -201,7 +202,7 @@ func (a *api) queryRetained(_ context.Context, in *queryInput) (*topicsOutput, e
 			break
 		}
 		out.Body.Topics = append(out.Body.Topics, apiTopic{
-			Topic: m.Topic, Key: keyOf(m.Topic), apiPayload: payloadOf(m.Payload[:min(len(m.Payload), in.Body.Most)], len(m.Payload)),
+			Topic: m.Topic, Key: keyOf(m.Topic), APIPayload: payloadOf(m.Payload[:min(len(m.Payload), in.Body.Most)], len(m.Payload)),
 			QoS: int(m.QoS), Retained: true, At: m.Received, ClientID: m.PublisherID, User: m.PublisherUser,
 		})
 	}

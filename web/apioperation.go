@@ -222,6 +222,11 @@ func (x *operation) read(in reflect.Value, r *http.Request) error {
 		f.Set(reflect.ValueOf(r))
 	}
 	if len(result.Errors) > 0 {
+		for _, err := range result.Errors {
+			if detail, ok := err.(*huma.ErrorDetail); ok {
+				detail.Value = nil // may be a password, and programs log answers
+			}
+		}
 		return huma.Error422UnprocessableEntity("validation failed", result.Errors...)
 	}
 	return nil

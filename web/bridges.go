@@ -122,9 +122,14 @@ func bridgeRow(s bridge.Settings, st bridge.Status, now time.Time) ui.BridgeRow 
 }
 
 func (b bridges) add(w http.ResponseWriter, r *http.Request) error {
+	return b.form(w, r, http.StatusOK, b.formView(newBridge(), ""))
+}
+
+// newBridge is what a bridge starts from that nobody has said anything of.
+func newBridge() bridge.Settings {
 	s := bridge.Defaults()
 	s.ClientID = "hearthmq-" + strings.ToLower(rand.Text()[:6])
-	return b.form(w, r, http.StatusOK, b.formView(s, ""))
+	return s
 }
 
 func (b bridges) edit(w http.ResponseWriter, r *http.Request) error {
@@ -220,32 +225,40 @@ func (b bridges) read(r *http.Request, s *bridge.Settings) (url.Values, map[stri
 	if err != nil {
 		return nil, nil, err
 	}
-	problems := map[string]string{}
 	s.TLS.On = form.Get("tls") == "yes"
 	s.TLS.AnyName = form.Get("any_name") == "yes"
 	s.TLS.CAFile, s.TLS.CertFile, s.TLS.KeyFile = strings.TrimSpace(form.Get("ca_file")), strings.TrimSpace(form.Get("cert_file")), strings.TrimSpace(form.Get("key_file"))
-	s.Addresses = nil
-	for _, a := range strings.Fields(form.Get("addresses")) {
-		s.Addresses = append(s.Addresses, withPort(a, s.TLS.On))
-	}
-	if s.Topics, err = bridge.ParseTopics(form.Get("topics")); err != nil {
-		problems["topics"] = err.Error()
-	}
 	if v, err := strconv.ParseUint(form.Get("version"), 10, 8); err == nil {
 		s.Version = packet.Version(v)
 	}
 	s.ClientID, s.Username = strings.TrimSpace(form.Get("client_id")), form.Get("username")
 	s.Password = form.Get("password")
 	s.HasPassword = s.HasPassword && s.Username != ""
-	s.User, s.Start = form.Get("local_user"), bridge.Start(form.Get("start"))
-	if s.User != "" {
-		if _, ok := b.cfg.Directory.User(s.User); !ok {
-			problems["local_user"] = "there is no such user"
-		}
-	}
+	s.Start = bridge.Start(form.Get("start"))
+	problems := b.setBridge(s, strings.Fields(form.Get("addresses")), form.Get("topics"), form.Get("local_user"))
 	s.DropRetain = form.Get("drop_retain") == "yes"
 	s.Notify, s.NotifyLocal = true, form.Get("notify_there") != "yes"
 	return form, problems, nil
+}
+
+// setBridge gives a bridge what has to be read first, and says what can't be, by field.
+// Whether it is encrypted is known by then.
+func (s *Server) setBridge(to *bridge.Settings, addresses []string, topics, user string) map[string]string {
+	problems := map[string]string{}
+	to.Addresses = nil
+	for _, a := range addresses {
+		to.Addresses = append(to.Addresses, withPort(a, to.TLS.On))
+	}
+	var err error
+	if to.Topics, err = bridge.ParseTopics(topics); err != nil {
+		problems["topics"] = err.Error()
+	}
+	if to.User = user; user != "" {
+		if _, ok := s.cfg.Directory.User(user); !ok {
+			problems["local_user"] = "there is no such user"
+		}
+	}
+	return problems
 }
 
 // withPort adds the usual port where there is none.
