@@ -210,7 +210,7 @@ CREATE TABLE user (
     revision      INTEGER NOT NULL,              -- counts changes, against two people overwriting each other
     created       INTEGER NOT NULL,
     changed       INTEGER NOT NULL               -- when version or anything else changed last
-, limits TEXT NOT NULL DEFAULT '') STRICT;
+, limits TEXT NOT NULL DEFAULT '', networks TEXT NOT NULL DEFAULT '') STRICT;
 
 CREATE TABLE user_role (
     user_id  INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,

@@ -28,7 +28,7 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 	if about == "" || len(about) > maxAbout {
 		return badRequest("about has 1 to %d bytes", maxAbout)
 	}
-	now, shown := time.Now(), map[string]bool{}
+	now, shown, users := time.Now(), map[string]bool{}, map[string]bool{}
 	v := ui.WhyView{About: about, Known: a.known()}
 	for _, f := range a.explainer().Why(about).Findings {
 		one := ui.FindingView{
@@ -37,6 +37,9 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 		}
 		if _, _, err := a.cfg.Broker.Session(f.ClientID); err == nil && !shown[f.ClientID] {
 			one.ClientID, shown[f.ClientID] = f.ClientID, true
+		}
+		if user, ok := a.cfg.Directory.User(f.User); ok && f.Cause != access.AllWell && !users[f.User] {
+			one.UserID, users[f.User] = user.ID, true
 		}
 		v.Findings = append(v.Findings, one)
 	}

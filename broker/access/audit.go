@@ -182,6 +182,9 @@ func describeUser(u User) string {
 	if text := FormatLimits(u.Limits); text != "" {
 		fmt.Fprintf(&b, "; limits: %s", text)
 	}
+	if len(u.Networks) > 0 {
+		fmt.Fprintf(&b, "; from: %s", FormatNetworks(u.Networks))
+	}
 	if u.Admin {
 		b.WriteString("; admin")
 	}

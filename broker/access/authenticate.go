@@ -28,6 +28,9 @@ func (d *Directory) Authenticate(ctx context.Context, c *broker.Credentials) (*b
 		password = c.Password
 	}
 	u, refusal := d.prove(ctx, d.gate, d.throttle, c.Remote.Addr(), c.User, password)
+	if refusal == nil {
+		refusal = u.keptOut(c.Remote.Addr())
+	}
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -42,6 +45,9 @@ func (d *Directory) byCertificate(c *broker.Credentials) (*broker.Identity, erro
 		return nil, broker.Refuse(broker.UnknownUser, fmt.Errorf("the certificate names %q", c.TLSName))
 	case a.Disabled:
 		return nil, broker.Refuse(broker.UserDisabled, fmt.Errorf("the certificate names %q", c.TLSName))
+	}
+	if refusal := a.keptOut(c.Remote.Addr()); refusal != nil {
+		return nil, refusal
 	}
 	return identity(c, &a.User), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"hearthmq/broker"
@@ -23,11 +24,13 @@ type NewUser struct {
 	Note       string
 	Roles      []string
 	Rules      []Rule
+	Limits     broker.Limits
+	Networks   []netip.Prefix // from which it may connect, nil: any
 }
 
 // CreateUser adds a user. generated is the password that was made, which can't be
 // asked for again. What is wrong with n is a Problems with the keys name, password,
-// note, roles, rules.
+// note, roles, rules, limits, networks.
 func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated string, err error) {
 	p := make(Problems)
 	if text := ValidName(n.Name); text != "" {
@@ -37,6 +40,11 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated
 		p["note"] = text
 	}
 	rules := normalRules(n.Rules, p)
+	networks, err := normalNetworks(n.Networks)
+	if err != nil {
+		p["networks"] = err.Error()
+	}
+	checkLimits(n.Limits, p)
 	n.checkPassword(p)
 	if err := p.orNil(); err != nil {
 		return User{}, "", err
@@ -48,6 +56,8 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated
 		Note:     n.Note,
 		Roles:    normalRoles(n.Roles),
 		Rules:    rules,
+		Limits:   n.Limits,
+		Networks: networks,
 		Version:  1,
 		Created:  now(),
 	}
@@ -127,11 +137,12 @@ type UserChange struct {
 	Roles    *[]string
 	Rules    *[]Rule
 	Limits   *broker.Limits // for connections from now on
+	Networks *[]netip.Prefix
 }
 
 // ChangeUser changes a user. ErrNotFound; ErrConflict when the user is not at the
 // given Revision any more; Problems with the keys name, note, roles, rules, admin,
-// disabled.
+// disabled, limits, networks. Clients that are connected from elsewhere are disconnected.
 func (a *Accounts) ChangeUser(ctx context.Context, name string, c UserChange) error {
 	p := make(Problems)
 	if c.Note != nil {
@@ -142,6 +153,16 @@ func (a *Accounts) ChangeUser(ctx context.Context, name string, c UserChange) er
 	var rules []Rule
 	if c.Rules != nil {
 		rules = normalRules(*c.Rules, p)
+	}
+	if c.Limits != nil {
+		checkLimits(*c.Limits, p)
+	}
+	if c.Networks != nil {
+		networks, err := normalNetworks(*c.Networks)
+		if err != nil {
+			p["networks"] = err.Error()
+		}
+		c.Networks = &networks
 	}
 	if err := p.orNil(); err != nil {
 		return err
@@ -160,6 +181,7 @@ func (a *Accounts) ChangeUser(ctx context.Context, name string, c UserChange) er
 		set(&u.Admin, c.Admin)
 		set(&u.Disabled, c.Disabled)
 		set(&u.Limits, c.Limits)
+		set(&u.Networks, c.Networks)
 		if c.Rules != nil {
 			u.Rules = rules
 		}

@@ -122,6 +122,8 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 	case id.Version == 0 && len(id.Roles) == 0: // restored from the store, not logged in since
 	case id.Version != a.Version: // or somebody else's user whose name is ours now
 		return false, AccountChanged
+	case !a.mayComeFrom(id.Remote.Addr()):
+		return false, broker.NetworkNotAllowed
 	}
 	return true, ""
 }
@@ -190,8 +192,11 @@ func (d *Directory) Check(q Question) broker.Decision {
 			return denied(fmt.Sprintf("there is no user %q", q.User))
 		}
 		id.Version, id.System = a.Version, a.System
-		if a.Disabled {
+		switch {
+		case a.Disabled:
 			return denied(textDisabled)
+		case q.Remote.IsValid() && !a.mayComeFrom(q.Remote):
+			return denied(a.fromOnly())
 		}
 	} else if !d.anonymousOn(q.Listener) {
 		return denied(textAnonymousOff)

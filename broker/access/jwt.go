@@ -284,6 +284,9 @@ func (c *webTokenChain) admit(cr *broker.Credentials) (*broker.Identity, *broker
 	case own.System:
 		return nil, broker.Refuse(broker.WrongPassword, errors.New("no token stands for a system user"))
 	default:
+		if refusal := own.keptOut(cr.Remote.Addr()); refusal != nil {
+			return nil, refusal
+		}
 		id = identity(cr, &own.User)
 	}
 	id.Until = u.until

@@ -35,7 +35,7 @@ var limitFields = []limitField{
 // are per second and may have a fraction.
 func ParseLimits(text string) (broker.Limits, error) {
 	var l broker.Limits
-	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\t' || r == '\r' }) {
+	for _, word := range limitWords(text) {
 		name, value, ok := strings.Cut(word, "=")
 		if !ok {
 			return l, fmt.Errorf("%.40q is not a limit such as connections=2", word)
@@ -45,6 +45,11 @@ func ParseLimits(text string) (broker.Limits, error) {
 		}
 	}
 	return l, nil
+}
+
+// limitWords splits a list whose words stand apart by spaces, commas or lines.
+func limitWords(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\t' || r == '\r' })
 }
 
 func setLimit(l *broker.Limits, name, value string) error {
@@ -85,6 +90,17 @@ func setLimit(l *broker.Limits, name, value string) error {
 		names[i] = f.name
 	}
 	return fmt.Errorf("%.40q is no limit; there are %s", name, strings.Join(names, ", "))
+}
+
+// checkLimits puts under the key "limits" what is wrong with limits that no text was read for.
+func checkLimits(l broker.Limits, p Problems) {
+	got, err := ParseLimits(FormatLimits(l))
+	switch {
+	case err != nil:
+		p["limits"] = err.Error()
+	case got != l: // a negative number that FormatLimits took for none
+		p["limits"] = "limits are numbers above 0"
+	}
 }
 
 // FormatLimits writes limits as ParseLimits reads them.

@@ -83,16 +83,7 @@ func (d *Directory) Propose(q Question) (p Proposal, ok bool) {
 // is "". Rules that it has are not added again. Problems with the keys name, rules;
 // ErrNotFound; ErrConflict when somebody changes the same at this moment.
 func (a *Accounts) AddRules(ctx context.Context, user string, rules []Rule) error {
-	merge := func(have []Rule) []Rule {
-		have = slices.Clone(have)
-		for _, r := range rules {
-			r.ID = 0
-			if !slices.ContainsFunc(have, func(h Rule) bool { h.ID = 0; return h == r }) {
-				have = append(have, r)
-			}
-		}
-		return have
-	}
+	merge := func(have []Rule) []Rule { return append(slices.Clone(have), MissingRules(have, rules)...) }
 	if user == "" {
 		role, ok := a.dir.Role(RoleAnonymous)
 		if !ok {
@@ -106,4 +97,17 @@ func (a *Accounts) AddRules(ctx context.Context, user string, rules []Rule) erro
 	}
 	all := merge(u.Rules)
 	return a.ChangeUser(ctx, user, UserChange{Revision: u.Revision, Rules: &all})
+}
+
+// MissingRules returns those of want that are not among have, each once.
+func MissingRules(have, want []Rule) []Rule {
+	var missing []Rule
+	for _, r := range want {
+		r.ID = 0
+		same := func(h Rule) bool { h.ID = 0; return h == r }
+		if !slices.ContainsFunc(have, same) && !slices.ContainsFunc(missing, same) {
+			missing = append(missing, r)
+		}
+	}
+	return missing
 }

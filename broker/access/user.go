@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode"
@@ -48,6 +49,7 @@ type User struct {
 	Roles        []string // names, sorted
 	Rules        []Rule   // the user's own
 	Limits       broker.Limits
+	Networks     []netip.Prefix // from which it may connect, nil: any
 	// Version starts at 1 and grows with each change of password, Disabled or Admin.
 	Version          uint64
 	Revision         int64 // of the row; see Repository

@@ -358,7 +358,7 @@ var refusalAdvice = map[broker.Reason]string{
 	broker.UserDisabled:        "Enable the user on its page.",
 	broker.CertificateInvalid:  "The device's certificate has ended, was revoked or comes from another authority than cafile; give it a new one.",
 	broker.CertificateRequired: "This port wants a client certificate. Give the device one, or let it use another port.",
-	broker.NetworkNotAllowed:   "The device comes from a network that may not use this port or this user.",
+	broker.NetworkNotAllowed:   "The user may connect from some networks only, and the device is in another: see its page, or hearthmq user networks.",
 	broker.TooManyAttempts:     "Too many logins failed from this address or for this name. Correct the password and wait a minute.",
 	broker.ClientIDInUse:       "Two devices have the same client identifier. Give each its own, or remove the old session on the page Clients.",
 	broker.ServerFull:          "All places are taken: see max_connections, and the page Clients for who has them.",

@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,10 @@ func TestWhyNotLetIn(t *testing.T) {
 		{broker.CertificateRequired, "192.168.1.7", func(h *home) {
 			h.b.TurnedAway("192.168.1.7:4711", "mqtts", broker.CertificateRequired, nil)
 		}},
-		{broker.NetworkNotAllowed, "washer", func(h *home) { h.try(packet.V311, "washer", "guest", password, packet.Connect{}) }},
+		{broker.NetworkNotAllowed, "washer", func(h *home) {
+			h.must(h.accounts.ChangeUser(h.Context(), "bob", access.UserChange{Networks: &[]netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}}))
+			h.try(packet.V311, "washer", "bob", password, packet.Connect{})
+		}},
 		{broker.TooManyAttempts, "washer", func(h *home) {
 			for range 40 {
 				h.try(packet.V311, "washer", "ann", "wrong", packet.Connect{})
@@ -70,7 +74,7 @@ func TestWhyNotLetIn(t *testing.T) {
 	} {
 		t.Run(string(tt.reason), func(t *testing.T) {
 			inHouse(t, access.Policy{}, func(h *home) {
-				h.deps.Authenticator = refuser{h.dir, map[string]broker.Reason{"guest": broker.NetworkNotAllowed, "anna": broker.BackendUnavailable}}
+				h.deps.Authenticator = refuser{h.dir, map[string]broker.Reason{"anna": broker.BackendUnavailable}}
 				if tt.reason == broker.ServerFull {
 					h.cfg.MaxConnections = 3
 				}

@@ -46,6 +46,8 @@ type savedUser struct {
 	Note     string              `json:"note,omitempty"`
 	Roles    []string            `json:"roles,omitempty"`
 	Rules    []string            `json:"rules,omitempty"`
+	Limits   string              `json:"limits,omitempty"`
+	Networks string              `json:"networks,omitempty"`
 	Version  uint64              `json:"version"`
 	Revision int64               `json:"revision"`
 	Created  time.Time           `json:"created"`
@@ -129,7 +131,8 @@ func (db *DB) gatherAccounts(ctx context.Context, tx *sql.Tx) (accountsFile, err
 	for _, u := range data.Users {
 		f.Users = append(f.Users, savedUser{
 			ID: u.ID, Name: u.Name, Kind: u.Kind, Hash: u.Hash, Secret: u.Secret, Disabled: u.Disabled, Admin: u.Admin, System: u.System,
-			Note: u.Note, Roles: u.Roles, Rules: ruleTexts(u.Rules), Version: u.Version, Revision: u.Revision,
+			Note: u.Note, Roles: u.Roles, Rules: ruleTexts(u.Rules), Limits: access.FormatLimits(u.Limits), Networks: access.FormatNetworks(u.Networks),
+			Version: u.Version, Revision: u.Revision,
 			Created: u.Created.UTC(), Changed: u.Changed.UTC(),
 		})
 	}
@@ -233,9 +236,19 @@ func (f *accountsFile) data(bad func(error)) *access.Data {
 			continue
 		}
 		names[u.Name] = true
+		limits, err := access.ParseLimits(u.Limits)
+		if err != nil { // those that could be read hold
+			bad(fmt.Errorf("user %q: limits: %w", u.Name, err))
+		}
+		disabled := u.Disabled
+		networks, err := access.ParseNetworks(u.Networks)
+		if err != nil { // nobody knows from where it may come
+			bad(fmt.Errorf("user %q is disabled: networks: %w", u.Name, err))
+			disabled = true
+		}
 		x := access.User{
-			ID: u.ID, Name: u.Name, Kind: u.Kind, Hash: u.Hash, Secret: u.Secret, Disabled: u.Disabled, Admin: u.Admin, System: u.System,
-			Note: u.Note, Rules: rules(u.Name, u.Rules), Version: u.Version, Revision: u.Revision, Created: u.Created, Changed: u.Changed,
+			ID: u.ID, Name: u.Name, Kind: u.Kind, Hash: u.Hash, Secret: u.Secret, Disabled: disabled, Admin: u.Admin, System: u.System,
+			Limits: limits, Networks: networks, Note: u.Note, Rules: rules(u.Name, u.Rules), Version: u.Version, Revision: u.Revision, Created: u.Created, Changed: u.Changed,
 		}
 		for _, name := range u.Roles {
 			if roles[name] {
@@ -268,8 +281,8 @@ func (db *DB) takeAccounts(ctx context.Context, tx *sql.Tx, f *accountsFile, fro
 		}
 	}
 	for _, u := range d.Users {
-		_, err := tx.ExecContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, version, created, changed, revision, id)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		_, err := tx.ExecContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, networks, version, created, changed, revision, id)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli(), max(u.Revision, 1), orNew(u.ID))...)
 		if err == nil {
 			err = ofName(ctx, tx, "user", u.Name, func(id int64) error { return writeBelongings(ctx, tx, id, u) })

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/sqlite"
 )
@@ -49,7 +51,8 @@ func TestAccountsFile(t *testing.T) { // case S9
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		_, _, err := a.CreateUser(t.Context(), access.NewUser{Name: fmt.Sprint("device ü ", i), Generate: true, Admin: i == 0, Note: "n", Roles: []string{"my role"}, Rules: rules[:i]})
+		_, _, err := a.CreateUser(t.Context(), access.NewUser{Name: fmt.Sprint("device ü ", i), Generate: true, Admin: i == 0, Note: "n", Roles: []string{"my role"}, Rules: rules[:i],
+			Limits: broker.Limits{Connections: i}, Networks: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")}[:i%2]})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +85,8 @@ func TestAccountsFile(t *testing.T) { // case S9
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(access.Rule{}, "ID"), cmp.Comparer(func(a, b access.Rule) bool { return a.String() == b.String() })); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(access.Rule{}, "ID"), cmp.Comparer(func(a, b access.Rule) bool { return a.String() == b.String() }),
+		cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}
 	if r := lost.Report(); r.Accounts != file || r.Saved.Users != 4 || !strings.Contains(r.String(), "accounts.json") {
@@ -152,6 +156,7 @@ func TestHostileAccountsFile(t *testing.T) {
 		"bad names":      {`{"format": 1, "roles": [{"name": "a#"}, {"name": "ok"}], "users": [{"name": ""}, {"name": "+"}, {"name": "b", "kind": "md5"}, {"name": "c", "roles": ["nowhere", "ok"]}]}`, "c  [ok] false 0"},
 		"twice":          {`{"format": 1, "users": [{"name": "a", "admin": true}, {"name": "a"}]}`, "a  [] true 0"},
 		"bad rules":      {`{"format": 1, "roles": [{"name": "r", "rules": ["allow both a/#/b", "allow", "deny nothing", "perhaps", "allow both x"]}]}`, "r: deny both #; r: deny both #; r: allow both x"},
+		"bad networks":   {`{"format": 1, "users": [{"name": "a", "networks": "10.0.0.0/8 home"}]}`, "a  [] false 0 disabled"},
 		"ids twice":      {`{"format": 1, "users": [{"id": 7, "name": "a"}, {"id": 7, "name": "b"}]}`, ""},
 		"too deep":       {`{"format": 1, "users": ` + strings.Repeat("[", 100_000), ""},
 		"a whole number": {`{"format": 1, "users": [{"name": "a", "version": 1e99}]}`, ""},

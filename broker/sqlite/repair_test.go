@@ -129,7 +129,11 @@ func accountsOf(t testing.TB, db *sqlite.DB) string {
 		}
 	}
 	for _, u := range d.Users {
-		out = append(out, fmt.Sprint(u.Name, " ", u.Hash, " ", u.Roles, " ", u.Admin, " ", u.Version))
+		text := fmt.Sprint(u.Name, " ", u.Hash, " ", u.Roles, " ", u.Admin, " ", u.Version)
+		if u.Disabled {
+			text += " disabled"
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, "; ")
 }

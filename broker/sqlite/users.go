@@ -23,8 +23,8 @@ func (a accounts) InsertUser(ctx context.Context, u access.User, entry access.Au
 }
 
 func insertUser(ctx context.Context, tx *sql.Tx, u access.User) (id int64, err error) {
-	err = tx.QueryRowContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, version, created, changed, revision)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`, append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli())...).Scan(&id)
+	err = tx.QueryRowContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, networks, version, created, changed, revision)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`, append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli())...).Scan(&id)
 	if err != nil {
 		return 0, named(err)
 	}
@@ -32,14 +32,14 @@ func insertUser(ctx context.Context, tx *sql.Tx, u access.User) (id int64, err e
 }
 
 func userColumns(u access.User) []any {
-	return []any{u.Name, string(u.Kind), u.Hash, u.Secret, u.Disabled, u.Admin, u.System, u.FromSettings, u.Note, access.FormatLimits(u.Limits), int64(u.Version)}
+	return []any{u.Name, string(u.Kind), u.Hash, u.Secret, u.Disabled, u.Admin, u.System, u.FromSettings, u.Note, access.FormatLimits(u.Limits), access.FormatNetworks(u.Networks), int64(u.Version)}
 }
 
 // UpdateUser implements access.Repository.
 func (a accounts) UpdateUser(ctx context.Context, u access.User, entry access.AuditEntry) error {
 	return a.mutate(ctx, "change user", entry, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE user SET (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, version, changed)
-			= (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), revision = revision + 1 WHERE id = ? AND revision = ?`,
+		res, err := tx.ExecContext(ctx, `UPDATE user SET (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, networks, version, changed)
+			= (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?), revision = revision + 1 WHERE id = ? AND revision = ?`,
 			append(userColumns(u), u.Changed.UnixMilli(), u.ID, u.Revision)...)
 		if err != nil {
 			return named(err)
@@ -97,12 +97,12 @@ func (a accounts) users(ctx context.Context, tx *sql.Tx, rules map[int64][]acces
 		return nil, err
 	}
 	var users []access.User
-	err = a.db.each(ctx, tx, "user", `SELECT id, name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, version, revision, created, changed
+	err = a.db.each(ctx, tx, "user", `SELECT id, name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, networks, version, revision, created, changed
 		FROM user ORDER BY name`, func(r *row) error {
 		var u access.User
 		var version, created, changed int64
-		var limits string
-		err := r.scan(&u.ID, &u.Name, &u.Kind, &u.Hash, &u.Secret, &u.Disabled, &u.Admin, &u.System, &u.FromSettings, &u.Note, &limits, &version, &u.Revision, &created, &changed)
+		var limits, networks string
+		err := r.scan(&u.ID, &u.Name, &u.Kind, &u.Hash, &u.Secret, &u.Disabled, &u.Admin, &u.System, &u.FromSettings, &u.Note, &limits, &networks, &version, &u.Revision, &created, &changed)
 		if err != nil {
 			return err
 		}
@@ -114,6 +114,9 @@ func (a accounts) users(ctx context.Context, tx *sql.Tx, rules map[int64][]acces
 		}
 		if u.Limits, err = access.ParseLimits(limits); err != nil {
 			r.fail("limits", "", err.Error())
+		}
+		if u.Networks, err = access.ParseNetworks(networks); err != nil {
+			r.fail("networks", "", err.Error())
 		}
 		if r.err != nil {
 			return r.failed("id", u.ID)

@@ -38,12 +38,14 @@ type commandLine struct {
 
 	Serve serveCommand `cmd:"" default:"withargs" help:"Run the broker and its admin."`
 	User  struct {
-		Add     userAdd     `cmd:"" help:"Add a user."`
-		List    userList    `cmd:"" help:"List the users."`
-		Passwd  userPasswd  `cmd:"" help:"Give a user a new password."`
-		Enable  userEnable  `cmd:"" help:"Let a user in again."`
-		Disable userDisable `cmd:"" help:"Keep a user out."`
-		Delete  userDelete  `cmd:"" help:"Delete a user."`
+		Add      userAdd      `cmd:"" help:"Add a user."`
+		List     userList     `cmd:"" help:"List the users."`
+		Passwd   userPasswd   `cmd:"" help:"Give a user a new password."`
+		Limits   userLimits   `cmd:"" help:"Say how much a user may take."`
+		Networks userNetworks `cmd:"" help:"Say from which networks a user may connect."`
+		Enable   userEnable   `cmd:"" help:"Let a user in again."`
+		Disable  userDisable  `cmd:"" help:"Keep a user out."`
+		Delete   userDelete   `cmd:"" help:"Delete a user."`
 	} `cmd:"" help:"Look after users, also while the broker runs."`
 	Why    whyCommand    `cmd:"" help:"Say why a device gets nothing."`
 	Denied deniedCommand `cmd:"" help:"List what was denied lately, and which rule would allow it."`
@@ -54,7 +56,8 @@ type commandLine struct {
 		Drop   learnDrop   `cmd:"" help:"Forget what was seen."`
 	} `cmd:"" help:"Find out which rules a device needs by watching it."`
 	Template struct {
-		List templateList `cmd:"" help:"List the products that user add --template knows."`
+		List  templateList  `cmd:"" help:"List the products that user add --template knows."`
+		Apply templateApply `cmd:"" help:"Give a user that is there the rights of a product."`
 	} `cmd:"" help:"Rights and instructions for products."`
 	ACL struct {
 		Check aclCheck `cmd:"" help:"Say whether a user may do something, and which rule decides."`

@@ -56,14 +56,15 @@ func TestWhyCommand(t *testing.T) {
 	}
 }
 
-// introduced waits until the server has noticed a user that a command added.
+// introduced waits until the server has noticed a user that a command added. It asks
+// only then: attempts before that would be throttled like others.
 func introduced(t *testing.T, s *testServer, user, password string) (client mqtt.Client) {
 	t.Helper()
-	eventually(t, "the new user may connect", func() bool {
-		c, err := connect(t, s.mqtt, "first", user, password)
-		client = c
-		return err == nil
-	})
+	eventually(t, "the server knows the user", func() bool { return strings.Contains(s.log.String(), "changed by another process") })
+	client, err := connect(t, s.mqtt, "first", user, password)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return client
 }
 
@@ -107,6 +108,34 @@ func TestTemplateCommands(t *testing.T) {
 	}
 	if got := command(t, dir, "", "acl", "check", "plug", "subscribe", "cmnd/kitchen/#"); got.code != 0 {
 		t.Errorf("check: %s%s", got.stdout, got.stderr)
+	}
+	// The same for a user that is there: shown first, then added to what it has.
+	password := strings.TrimSpace(command(t, dir, "", "user", "add", "switch", "--generate", "--rule", "allow publish own", "--rule", "allow publish stat/hall/#").stdout)
+	apply := func(more ...string) result {
+		return command(t, dir, "", append([]string{"template", "apply", "tasmota", "switch", "--set", "topic=hall"}, more...)...)
+	}
+	rules := func() string { return command(t, dir, "", "user", "list").stdout }
+	shown := apply("--dry-run")
+	if shown.code != 0 || strings.Count(shown.stdout, "allow ") != 6 || strings.Contains(shown.stdout, "stat/hall") || !strings.Contains(shown.stderr, "has 1 of the 7 rules of Tasmota") {
+		t.Errorf("apply --dry-run: exit %d, %s%s", shown.code, shown.stdout, shown.stderr)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(rules()), " "), "switch - 2 ") {
+		t.Errorf("a dry run changed something:\n%s", rules())
+	}
+	if got := apply(); got.code != 0 || got.stdout != shown.stdout {
+		t.Errorf("apply: exit %d, %s%s", got.code, got.stdout, got.stderr)
+	}
+	if !strings.Contains(strings.Join(strings.Fields(rules()), " "), "switch - 8 ") {
+		t.Errorf("after apply:\n%s", rules())
+	}
+	got = apply("--new-password", "--host", "ha.local")
+	if next := strings.TrimSpace(got.stdout); got.code != 0 || len(next) != 26 || next == password || !strings.Contains(got.stderr, "MqttPassword "+next) {
+		t.Errorf("apply --new-password: exit %d, %q\n%s", got.code, got.stdout, got.stderr)
+	}
+	for _, user := range []string{"nobody", "addons"} {
+		if got := command(t, dir, "", "template", "apply", "tasmota", user); got.code != exitError {
+			t.Errorf("apply for %s: exit %d", user, got.code)
+		}
 	}
 	for name, args := range map[string][]string{
 		"wildcard":     {"--template", "tasmota", "--set", "topic=#"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -29,6 +30,83 @@ func (templateList) Run(app *application) error {
 	return w.Flush()
 }
 
+// fillTemplate returns the rules of an instance of the product for a user.
+func fillTemplate(id, user string, set map[string]string) (t *access.Template, rules []access.Rule, values map[string]string, err error) {
+	if t, err = access.FindTemplate(id); err != nil {
+		return nil, nil, nil, fmt.Errorf("there is no template %q; hearthmq template list names them", id)
+	}
+	rules, values, err = t.Fill(user, set)
+	if p, ok := errors.AsType[access.Problems](err); ok {
+		var lines []error
+		for key, text := range p {
+			lines = append(lines, fmt.Errorf("--set %s: %s", key, text))
+		}
+		err = errors.Join(lines...)
+	}
+	return t, rules, values, err
+}
+
+type templateApply struct {
+	Template    string            `arg:"" help:"Template; hearthmq template list names them."`
+	Name        string            `arg:"" help:"User name."`
+	Set         map[string]string `mapsep:"none" placeholder:"KEY=VALUE" help:"What the template asks for, such as topic=lamp; repeat it for several."`
+	DryRun      bool              `help:"Print the rules and change nothing."`
+	NewPassword bool              `help:"Make a new password, print it alone on the last line, and say how to set up the product."`
+	Host        string            `placeholder:"NAME" help:"Under which name the product finds this machine; in what is printed with a new password."`
+}
+
+// Run prints the rules that the user lacks, and adds them.
+func (c *templateApply) Run(ctx context.Context, app *application) error {
+	t, rules, values, err := fillTemplate(c.Template, c.Name, c.Set)
+	if err != nil {
+		return err
+	}
+	at, err := app.place(c.Host)
+	if err != nil {
+		return err
+	}
+	db, directory, accounts, err := app.accounts(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(explain(c.Name, c.apply(app.actor(ctx), app, directory, accounts, t, rules, values, at)), db.Close())
+}
+
+func (c *templateApply) apply(ctx context.Context, app *application, d *access.Directory, a *access.Accounts,
+	t *access.Template, rules []access.Rule, values map[string]string, at access.Place) error {
+	u, ok := d.User(c.Name)
+	if !ok {
+		return access.ErrNotFound
+	}
+	missing := access.MissingRules(u.Rules, rules)
+	if have := len(rules) - len(missing); have > 0 {
+		app.say("User %s has %d of the %d rules of %s.", c.Name, have, len(rules), t.Name)
+	}
+	for _, r := range missing {
+		if _, err := fmt.Fprintln(app.stdout, r); err != nil {
+			return err
+		}
+	}
+	if c.DryRun {
+		return nil
+	}
+	if len(missing) > 0 {
+		if err := a.AddRules(ctx, c.Name, missing); err != nil {
+			return err
+		}
+		app.say("User %s has the rules of %s.", c.Name, t.Name)
+	}
+	if !c.NewPassword {
+		return nil
+	}
+	password, err := a.SetPassword(ctx, c.Name, "", true)
+	if err != nil {
+		return err
+	}
+	app.sayInstructions(t.Instructions(c.Name, password, values, at))
+	return app.printPassword(password)
+}
+
 // template gives n the rules of the template that was asked for. What it returns
 // tells a person how to set up the product.
 func (c *userAdd) template(app *application, n *access.NewUser) (explain func(password string), err error) {
@@ -38,18 +116,7 @@ func (c *userAdd) template(app *application, n *access.NewUser) (explain func(pa
 		}
 		return func(string) {}, nil
 	}
-	t, err := access.FindTemplate(c.Template)
-	if err != nil {
-		return nil, fmt.Errorf("there is no template %q; hearthmq template list names them", c.Template)
-	}
-	rules, values, err := t.Fill(c.Name, c.Set)
-	if p, ok := errors.AsType[access.Problems](err); ok {
-		var lines []error
-		for key, text := range p {
-			lines = append(lines, fmt.Errorf("--set %s: %s", key, text))
-		}
-		return nil, errors.Join(lines...)
-	}
+	t, rules, values, err := fillTemplate(c.Template, c.Name, c.Set)
 	if err != nil {
 		return nil, err
 	}

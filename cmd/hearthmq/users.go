@@ -50,6 +50,8 @@ type userAdd struct {
 	Host     string            `placeholder:"NAME" help:"Under which name the product finds this machine; in what is printed for a template."`
 	Role     []string          `placeholder:"ROLE" sep:"none" help:"Role of the user; repeat it for several."`
 	Rule     []string          `placeholder:"RULE" sep:"none" help:"Rule of the user's own, such as \"allow both sensors/%u/#\"; repeat it for several."`
+	Limits   string            `placeholder:"LIMITS" help:"Limits of the user, such as \"connections=2 messages=10\"."`
+	Network  []string          `placeholder:"NETWORK" help:"Network from which alone the user may connect, such as 192.168.1.0/24; repeat it for several."`
 	Admin    bool              `help:"The user may use the admin."`
 	Note     string            `help:"What the user is for."`
 }
@@ -70,6 +72,12 @@ func (c *userAdd) Run(ctx context.Context, app *application) error {
 			return fmt.Errorf("rule %q: %w", text, err)
 		}
 		n.Rules = append(n.Rules, r)
+	}
+	if n.Limits, err = access.ParseLimits(c.Limits); err != nil {
+		return err
+	}
+	if n.Networks, err = access.ParseNetworks(strings.Join(c.Network, " ")); err != nil {
+		return err
 	}
 	explainTo, err := c.template(app, &n)
 	if err != nil {

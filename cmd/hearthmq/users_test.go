@@ -49,6 +49,15 @@ func TestUserCommands(t *testing.T) {
 		{"no such user", "", []string{"user", "passwd", "nobody", "--generate"}, "there is no user named nobody"},
 		{"disable nobody", "", []string{"user", "disable", "nobody"}, "there is no user named nobody"},
 		{"delete nobody", "", []string{"user", "delete", "nobody"}, "there is no user named nobody"},
+		{"a limit not understood", "", []string{"user", "add", "x", "--generate", "--limits", "connections=none"}, "connections must be a number above 0"},
+		{"a network not understood", "", []string{"user", "add", "x", "--generate", "--network", "home"}, "not a network such as"},
+		{"limits of nobody", "", []string{"user", "limits", "nobody"}, "there is no user named nobody"},
+		{"networks of nobody", "", []string{"user", "networks", "nobody", "10.0.0.0/8"}, "there is no user named nobody"},
+		{"limits of a system user", "", []string{"user", "limits", "addons", "connections=1"}, "system user"},
+		{"no limit has that name", "", []string{"user", "limits", "lamp", "colour=1"}, "there are connections, connects"},
+		{"clear and set", "", []string{"user", "limits", "lamp", "connections=1", "--clear"}, "either --clear or limits"},
+		{"any and some", "", []string{"user", "networks", "lamp", "10.0.0.0/8", "--any"}, "either --any or networks"},
+		{"not a network", "", []string{"user", "networks", "lamp", "10.0.0.0/40"}, "not a network such as"},
 		{"delete a system user", "", []string{"user", "delete", "homeassistant"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -57,6 +66,21 @@ func TestUserCommands(t *testing.T) {
 				t.Errorf("exit %d, %q, %q, want 1 and %q", got.code, got.stdout, got.stderr, tt.want)
 			}
 		})
+	}
+
+	// Limits and networks are printed one a line, replaced as a whole, and taken away.
+	if got = command(t, dir, "", "user", "add", "pump", "--generate", "--limits", "connections=2 messages=0.5", "--network", "192.168.1.9/24", "--network", "10.0.0.7"); got.code != 0 {
+		t.Fatalf("add with limits: exit %d, %s", got.code, got.stderr)
+	}
+	for _, tt := range []struct{ args, want string }{
+		{"limits pump", "connections=2\nmessages=0.5\n"}, {"networks pump", "10.0.0.7\n192.168.1.0/24\n"},
+		{"limits pump retained=5", ""}, {"limits pump", "retained=5\n"}, {"networks pump fd00::/8", ""}, {"networks pump", "fd00::/8\n"},
+		{"limits pump --clear", ""}, {"limits pump", ""}, {"networks pump --any", ""}, {"networks pump", ""},
+		{"delete pump", ""},
+	} {
+		if got = command(t, dir, "", append([]string{"user"}, strings.Fields(tt.args)...)...); got.code != 0 || got.stdout != tt.want {
+			t.Errorf("user %s: exit %d, %q, want %q; %s", tt.args, got.code, got.stdout, tt.want, got.stderr)
+		}
 	}
 
 	if got = command(t, dir, "", "user", "disable", "bus"); got.code != 0 {

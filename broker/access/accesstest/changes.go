@@ -2,11 +2,13 @@ package accesstest
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 )
 
@@ -15,6 +17,7 @@ func testUpdateUser(t *testing.T, r access.Repository) {
 	insertRole(t, r, access.Role{Name: "b"})
 	u := user("old")
 	u.Roles = []string{"a", "b"}
+	u.Limits, u.Networks = broker.Limits{Connections: 1}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	u.Rules = []access.Rule{access.NewRule(access.Allow, access.ScopeBoth, "old/1"), access.NewRule(access.Allow, access.ScopeBoth, "old/2")}
 	u.ID = insertUser(t, r, u)
 	other := user("other")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 )
 
@@ -84,7 +85,9 @@ func testUserWhole(t *testing.T, r access.Repository) {
 			access.NewRule(access.Allow, access.ScopeBoth, "b/%u/#"),
 			access.NewRule(access.Deny, access.ScopePublish, "a/+/%c"),
 		},
-		Version: 1 << 40, Created: at, Changed: at.Add(time.Hour),
+		Limits:   broker.Limits{Connections: 2, MessageRate: 0.5, RetainedBytes: 1 << 40},
+		Networks: []netip.Prefix{netip.MustParsePrefix("192.168.1.0/24"), netip.MustParsePrefix("fd00::/8")},
+		Version:  1 << 40, Created: at, Changed: at.Add(time.Hour),
 	}
 	id := insertUser(t, r, want)
 	want.ID, want.Revision = id, 1
