@@ -60,6 +60,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.messageOperations()
 			a.tokenOperations()
 			a.bridgeOperations()
+			a.deviceOperations()
 			s.apiDoc = a.doc
 		})
 	})

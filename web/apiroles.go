@@ -84,7 +84,24 @@ type apiDenial struct {
 	Count    uint64    `json:"count"`
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
+	Proposal *apiRule  `json:"proposal,omitempty" doc:"What would allow it; give it to POST /rules. Absent: no rule would."`
 }
+
+// apiRule is a rule with the user that it is for.
+type apiRule struct {
+	User string `json:"user" maxLength:"128" doc:"Empty: clients without a user name."`
+	Rule string `json:"rule" maxLength:"2048"`
+}
+
+type allowInput struct{ Body apiRule }
+
+type whyInput struct {
+	Body struct {
+		About string `json:"about" minLength:"1" maxLength:"512" doc:"Client identifier, user name or address of the device, or a part of it."`
+	}
+}
+
+type whyOutput struct{ Body access.Explanation }
 
 type denialsOutput struct {
 	Body struct {
@@ -160,13 +177,33 @@ func (a *api) roleOperations() {
 			out := new(denialsOutput)
 			out.Body.Denials = []apiDenial{}
 			for _, d := range a.cfg.Denials.Recent() {
-				out.Body.Denials = append(out.Body.Denials, apiDenial{
-					Action: d.Action, User: d.User, ClientID: d.ClientID, Topic: d.Topic, Why: d.Rule, Address: d.Remote,
-					Listener: d.Listener, Count: d.Count, First: d.First, Last: d.Last,
-				})
+				out.Body.Denials = append(out.Body.Denials, a.denial(d))
 			}
 			return out, nil
 		})
+	operate(a, huma.Operation{OperationID: "add-rule", Method: http.MethodPost, Path: "/rules", Tags: tags, Summary: "Add one rule to a user's own, such as the one that a denial proposes", Errors: []int{404, 409}},
+		access.ScopeAdmin, func(ctx context.Context, in *allowInput) (*emptyOutput, error) {
+			rule, err := access.ParseRule(in.Body.Rule)
+			if err != nil {
+				return nil, access.Problems{"rule": err.Error()}
+			}
+			return nil, a.cfg.Accounts.AddRules(ctx, in.Body.User, []access.Rule{rule})
+		})
+	operate(a, huma.Operation{OperationID: "why", Method: http.MethodPost, Path: "/why", Tags: tags, Summary: "Why does a device get nothing? Changes nothing."},
+		access.ScopeRead, func(_ context.Context, in *whyInput) (*whyOutput, error) {
+			return &whyOutput{a.explainer().Why(in.Body.About)}, nil
+		})
+}
+
+func (a *api) denial(d access.Denial) apiDenial {
+	out := apiDenial{
+		Action: d.Action, User: d.User, ClientID: d.ClientID, Topic: d.Topic, Why: d.Rule, Address: d.Remote,
+		Listener: d.Listener, Count: d.Count, First: d.First, Last: d.Last,
+	}
+	if p, ok := a.cfg.Directory.Proposal(d); ok {
+		out.Proposal = &apiRule{User: p.User, Rule: p.Rule.String()}
+	}
+	return out
 }
 
 func (a *api) checkRight(_ context.Context, in *checkInput) (*checkOutput, error) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -93,73 +94,94 @@ func (d devices) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name, host := strings.TrimSpace(form.Get("name")), strings.TrimSpace(form.Get("host"))
-	given := map[string]string{}
+	n := newDevice{name: strings.TrimSpace(form.Get("name")), host: strings.TrimSpace(form.Get("host")), port: form.Get("port"), values: map[string]string{}}
 	for _, k := range t.Keys {
-		given[k.Key] = strings.TrimSpace(form.Get("key-" + k.Key))
+		n.values[k.Key] = strings.TrimSpace(form.Get("key-" + k.Key))
 	}
-	at, ok := d.place(r, host, form.Get("port"))
-	if !ok {
-		return badRequest("port %q", form.Get("port"))
-	}
-	problems := access.Problems{}
-	if host == "" || len(host) > maxHost || strings.ContainsAny(host, " /@\"'\\<>{};") {
-		problems["host"] = "The name or address of this machine, for example homeassistant.local."
-	}
-	rules, values, err := t.Fill(name, given)
-	fill, wrong := errors.AsType[access.Problems](err)
-	if err != nil && !wrong {
+	made, err := d.connectDevice(r.Context(), t, n)
+	p := problemsOf(err)
+	switch {
+	case p["port"] != "":
+		return badRequest("port %q", n.port)
+	case p != nil:
+		return d.again(w, r, t, n, p)
+	case err != nil:
 		return err
 	}
-	if text := access.ValidName(name); text != "" {
+	return d.donePage(w, r, t, made)
+}
+
+// newDevice is what is said of a device that is to be connected.
+type newDevice struct {
+	name, host, port string            // port "": nobody chose
+	values           map[string]string // by the keys of the template
+}
+
+// connectedDevice has a user, whose password it alone knows.
+type connectedDevice struct {
+	user     access.User
+	password string
+	at       access.Place
+	setup    access.Instructions
+}
+
+// connectDevice makes a user for a device. What is wrong with n are access.Problems with
+// the keys name, host, port, and those of the template with "key-" in front.
+func (s *Server) connectDevice(ctx context.Context, t *access.Template, n newDevice) (made connectedDevice, err error) {
+	problems := access.Problems{}
+	at, ok := s.place(ctx, n.host, n.port)
+	if !ok {
+		problems["port"] = "no port that devices connect to"
+	}
+	if n.host == "" || len(n.host) > maxHost || strings.ContainsAny(n.host, " /@\"'\\<>{};") {
+		problems["host"] = "The name or address of this machine, for example homeassistant.local."
+	}
+	rules, values, err := t.Fill(n.name, n.values)
+	fill, wrong := errors.AsType[access.Problems](err)
+	if err != nil && !wrong {
+		return made, err
+	}
+	if text := access.ValidName(n.name); text != "" {
 		problems["name"] = text
 		for _, k := range t.Keys {
-			if k.OfUser() && given[k.Key] == "" {
+			if k.OfUser() && n.values[k.Key] == "" {
 				delete(fill, k.Key) // it is the name's problem
 			}
 		}
 	}
-	var user access.User
-	var password string
-	if len(fill) == 0 && len(problems) == 0 {
-		user, password, err = d.cfg.Accounts.CreateUser(r.Context(), access.NewUser{
-			Name: name, Generate: true, Note: t.Name, Rules: rules,
-		})
-		created, wrong := errors.AsType[access.Problems](err)
-		if err != nil && !wrong {
-			return err
-		}
-		for key, text := range created {
-			problems[key] = text
-		}
+	for key, text := range fill {
+		problems["key-"+key] = text
 	}
-	if len(fill)+len(problems) > 0 {
-		for key, text := range fill {
-			problems["key-"+key] = text
-		}
-		return d.again(w, r, t, name, host, form.Get("port"), given, problems)
+	if len(problems) > 0 {
+		return made, problems
 	}
-	return d.donePage(w, r, t, user, t.Instructions(user.Name, password, values, at), password, at)
+	made.at = at
+	made.user, made.password, err = s.cfg.Accounts.CreateUser(ctx, access.NewUser{Name: n.name, Generate: true, Note: t.Name, Rules: rules})
+	if err != nil {
+		return made, err
+	}
+	made.setup = t.Instructions(made.user.Name, made.password, values, at)
+	return made, nil
 }
 
 // again shows the form with what is wrong with it.
-func (d devices) again(w http.ResponseWriter, r *http.Request, t *access.Template, name, host, port string, given map[string]string, p access.Problems) error {
-	f := d.form(r, t, name, given)
+func (d devices) again(w http.ResponseWriter, r *http.Request, t *access.Template, n newDevice, p access.Problems) error {
+	f := d.form(r, t, n.name, n.values)
 	shown := []string{"name", "host"}
 	for i := range f.Fields {
 		f.Fields[i].Problem = p[f.Fields[i].Name]
 		shown = append(shown, f.Fields[i].Name)
 	}
 	for i := range f.Ports {
-		f.Ports[i].Selected = f.Ports[i].Value == port
+		f.Ports[i].Selected = f.Ports[i].Value == n.port
 	}
-	f.Host, f.Problems = host, elsewhere(p, shown...)
+	f.Host, f.Problems = n.host, elsewhere(p, shown...)
 	return d.askPage(w, r, http.StatusUnprocessableEntity, f)
 }
 
 // place is the endpoint with that port; without one, for nobody chose, the first.
-func (d devices) place(r *http.Request, host, port string) (access.Place, bool) {
-	for _, e := range d.outside(r.Context()) {
+func (s *Server) place(ctx context.Context, host, port string) (access.Place, bool) {
+	for _, e := range s.outside(ctx) {
 		if !e.WebSocket && (port == "" || port == strconv.Itoa(e.Port)) {
 			return access.Place{Host: host, Port: e.Port, TLS: e.TLS}, true
 		}
@@ -168,7 +190,8 @@ func (d devices) place(r *http.Request, host, port string) (access.Place, bool) 
 }
 
 // donePage is the answer to the POST itself, as secretPage is: it holds the password.
-func (d devices) donePage(w http.ResponseWriter, r *http.Request, t *access.Template, user access.User, in access.Instructions, password string, at access.Place) error {
+func (d devices) donePage(w http.ResponseWriter, r *http.Request, t *access.Template, made connectedDevice) error {
+	user, in, password, at := made.user, made.setup, made.password, made.at
 	v := ui.ConnectedView{
 		ID: user.ID, Product: t.Name, Name: user.Name, Password: password, Host: at.Host, Port: strconv.Itoa(at.Port), Encrypted: at.TLS, Notes: in.Notes,
 	}
