@@ -119,6 +119,16 @@ type Authorizer interface {
 	Generation() uint64
 }
 
+// Classifier is implemented by an Authorizer that can tell Topic Names apart as far as
+// its rules do, so that what was decided for one name holds for others too. AppendClass
+// adds to dst what the name's class is called. Where two names' classes were called the
+// same after an identity was last asked, the decisions on Receive are the same for both,
+// as long as the Generation stays; ok is false where nothing can be said. It takes about
+// the time of one decision.
+type Classifier interface {
+	AppendClass(dst []byte, name string) (class []byte, ok bool)
+}
+
 // Reason tells apart, for owners, why a client was refused. On the wire a
 // client learns only "not authorised" or "unavailable" (design: words in CONNACK).
 type Reason string

@@ -101,7 +101,7 @@ func (c *conn) reidentify(id *Identity, reply []byte) error {
 		return &packet.Error{Code: packet.NotAuthorized, Msg: "re-authentication as another user"}
 	}
 	c.id = id
-	c.routes = routeCache{}
+	c.routes.drop(c.b)
 	c.sess.mu.Lock()
 	if c.sess.conn.Load() == c {
 		c.sess.identity.Store(id)

@@ -26,16 +26,18 @@ type Broker struct {
 	wg      sync.WaitGroup
 	started time.Time
 
-	sessions sessions
-	subs     subscriptions
-	retained retained
-	journal  *journal
-	warm     warmList
-	stats    counters
-	pressure pressure
-	traces   traces
+	sessions  sessions
+	subs      subscriptions
+	audiences audiences
+	retained  retained
+	journal   *journal
+	warm      warmList
+	stats     counters
+	pressure  pressure
+	traces    traces
 
 	nextMessage atomic.Int64
+	routesLent  atomic.Int64 // see routeCache
 
 	connsMu   sync.Mutex
 	conns     map[*conn]struct{}

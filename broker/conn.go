@@ -137,6 +137,7 @@ func (c *conn) serve() {
 	c.connected = deadline.Stop
 	err := c.readLoop()
 	deadline.Stop()
+	c.routes.drop(c.b)
 	c.mu.Lock()
 	if c.alive != nil {
 		c.alive.Stop()

@@ -46,7 +46,7 @@ func (c *conn) control(p *packet.Publish) error {
 	if to == nil {
 		return nil
 	}
-	pub := &publication{msg: NewMessage(name, response, 1, false), route: &route{name: name}}
+	pub := &publication{msg: NewMessage(name, response, 1, false), route: &route{name: name, audience: new(audience)}}
 	t := to.target(nil)
 	t.rules = c.b.deps.Authorizer.Generation()
 	c.b.journal.open()

@@ -96,7 +96,7 @@ func (b *Broker) deliver(bt *batch, p *publication) (matched int, ticket uint64)
 	if m.Retain && r.subs != b.subs.gen.Load() {
 		// A SUBSCRIBE came between the look-up and the store: it may have read the
 		// older value, so it must get this one (doc.go, first rule).
-		r = b.newRoute(m.Topic, m.Publisher, p.from)
+		r = b.newRoute(m.Topic, p.from)
 	}
 	for i := range r.targets {
 		ok, t := b.deliverTo(bt, p, &r.targets[i])

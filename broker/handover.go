@@ -1,5 +1,7 @@
 package broker
 
+import "slices"
+
 // A Shared Subscription's messages belong to the group. What a member leaves behind
 // goes to the others as far as the specification lets it:
 //
@@ -46,8 +48,8 @@ func (b *Broker) handOver(bt *batch, s *Session, what leaving) {
 
 // passOn gives one delivery to a member that may have it.
 func (b *Broker) passOn(bt *batch, d *delivery, sh *shareRoute) {
-	r := &route{name: d.msg.Topic, rules: b.deps.Authorizer.Generation()}
-	one := shareRoute{group: sh.group, members: b.admit(r, append([]target(nil), sh.members...))}
+	rules := b.deps.Authorizer.Generation() // first: what changes meanwhile is asked again
+	one := shareRoute{group: sh.group, members: b.admit(d.msg.Topic, rules, slices.Clone(sh.members))}
 	if len(one.members) == 0 {
 		return
 	}

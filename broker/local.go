@@ -121,8 +121,8 @@ func (b *Broker) inject(m *Message) (ticket uint64) {
 // injectWith is inject without telling the observer. from is the session of a Will's
 // publisher, nil where there is none. The gate is held where something may be stored.
 func (b *Broker) injectWith(bt *batch, m *Message, from *Session) (ticket uint64) {
-	r := b.newRoute(m.Topic, nil, from)
-	m.Slot = r.slot
+	r := b.newRoute(m.Topic, from)
+	m.Slot = &r.slot
 	_, ticket = b.deliver(bt, &publication{msg: m, route: r, from: from})
 	return ticket
 }

@@ -86,7 +86,7 @@ func (b *Broker) RestoreRetained(ctx context.Context, messages []*Message, tell 
 				restored = append(restored, m)
 				continue
 			}
-			p := &publication{msg: &k, route: b.newRoute(m.Topic, nil, nil)}
+			p := &publication{msg: &k, route: b.newRoute(m.Topic, nil)}
 			b.journal.open()
 			stripe := b.retained.stripe(m.Topic)
 			stripe.Lock()

@@ -30,22 +30,47 @@ type shareRoute struct {
 type route struct {
 	name     string // Topic Name, interned: the messages share it
 	decision Decision
-	targets  []target
-	shares   []shareRoute
+	*audience
 	retained *retainedSlot
-	slot     *Slot
-	subs     uint64 // generations
-	rules    uint64
+	slot     Slot
 }
 
-// routeCacheSize bounds what a connection remembers.
-const routeCacheSize = 1024
+// What connections remember: each as many routes as routeCacheSize, and those that
+// publish to more topics borrow more places, blockwise, of the broker's spare ones. A
+// route takes 200 bytes, so all that is borrowed is 13 MB.
+const (
+	routeCacheSize = 1024
+	mostRoutes     = 32 * routeCacheSize // of a connection
+	spareRoutes    = 64 * routeCacheSize // of all
+)
 
 // routeCache remembers the routes of the topics that a connection publishes to,
 // its right to do so included. The reader owns it.
 type routeCache struct {
 	last   *route
 	routes map[string]*route
+	spare  int    // places borrowed
+	key    []byte // scratch
+}
+
+// room makes place for one more route.
+func (rc *routeCache) room(b *Broker) {
+	switch held := routeCacheSize + rc.spare; {
+	case len(rc.routes) < held:
+		return
+	case held < mostRoutes && b.routesLent.Add(routeCacheSize) <= spareRoutes:
+		rc.spare += routeCacheSize
+		return
+	case held < mostRoutes:
+		b.routesLent.Add(-routeCacheSize)
+	}
+	clear(rc.routes)
+}
+
+// drop forgets everything and gives back what is borrowed.
+func (rc *routeCache) drop(b *Broker) {
+	b.routesLent.Add(-int64(rc.spare))
+	*rc = routeCache{}
 }
 
 // errTopicName ends a connection that publishes to what is no Topic Name.
@@ -59,89 +84,44 @@ func (rc *routeCache) lookup(b *Broker, name []byte, id *Identity, from *Session
 	if r == nil || r.name != string(name) {
 		r = rc.routes[string(name)]
 	}
+	// Generations first: what changes meanwhile makes the route out of date at once.
 	subs, rules := b.subs.gen.Load(), b.deps.Authorizer.Generation()
 	if r != nil && r.subs == subs && r.rules == rules {
 		rc.last = r
 		return r, nil
 	}
-	text := ""
-	if r != nil {
-		text = r.name
-	} else {
-		text = string(name)
+	if r == nil {
+		text := string(name)
 		if err := topic.ValidName(text); err != nil {
 			return nil, errTopicName(err)
 		}
+		rc.room(b)
+		if rc.routes == nil {
+			rc.routes = make(map[string]*route)
+		}
+		r = &route{name: text}
+		rc.routes[text] = r
 	}
-	n := b.newRoute(text, id, from)
-	if r != nil {
-		n.slot = r.slot
-	}
-	if len(rc.routes) >= routeCacheSize {
-		clear(rc.routes)
-	}
-	if rc.routes == nil {
-		rc.routes = make(map[string]*route)
-	}
-	rc.routes[text] = n
-	rc.last = n
-	return n, nil
+	r.decision = b.mayPublish(id, r.name)
+	r.audience, rc.key = b.audienceOf(r.name, from, subs, rules, rc.key)
+	rc.last = r
+	return r, nil
 }
 
 // newRoute asks rules and subscriptions. from is the publisher's session, nil for
-// the broker itself.
-func (b *Broker) newRoute(name string, id *Identity, from *Session) *route {
+// the broker itself, which may publish everything.
+func (b *Broker) newRoute(name string, from *Session) *route {
 	// Generations first: what changes meanwhile makes the route out of date at once.
-	r := &route{name: name, subs: b.subs.gen.Load(), rules: b.deps.Authorizer.Generation(), slot: new(Slot)}
-	if id != nil {
-		r.decision = b.mayPublish(id, name)
-	} else {
-		r.decision = Decision{Allow: true, MaxQoS: 2}
-	}
-	m := merger{r: r, from: from}
-	b.subs.mu.RLock()
-	b.subs.trie.Match(name, m.add) // [MQTT-3.3.2-3] [MQTT-4.5.0-1] [MQTT-4.7.3-4]
-	b.subs.mu.RUnlock()
-	// Rights are asked without the lock; receivers without the right drop out.
-	r.targets = b.admit(r, r.targets)
-	shares := r.shares[:0]
-	for _, sh := range r.shares {
-		if sh.members = b.admit(r, sh.members); len(sh.members) > 0 {
-			shares = append(shares, sh)
-		}
-	}
-	r.shares = shares
+	subs, rules := b.subs.gen.Load(), b.deps.Authorizer.Generation()
+	r := &route{name: name, decision: Decision{Allow: true, MaxQoS: 2}}
+	r.audience, _ = b.audienceOf(name, from, subs, rules, nil)
 	return r
-}
-
-// admit keeps the receivers that may have the route's messages (cases A3, A8), at
-// the QoS that they may have them.
-func (b *Broker) admit(r *route, list []target) []target {
-	keep := list[:0]
-	for _, t := range list {
-		id := (*Identity)(nil)
-		if t.session != nil {
-			id = t.session.identity.Load()
-		} else if id = t.local.id; id == nil {
-			keep = append(keep, t)
-			continue
-		}
-		d := b.deps.Authorizer.Authorize(id, Receive, r.name)
-		if !d.Allow {
-			continue
-		}
-		t.rules = r.rules
-		t.qos = min(t.qos, d.MaxQoS)
-		keep = append(keep, t)
-	}
-	clear(list[len(keep):])
-	return keep
 }
 
 // merger collects receivers: one per session, whose overlapping subscriptions [MQTT-3.3.4-4] [MQTT-3.3.4-5]
 // count as one with the highest QoS and all identifiers [MQTT-3.3.4-2] [MQTT-3.3.4-3].
 type merger struct {
-	r       *route
+	a       *audience
 	from    *Session
 	index   map[*Session]int
 	matched int
@@ -150,14 +130,14 @@ type merger struct {
 func (m *merger) add(set *subscribers) bool {
 	for _, n := range set.list {
 		if n.local != nil {
-			m.r.targets = append(m.r.targets, target{local: n.local, qos: n.QoS})
+			m.a.targets = append(m.a.targets, target{local: n.local, qos: n.QoS})
 			continue
 		}
 		if n.NoLocal && n.session == m.from { // [MQTT-3.8.3-3]
 			continue
 		}
 		if i := m.find(n.session); i >= 0 {
-			t := &m.r.targets[i]
+			t := &m.a.targets[i]
 			t.qos = max(t.qos, n.QoS)
 			t.rap = t.rap || n.RetainAsPublished
 			if n.ID != 0 {
@@ -165,14 +145,14 @@ func (m *merger) add(set *subscribers) bool {
 			}
 			continue
 		}
-		m.r.targets = append(m.r.targets, n.target(nil))
+		m.a.targets = append(m.a.targets, n.target(nil))
 	}
 	for _, g := range set.shares {
 		sh := shareRoute{group: g, members: make([]target, 0, len(g.members))}
 		for _, n := range g.members {
 			sh.members = append(sh.members, n.target(g))
 		}
-		m.r.shares = append(m.r.shares, sh)
+		m.a.shares = append(m.a.shares, sh)
 	}
 	m.matched++
 	return true
@@ -184,14 +164,14 @@ func (m *merger) find(s *Session) int {
 	if m.matched == 0 {
 		return -1
 	}
-	if len(m.r.targets) <= 16 {
-		return slices.IndexFunc(m.r.targets, func(t target) bool { return t.session == s })
+	if len(m.a.targets) <= 16 {
+		return slices.IndexFunc(m.a.targets, func(t target) bool { return t.session == s })
 	}
 	if m.index == nil {
-		m.index = make(map[*Session]int, len(m.r.targets))
+		m.index = make(map[*Session]int, len(m.a.targets))
 	}
-	for i := len(m.index); i < len(m.r.targets); i++ {
-		m.index[m.r.targets[i].session] = i
+	for i := len(m.index); i < len(m.a.targets); i++ {
+		m.index[m.a.targets[i].session] = i
 	}
 	if i, ok := m.index[s]; ok {
 		return i

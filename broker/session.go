@@ -21,6 +21,7 @@ type Session struct {
 
 	dropped    atomic.Uint64
 	violations atomic.Uint64 // by the client, tolerated
+	noLocal    atomic.Bool   // a subscription of it had No Local at some time
 
 	mu         sync.Mutex
 	gone       bool // deleted: nothing may be added any more

@@ -18,6 +18,7 @@ type subscription struct {
 
 // subscribers are all subscriptions with one Topic Filter.
 type subscribers struct {
+	number uint64 // names them in keys of audiences
 	list   []*subscription
 	shares []*shareGroup
 }
@@ -38,6 +39,7 @@ type subscriptions struct {
 	gen    atomic.Uint64
 	count  int
 	shared int
+	last   uint64 // number given to subscribers
 }
 
 func (ss *subscriptions) changed() { ss.gen.Add(1) }
@@ -59,6 +61,9 @@ func (ss *subscriptions) add(s *Session, sub Subscription, narrowed bool) (n *su
 		s.subs = make(map[string]*subscription)
 	}
 	s.subs[full] = n
+	if sub.NoLocal {
+		s.noLocal.Store(true)
+	}
 	s.mu.Unlock()
 	if old != nil {
 		ss.unlink(old)
@@ -72,7 +77,8 @@ func (ss *subscriptions) add(s *Session, sub Subscription, narrowed bool) (n *su
 func (ss *subscriptions) link(n *subscription) {
 	set, ok := ss.trie.Get(n.Filter)
 	if !ok {
-		set = new(subscribers)
+		ss.last++
+		set = &subscribers{number: ss.last}
 		ss.trie.Set(n.Filter, set)
 	}
 	ss.count++

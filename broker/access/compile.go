@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"hearthmq/broker"
 	"hearthmq/broker/topic"
@@ -40,9 +41,11 @@ type grantKey struct {
 // maxSets bounds the cached sets of one user. A shared user has one per client.
 const maxSets = 512
 
-// ruleSet holds the rules that apply to one client, everything substituted. Immutable.
+// ruleSet holds the rules that apply to one client, everything substituted. Immutable
+// but for known: the snapshot's classes have taken it in.
 type ruleSet struct {
 	publish, subscribe side
+	known              atomic.Bool
 }
 
 // side is one half of a ruleSet. The filters are there twice, since package topic

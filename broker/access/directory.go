@@ -35,8 +35,9 @@ type Directory struct {
 	throttle *throttle
 	doorman  *throttle // the admin's
 
-	snap atomic.Pointer[snapshot]
-	mu   sync.Mutex // serialises swap
+	snap   atomic.Pointer[snapshot]
+	epochs atomic.Uint64 // of classes, over all snapshots
+	mu     sync.Mutex    // serialises swap
 }
 
 var (
@@ -72,7 +73,7 @@ func (d *Directory) swap(data *Data) {
 	if old := d.snap.Load(); old != nil {
 		generation = old.generation + 1
 	}
-	d.snap.Store(newSnapshot(generation, data, &d.policy, d.logins))
+	d.snap.Store(newSnapshot(generation, data, &d.policy, d.logins, &d.epochs))
 }
 
 // Generation implements broker.Authorizer: it grows with each change of any right.
@@ -94,11 +95,16 @@ func (d *Directory) Authorize(id *broker.Identity, act broker.Action, name strin
 	if id.System {
 		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textSystem}}
 	}
-	g, text := d.snap.Load().grantsOf(id)
+	s := d.snap.Load()
+	g, text := s.grantsOf(id)
 	if g == nil {
 		return denied(text)
 	}
-	return g.set(id).decide(act, name)
+	set := g.set(id)
+	if act == broker.Receive {
+		s.classes.learn(set)
+	}
+	return set.decide(act, name)
 }
 
 // Review implements broker.Reviewer: it reports whether who logged in as id may still

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hearthmq/broker"
@@ -20,6 +21,7 @@ type snapshot struct {
 	users      []User // sorted by name, without secrets
 	anonymous  *grants
 	outsiders  *outsiders
+	classes    *classes
 	ends       time.Time // when the first of those who learn with everything open has to be looked at again; zero: none
 }
 
@@ -34,12 +36,13 @@ type account struct {
 
 // newSnapshot compiles data. Users of the settings come on top, where no stored user
 // has the name.
-func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account) *snapshot {
+func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account, epochs *atomic.Uint64) *snapshot {
 	s := &snapshot{
 		generation: generation,
 		data:       data,
 		accounts:   make(map[string]*account, len(data.Users)+len(logins)),
 		roles:      make(map[string]*Role, len(data.Roles)),
+		classes:    newClasses(epochs),
 	}
 	for i := range data.Roles {
 		s.roles[data.Roles[i].Name] = &data.Roles[i]

@@ -204,6 +204,9 @@ func (Everything) Authorize(*broker.Identity, broker.Action, string) broker.Deci
 // Generation implements broker.Authorizer.
 func (Everything) Generation() uint64 { return 1 }
 
+// AppendClass implements broker.Classifier: all topics are alike.
+func (Everything) AppendClass(dst []byte, _ string) ([]byte, bool) { return dst, true }
+
 // Take removes the first collected packet that ok accepts and reports whether
 // there was one, if need be after the journal's next commit.
 func (c *Client) Take(ok func(packet.Packet) bool) bool {
