@@ -57,6 +57,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.userOperations()
 			a.roleOperations()
 			a.clientOperations()
+			a.traceOperations()
 			a.messageOperations()
 			a.tokenOperations()
 			a.bridgeOperations()
@@ -169,6 +170,8 @@ func (a *api) problem(ctx context.Context, operation string, err error) error {
 		return huma.Error404NotFound("there is no such thing")
 	case errors.Is(err, access.ErrConflict), errors.Is(err, bridge.ErrConflict):
 		return huma.Error409Conflict("somebody else changed it since that revision: read it again")
+	case errors.Is(err, broker.ErrTooManyTraces):
+		return huma.Error409Conflict("eight clients are traced already: stop one of those first")
 	}
 	a.log.Error("request failed", "request", middleware.GetReqID(ctx), "operation", operation, "err", err)
 	return huma.Error500InternalServerError("this went wrong in HearthMQ; its log says more under request " + middleware.GetReqID(ctx))

@@ -20,6 +20,8 @@ type APIClient struct {
 	User          string    `json:"user" doc:"Empty: anonymous."`
 	Connected     bool      `json:"connected"`
 	Address       string    `json:"address" doc:"Empty while it is away."`
+	Host          string    `json:"host" doc:"What the router calls that address; empty: not known, or not yet."`
+	Product       string    `json:"product" doc:"What it seems to be; empty: no idea."`
 	Listener      string    `json:"listener"`
 	Protocol      string    `json:"protocol"`
 	Since         time.Time `json:"since" doc:"Connected or away since."`
@@ -34,6 +36,8 @@ type APIClient struct {
 	Violations    uint64    `json:"violations" doc:"Of the MQTT specification, tolerated."`
 	Received      uint64    `json:"received" doc:"Messages from it in this connection."`
 	Sent          uint64    `json:"sent" doc:"Messages to it in this connection."`
+	InRate        float64   `json:"in_rate" doc:"Messages a second from it, lately."`
+	OutRate       float64   `json:"out_rate" doc:"Messages a second to it, lately."`
 	WillTopic     string    `json:"will_topic" doc:"Empty: it has no will."`
 }
 
@@ -46,12 +50,13 @@ type apiSubscription struct {
 	Rule              string `json:"rule"`
 }
 
-func clientOf(s broker.SessionInfo) APIClient {
+func clientOf(s *clientInfo) APIClient {
 	c := APIClient{
 		ClientID: s.ClientID, Key: base64.RawURLEncoding.EncodeToString([]byte(s.ClientID)), User: s.User, Connected: s.Connected,
 		Protocol: protocolName(s.Version), Since: s.Since, Created: s.Created, KeepAlive: int(s.KeepAlive / time.Second),
 		Expiry: s.Expiry, Subscriptions: s.Subscriptions, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Inflight: s.Inflight,
 		Dropped: s.Dropped, Violations: s.Violations, Received: s.Received, Sent: s.Sent, WillTopic: s.WillTopic,
+		Host: s.host, Product: s.product, InRate: s.in, OutRate: s.out,
 	}
 	if s.Connected && s.Identity != nil {
 		c.Listener = s.Identity.Listener
@@ -66,6 +71,7 @@ type clientsInput struct {
 	Limit     int    `query:"limit" minimum:"1" maximum:"10000" default:"1000"`
 	After     string `query:"after" doc:"key of the last client of the page before."`
 	Connected bool   `query:"connected" doc:"Only those that are connected."`
+	Text      string `query:"text" maxLength:"512" doc:"Only those with this in their name, user, address, host or product."`
 }
 
 type clientsOutput struct {
@@ -83,7 +89,25 @@ type clientOutput struct {
 	Body struct {
 		APIClient
 		SubscriptionList []apiSubscription `json:"subscription_list"`
+		Will             *apiWill          `json:"will,omitempty" doc:"Absent: it has none."`
+		WaitingList      []apiWaiting      `json:"waiting_list" doc:"The first messages that wait for it."`
+		Denials          []apiDenial       `json:"denials" doc:"What it was denied lately."`
 	}
+}
+
+type apiWill struct {
+	Topic string `json:"topic"`
+	APIPayload
+	QoS    int  `json:"qos"`
+	Retain bool `json:"retain"`
+	Delay  int  `json:"delay" doc:"Seconds."`
+}
+
+type apiWaiting struct {
+	Topic    string    `json:"topic"`
+	Size     int       `json:"size"`
+	QoS      int       `json:"qos"`
+	Received time.Time `json:"received"`
 }
 
 func (a *api) clientOperations() {
@@ -108,6 +132,25 @@ func (a *api) clientOperations() {
 			}
 			return nil, a.forgetSession(ctx, id)
 		})
+	operate(a, huma.Operation{OperationID: "block-client", Method: http.MethodPost, Path: "/clients/{client}/block", Tags: tags, Summary: "Disable the user of a client, which keeps out all clients with that user", Errors: []int{404}},
+		access.ScopeAdmin, func(ctx context.Context, in *clientInput) (*userOutput, error) {
+			s, err := a.session(in.Client)
+			if err != nil {
+				return nil, err
+			}
+			u, err := a.blockClient(ctx, s)
+			return &userOutput{a.user(u)}, err
+		})
+}
+
+// session returns the session that a path names.
+func (a *api) session(coded string) (broker.SessionInfo, error) {
+	id, err := nameOf(coded)
+	if err != nil {
+		return broker.SessionInfo{}, err
+	}
+	s, _, err := a.cfg.Broker.Session(id)
+	return s, err
 }
 
 func (a *api) listClients(_ context.Context, in *clientsInput) (*clientsOutput, error) {
@@ -120,8 +163,8 @@ func (a *api) listClients(_ context.Context, in *clientsInput) (*clientsOutput, 
 	}
 	out := new(clientsOutput)
 	out.Body.Clients = []APIClient{}
-	for _, s := range a.cfg.Broker.Sessions() {
-		if in.After != "" && s.ClientID <= after || in.Connected && !s.Connected {
+	for _, s := range a.clientInfos() {
+		if in.After != "" && s.ClientID <= after || in.Connected && !s.Connected || !s.matches(in.Text) {
 			continue
 		}
 		if len(out.Body.Clients) == in.Limit {
@@ -143,13 +186,36 @@ func (a *api) getClient(_ context.Context, in *clientInput) (*clientOutput, erro
 		return nil, err
 	}
 	out := new(clientOutput)
-	out.Body.APIClient = clientOf(s)
+	info := a.clientInfo(s)
+	rate := a.clientMeter.observe(a.cfg.Broker.Sessions())[id]
+	info.in, info.out = rate.in, rate.out
+	out.Body.APIClient = clientOf(info)
 	out.Body.SubscriptionList = []apiSubscription{}
 	for _, x := range subscriptions {
 		out.Body.SubscriptionList = append(out.Body.SubscriptionList, apiSubscription{
 			Filter: x.FullFilter(), QoS: int(x.QoS), NoLocal: x.NoLocal, RetainAsPublished: x.RetainAsPublished,
 			Narrowed: x.Narrowed, Rule: x.Rule.Text,
 		})
+	}
+	will, err := a.cfg.Broker.Will(id)
+	if err != nil {
+		return nil, err
+	}
+	if will != nil {
+		out.Body.Will = &apiWill{Topic: will.Topic, APIPayload: payloadOf(will.Payload, will.Size), QoS: int(will.QoS), Retain: will.Retain, Delay: int(will.Delay / time.Second)}
+	}
+	waiting, err := a.cfg.Broker.Waiting(id, waitingRows)
+	if err != nil {
+		return nil, err
+	}
+	out.Body.WaitingList, out.Body.Denials = []apiWaiting{}, []apiDenial{}
+	for _, m := range waiting {
+		out.Body.WaitingList = append(out.Body.WaitingList, apiWaiting{Topic: m.Topic, Size: m.Size, QoS: int(m.QoS), Received: m.Received})
+	}
+	for _, d := range a.cfg.Denials.Recent() {
+		if d.ClientID == id && len(out.Body.Denials) < denialRows {
+			out.Body.Denials = append(out.Body.Denials, a.denial(d))
+		}
 	}
 	return out, nil
 }

@@ -120,7 +120,7 @@ func (a *api) systemOperations() {
 	operate(a, huma.Operation{
 		OperationID: "get-backup", Method: http.MethodGet, Path: "/backup", Tags: tags,
 		Summary: "A backup of everything, secrets included: it needs scope admin. hearthmq restore takes it", Errors: []int{404},
-		Responses: map[string]*huma.Response{"200": {Description: "An SQLite database", Content: map[string]*huma.MediaType{"application/octet-stream": {}}}},
+		Responses: fileResponse("An SQLite database", "application/octet-stream"),
 	}, access.ScopeAdmin, a.backup)
 }
 

@@ -167,8 +167,8 @@ func forgetQuestion(s broker.SessionInfo) ui.ConfirmView {
 }
 
 // blockQuestion asks whether to disable the user of a session; cant says why not.
-func (c clients) blockQuestion(s broker.SessionInfo) (q ui.ConfirmView, cant string) {
-	u, ok := c.cfg.Directory.User(s.User)
+func (srv *Server) blockQuestion(s broker.SessionInfo) (q ui.ConfirmView, cant string) {
+	u, ok := srv.cfg.Directory.User(s.User)
 	switch {
 	case s.User == "":
 		return q, "It has no user. Clients without a user name can only be kept out all together, by the setting anonymous."
@@ -182,7 +182,7 @@ func (c clients) blockQuestion(s broker.SessionInfo) (q ui.ConfirmView, cant str
 		return q, "Its user is disabled already."
 	}
 	text := "The user " + u.Name + " is disabled and the client is disconnected."
-	if n := c.connectedByUser()[u.Name]; n > 1 {
+	if n := srv.connectedByUser()[u.Name]; n > 1 {
 		text = "The user " + u.Name + " is disabled, and all " + strconv.Itoa(n) + " clients that use it are disconnected."
 	}
 	return ui.ConfirmView{
@@ -238,19 +238,28 @@ func (c clients) block(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, cant := c.blockQuestion(s); cant != "" {
-		return c.cannotBlock(w, r, cant)
-	}
-	disabled := true
-	err = c.cfg.Accounts.ChangeUser(r.Context(), s.User, access.UserChange{Disabled: &disabled})
+	u, err := c.blockClient(r.Context(), s)
 	if p := problemsOf(err); p != nil {
 		return c.cannotBlock(w, r, elsewhere(p)[""])
 	}
 	if err != nil {
 		return err
 	}
-	u, _ := c.cfg.Directory.User(s.User)
 	return c.redirect(w, r, userPath(u.ID)+"?done=user-disabled")
+}
+
+// blockClient disables the user of a session in the name of ctx's person. It fails with
+// access.Problems where that can't be.
+func (s *Server) blockClient(ctx context.Context, of broker.SessionInfo) (access.User, error) {
+	if _, cant := s.blockQuestion(of); cant != "" {
+		return access.User{}, access.Problems{"client": cant}
+	}
+	disabled := true
+	if err := s.cfg.Accounts.ChangeUser(ctx, of.User, access.UserChange{Disabled: &disabled}); err != nil {
+		return access.User{}, err
+	}
+	u, _ := s.cfg.Directory.User(of.User)
+	return u, nil
 }
 
 func (c clients) cannotBlock(w http.ResponseWriter, r *http.Request, why string) error {
@@ -260,13 +269,13 @@ func (c clients) cannotBlock(w http.ResponseWriter, r *http.Request, why string)
 	return nil
 }
 
-// disconnectClient ends a client's connection in the name of ctx's person.
+// disconnectClient ends a client's connection in the name of ctx's person, and notes it.
 func (s *Server) disconnectClient(ctx context.Context, clientID string) error {
 	if err := s.cfg.Broker.Disconnect(clientID, packet.AdministrativeAction); err != nil {
 		return err
 	}
 	s.log.Info("client disconnected by an administrator", "client_id", clientID, "actor", access.Actor(ctx))
-	return nil
+	return s.cfg.Accounts.Note(context.WithoutCancel(ctx), "client disconnected", clipText(clientID, maxLogValue), "", "")
 }
 
 // forgetSession deletes a session in the name of ctx's person, and notes it: what

@@ -219,7 +219,7 @@ func TestTracesEnd(t *testing.T) {
 		trace, err := s.broker.Trace("lamp")
 		s.must(err)
 		tr := &s.server.tracing
-		id := tr.begin(trace)
+		id := tr.begin(trace).id
 		time.Sleep(traceUnseen - time.Minute) // of the bubble
 		if _, stopped, err := tr.get(id); err != nil || stopped {
 			t.Errorf("ended although somebody looks: %v", err)

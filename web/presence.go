@@ -18,6 +18,13 @@ type presence struct {
 
 type stem struct{ user, name string }
 
+// Publishers that are HearthMQ itself, in the name of a person or of a program. They are
+// no clients, and never gone.
+const (
+	publisherAdmin = "HearthMQ admin"
+	publisherAPI   = "HearthMQ API"
+)
+
 func presenceOf(sessions []broker.SessionInfo) *presence {
 	p := &presence{away: make(map[string]time.Time, len(sessions)), stems: make(map[stem]bool)}
 	for _, s := range sessions {
@@ -36,7 +43,7 @@ func presenceOf(sessions []broker.SessionInfo) *presence {
 // gone says for how long the publisher of m has been away, at least: 0 when it is
 // here, or nobody knows who it was.
 func (p *presence) gone(m *broker.Message, now time.Time) time.Duration {
-	if m.PublisherID == "" || m.Received.IsZero() {
+	if m.PublisherID == "" || m.PublisherID == publisherAdmin || m.PublisherID == publisherAPI || m.Received.IsZero() {
 		return 0 // imported, or the broker's own
 	}
 	since, known := p.away[m.PublisherID]

@@ -57,7 +57,7 @@ func TestSettingsAndLogsLook(t *testing.T) {
 			}
 			for name, path := range map[string]string{
 				"logs": "/logs", "audit": "/logs/audit", "settings": "/settings", "certificates": "/settings/certificates", "backup": "/settings/backup",
-				"tokens": "/settings/tokens", "logins": "/settings/logins", "trace": "/clients/trace/" + id, "clients": "/clients",
+				"tokens": "/settings/tokens", "logins": "/settings/logins", "trace": "/clients/trace/" + id.id, "clients": "/clients",
 			} {
 				b.do(chromedp.Navigate(at + path))
 				b.theme(theme)

@@ -39,7 +39,7 @@ func (p topicsPage) publish(ctx context.Context, b TopicBroker, req topicRequest
 		return refuse("The message is not written in the encoding that is chosen.")
 	}
 	m := broker.NewMessage(req.Topic, body, req.QoS, req.Retain)
-	m.PublisherID, m.PublisherUser = "HearthMQ admin", principalOf(ctx).name
+	m.PublisherID, m.PublisherUser = publisherAdmin, principalOf(ctx).name
 	m.Received = time.Now()
 	if problem := req.Properties.apply(m); problem != "" {
 		return refuse(problem)

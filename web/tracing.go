@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,19 +41,19 @@ type tracedClient struct {
 }
 
 // begin notes a trace of the broker; one that runs already keeps its number.
-func (t *tracing) begin(trace *broker.Trace) string {
+func (t *tracing) begin(trace *broker.Trace) *tracedClient {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, x := range t.traces {
 		if x.trace == trace && x.stopped.IsZero() {
-			return x.id
+			return x
 		}
 	}
 	t.lastID++
 	x := &tracedClient{id: strconv.Itoa(t.lastID), trace: trace, seen: time.Now()}
 	t.traces = append(t.traces, x)
 	x.timer = time.AfterFunc(traceUnseen, func() { t.tick(x) })
-	return x.id
+	return x
 }
 
 // tick ends a trace that nobody looks at, and forgets one that ended long ago.
@@ -138,11 +139,7 @@ func (c clients) trace(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, _, err := c.cfg.Broker.Session(form.Get("client"))
-	if err != nil {
-		return err
-	}
-	t, err := c.cfg.Broker.Trace(s.ClientID)
+	t, err := c.beginTrace(r.Context(), form.Get("client"))
 	if errors.Is(err, broker.ErrTooManyTraces) {
 		c.errorPage(w, r, http.StatusConflict, ui.ErrorView{
 			Icon: "warning", Title: "Too many traces", Text: "Eight clients are traced already. Stop one of those first.", Back: "/clients", BackLabel: "To the clients",
@@ -152,10 +149,24 @@ func (c clients) trace(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := c.cfg.Accounts.Note(r.Context(), "client traced", clipText(s.ClientID, maxLogValue), "", ""); err != nil {
-		return err
+	return c.redirect(w, r, "/clients/trace/"+t.id)
+}
+
+// beginTrace records the packets of a client in the name of ctx's person, and notes it.
+// It fails with broker.ErrNotFound and broker.ErrTooManyTraces.
+func (s *Server) beginTrace(ctx context.Context, clientID string) (*tracedClient, error) {
+	session, _, err := s.cfg.Broker.Session(clientID)
+	if err != nil {
+		return nil, err
 	}
-	return c.redirect(w, r, "/clients/trace/"+c.tracing.begin(t))
+	t, err := s.cfg.Broker.Trace(session.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Accounts.Note(ctx, "client traced", clipText(session.ClientID, maxLogValue), "", ""); err != nil {
+		return nil, err
+	}
+	return s.tracing.begin(t), nil
 }
 
 func (c clients) showTrace(w http.ResponseWriter, r *http.Request) error {
@@ -234,6 +245,12 @@ func (c clients) downloadTrace(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	sendTrace(w, x)
+	return nil
+}
+
+// sendTrace answers with a trace as a file of text.
+func sendTrace(w http.ResponseWriter, x *tracedClient) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Packets of the client %s since %s\n", strconv.QuoteToGraphic(x.trace.ClientID()), x.trace.Begun().Format(time.RFC3339))
 	for _, p := range x.trace.After(0, 1<<20) {
@@ -252,5 +269,4 @@ func (c clients) downloadTrace(w http.ResponseWriter, r *http.Request) error {
 	}
 	attachment(w, "hearthmq-trace-"+time.Now().Format("2006-01-02-150405")+".txt", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(b.String()))
-	return nil
 }
