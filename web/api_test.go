@@ -130,6 +130,9 @@ func TestAPIUsersAndRoles(t *testing.T) {
 		Password string `json:"generated_password"`
 	}
 	p.ask(201, "POST", "/users", `{"name": "lamp", "roles": ["sensors"], "rules": ["allow publish lamp/#"], "note": "Hall"}`, &made)
+	if made.User.Limits != (apiLimits{}) || len(made.User.Networks) > 0 {
+		t.Errorf("limits %+v, networks %v of a user without", made.User.Limits, made.User.Networks)
+	}
 	if made.User.Name != "lamp" || made.User.Password != "generated" || fmt.Sprint(made.User.Roles, made.User.Rules) != "[sensors] [allow publish lamp/#]" {
 		t.Errorf("made %+v", made.User)
 	}

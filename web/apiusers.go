@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 )
 
@@ -23,6 +24,8 @@ type apiUser struct {
 	FromSettings bool      `json:"from_settings" doc:"One of the logins of the settings, can't be changed here."`
 	Roles        []string  `json:"roles"`
 	Rules        []string  `json:"rules" doc:"The user's own rules, as people write them."`
+	Limits       apiLimits `json:"limits"`
+	Networks     []string  `json:"networks" doc:"From which alone the user may connect; empty: from everywhere."`
 	Clients      int       `json:"clients" doc:"Connected now."`
 	Revision     int64     `json:"revision" doc:"Send it with a change to be told when somebody was faster."`
 	Created      time.Time `json:"created"`
@@ -33,6 +36,7 @@ func (a *api) user(u access.User) apiUser {
 	out := apiUser{
 		ID: u.ID, Name: u.Name, Note: u.Note, Password: string(u.Kind), Admin: u.Admin, Disabled: u.Disabled,
 		System: u.System, FromSettings: u.FromSettings, Roles: append([]string{}, u.Roles...), Rules: ruleTexts(u.Rules),
+		Limits: apiLimits(u.Limits), Networks: strings.Fields(access.FormatNetworks(u.Networks)),
 		Revision: u.Revision, Created: u.Created, Changed: u.Changed,
 	}
 	if out.Password == "" {
@@ -78,13 +82,15 @@ type usersOutput struct {
 
 type newUserInput struct {
 	Body struct {
-		Name     string   `json:"name" maxLength:"128"`
-		Password string   `json:"password,omitempty" doc:"A password of your choice. Without one, one is generated and told once."`
-		Note     string   `json:"note,omitempty" maxLength:"1024"`
-		Roles    []string `json:"roles,omitempty"`
-		Rules    []string `json:"rules,omitempty"`
-		Admin    bool     `json:"admin,omitempty"`
-		Disabled bool     `json:"disabled,omitempty"`
+		Name     string    `json:"name" maxLength:"128"`
+		Password string    `json:"password,omitempty" doc:"A password of your choice. Without one, one is generated and told once."`
+		Note     string    `json:"note,omitempty" maxLength:"1024"`
+		Roles    []string  `json:"roles,omitempty"`
+		Rules    []string  `json:"rules,omitempty"`
+		Limits   apiLimits `json:"limits,omitempty"`
+		Networks []string  `json:"networks,omitempty" doc:"From which alone the user may connect, such as 192.168.1.0/24."`
+		Admin    bool      `json:"admin,omitempty"`
+		Disabled bool      `json:"disabled,omitempty"`
 	}
 }
 
@@ -98,12 +104,14 @@ type newUserOutput struct {
 type changeUserInput struct {
 	ID   int64 `path:"id"`
 	Body struct {
-		Revision int64     `json:"revision,omitempty" doc:"0: whatever it is."`
-		Note     *string   `json:"note,omitempty" maxLength:"1024"`
-		Roles    *[]string `json:"roles,omitempty"`
-		Rules    *[]string `json:"rules,omitempty"`
-		Admin    *bool     `json:"admin,omitempty"`
-		Disabled *bool     `json:"disabled,omitempty"`
+		Revision int64      `json:"revision,omitempty" doc:"0: whatever it is."`
+		Note     *string    `json:"note,omitempty" maxLength:"1024"`
+		Roles    *[]string  `json:"roles,omitempty"`
+		Rules    *[]string  `json:"rules,omitempty"`
+		Limits   *apiLimits `json:"limits,omitempty" doc:"In place of all that the user has; {} takes them away."`
+		Networks *[]string  `json:"networks,omitempty" doc:"In place of all that the user has; [] lets it connect from everywhere."`
+		Admin    *bool      `json:"admin,omitempty"`
+		Disabled *bool      `json:"disabled,omitempty"`
 	}
 }
 
@@ -168,7 +176,12 @@ func (a *api) createUser(ctx context.Context, in *newUserInput) (*newUserOutput,
 	if err != nil {
 		return nil, err
 	}
+	networks, err := readNetworks(in.Body.Networks)
+	if err != nil {
+		return nil, err
+	}
 	u, generated, err := a.cfg.Accounts.CreateUser(ctx, access.NewUser{
+		Limits: broker.Limits(in.Body.Limits), Networks: networks,
 		Name: in.Body.Name, Password: in.Body.Password, Generate: in.Body.Password == "", Note: in.Body.Note,
 		Roles: in.Body.Roles, Rules: rules, Admin: in.Body.Admin, Disabled: in.Body.Disabled,
 	})
@@ -194,6 +207,17 @@ func (a *api) changeUser(ctx context.Context, in *changeUserInput) (*userOutput,
 			return nil, err
 		}
 		c.Rules = &rules
+	}
+	if in.Body.Limits != nil {
+		limits := broker.Limits(*in.Body.Limits)
+		c.Limits = &limits
+	}
+	if in.Body.Networks != nil {
+		networks, err := readNetworks(*in.Body.Networks)
+		if err != nil {
+			return nil, err
+		}
+		c.Networks = &networks
 	}
 	if err := a.cfg.Accounts.ChangeUser(ctx, u.Name, c); err != nil {
 		return nil, err

@@ -111,6 +111,14 @@ func (d devices) create(w http.ResponseWriter, r *http.Request) error {
 	return d.donePage(w, r, t, made)
 }
 
+// hostProblem says what keeps a text from being the address of this machine.
+func hostProblem(host string) string {
+	if host == "" || len(host) > maxHost || strings.ContainsAny(host, " /@\"'\\<>{};") {
+		return "The name or address of this machine, for example homeassistant.local."
+	}
+	return ""
+}
+
 // newDevice is what is said of a device that is to be connected.
 type newDevice struct {
 	name, host, port string            // port "": nobody chose
@@ -123,6 +131,7 @@ type connectedDevice struct {
 	password string
 	at       access.Place
 	setup    access.Instructions
+	before   bool // the user was there before
 }
 
 // connectDevice makes a user for a device. What is wrong with n are access.Problems with
@@ -133,8 +142,8 @@ func (s *Server) connectDevice(ctx context.Context, t *access.Template, n newDev
 	if !ok {
 		problems["port"] = "no port that devices connect to"
 	}
-	if n.host == "" || len(n.host) > maxHost || strings.ContainsAny(n.host, " /@\"'\\<>{};") {
-		problems["host"] = "The name or address of this machine, for example homeassistant.local."
+	if text := hostProblem(n.host); text != "" {
+		problems["host"] = text
 	}
 	rules, values, err := t.Fill(n.name, n.values)
 	fill, wrong := errors.AsType[access.Problems](err)
@@ -194,6 +203,7 @@ func (d devices) donePage(w http.ResponseWriter, r *http.Request, t *access.Temp
 	user, in, password, at := made.user, made.setup, made.password, made.at
 	v := ui.ConnectedView{
 		ID: user.ID, Product: t.Name, Name: user.Name, Password: password, Host: at.Host, Port: strconv.Itoa(at.Port), Encrypted: at.TLS, Notes: in.Notes,
+		Before: made.before,
 	}
 	for _, rule := range user.Rules {
 		v.Rules = append(v.Rules, ruleRow(rule))

@@ -85,6 +85,10 @@ func doneText(key string) (string, bool) {
 		return "The user has the rules. They count from now on.", true
 	case "learning-dropped":
 		return "What was seen is forgotten.", true
+	case "rules-added":
+		return "The user has the rules. They count from now on, also for clients that are connected.", true
+	case "limits-changed":
+		return "The limits were changed. They hold for connections from now on.", true
 	case "rule-added":
 		return "The rule was added. It counts at once.", true
 	case "user-changed":

@@ -38,7 +38,7 @@ func (u users) userView(_ *http.Request, user access.User) ui.UserView {
 	now := time.Now()
 	v := ui.UserView{
 		UserRow: userRow(user, 0, now), Revision: user.Revision, Kind: passwordWords(user),
-		Limits:  access.FormatLimits(user.Limits),
+		Limits:  limitsView(user),
 		Created: since(user.Created, now), RoleChoices: u.roleChoices(user.Roles),
 		Rules: editor(user.Rules), Delete: deleteUser(user),
 	}
@@ -79,17 +79,6 @@ func (u users) change(w http.ResponseWriter, r *http.Request) error {
 	if !user.FromSettings {
 		note, admin := form.Get("note"), form.Get("admin") == "yes"
 		c.Note, c.Admin = &note, &admin
-		limits, problem := user.Limits, error(nil)
-		if form.Has("limits") {
-			limits, problem = access.ParseLimits(form.Get("limits"))
-		}
-		if problem != nil {
-			v := u.userView(r, user)
-			v.RoleChoices, v.Note, v.Admin, v.Limits = u.roleChoices(roles), note, admin, form.Get("limits")
-			v.Problems = map[string]string{"limits": problem.Error()}
-			return u.userPage(w, r, http.StatusUnprocessableEntity, v)
-		}
-		c.Limits = &limits
 	}
 	err = u.cfg.Accounts.ChangeUser(r.Context(), user.Name, c)
 	if p := problemsOf(err); p != nil {

@@ -142,7 +142,7 @@ func TestUsersThatStayAsTheyAre(t *testing.T) {
 		if strings.Contains(a.body, "<form method=\"post\" action=\""+ingressBase+path) {
 			t.Errorf("%s has a form", name)
 		}
-		for _, sub := range []string{"/delete", "/password", "/state", "/rules", ""} {
+		for _, sub := range []string{"/delete", "/password", "/state", "/rules", "/limits", ""} {
 			if got := b.post(path+sub, url.Values{"revision": {"1"}, "disabled": {"yes"}, "password-kind": {"generate"}}).StatusCode; got < 400 || got >= 500 {
 				t.Errorf("%s%s: %d", name, sub, got)
 			}
