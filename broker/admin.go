@@ -18,11 +18,11 @@ type Reviewer interface {
 // Sessions describes all sessions, sorted by Client Identifier.
 func (b *Broker) Sessions() []SessionInfo {
 	list := b.sessions.all()
+	slices.SortFunc(list, func(x, y *Session) int { return cmp.Compare(x.clientID, y.clientID) })
 	infos := make([]SessionInfo, len(list))
 	for i, s := range list {
 		infos[i] = s.info()
 	}
-	slices.SortFunc(infos, func(x, y SessionInfo) int { return cmp.Compare(x.ClientID, y.ClientID) })
 	return infos
 }
 

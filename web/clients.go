@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,8 +36,8 @@ func (s *Server) clientsRoutes(r chi.Router) {
 	s.traceRoutes(r)
 }
 
-// maxRows is how many clients a page shows.
-const maxRows = 1000
+// clientRows is how many clients a page shows: a row has a thousand bytes and more.
+const clientRows = 50
 
 // clientSorts are the orders in which clients can be shown, by key.
 var clientSorts = []struct {
@@ -60,7 +61,7 @@ func (c clients) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := c.clientsView(form.Get("text"), form.Get("sort"))
+	v := c.clientsView(form)
 	for _, t := range c.tracing.list() {
 		v.Traced = append(v.Traced, ui.TraceLink{ID: t.id, ClientID: ui.Visible(t.trace.ClientID())})
 	}
@@ -115,9 +116,11 @@ func (s *Server) clientInfo(x broker.SessionInfo) *clientInfo {
 	return c
 }
 
-func (c clients) clientsView(text, sort string) ui.ClientsView {
-	now := time.Now()
-	v := ui.ClientsView{Text: strings.TrimSpace(text)}
+// clientsView is the page that the form asks for, the last one when there are not as
+// many any more.
+func (c clients) clientsView(form url.Values) ui.ClientsView {
+	now, sort := time.Now(), form.Get("sort")
+	v := ui.ClientsView{Text: strings.TrimSpace(form.Get("text"))}
 	list := c.clientInfos()
 	for _, o := range clientSorts {
 		chosen := o.key == sort || sort == "" && o.key == "name"
@@ -126,17 +129,14 @@ func (c clients) clientsView(text, sort string) ui.ClientsView {
 			sortClients(list, o.less)
 		}
 	}
+	list = slices.DeleteFunc(list, func(s *clientInfo) bool { return !s.matches(v.Text) })
+	v.All = len(list)
 	for _, s := range list {
-		if !s.matches(v.Text) {
-			continue
-		}
-		if s.Connected {
-			v.Connected++
-		}
-		if len(v.Clients) == maxRows {
-			v.Hidden++
-			continue
-		}
+		v.Connected += one(s.Connected)
+	}
+	v.Page = min(days(form.Get("page")), max(0, (len(list)-1)/clientRows))
+	v.First = v.Page * clientRows
+	for _, s := range list[v.First:min(len(list), v.First+clientRows)] {
 		v.Clients = append(v.Clients, clientRow(s, now))
 	}
 	return v
@@ -148,8 +148,8 @@ func (c clients) live(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := c.clientsView(form.Get("text"), form.Get("sort"))
-	return c.renderJSON(w, map[string]any{"clients": v.Clients, "summary": ui.ClientsSummary(v)})
+	v := c.clientsView(form)
+	return c.renderJSON(w, map[string]any{"clients": v.Clients, "summary": ui.ClientsSummary(v), "page": v.Page, "more": v.More()})
 }
 
 func sortClients(list []*clientInfo, less func(a, b *clientInfo) int) {

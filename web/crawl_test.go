@@ -75,7 +75,7 @@ func read(t *testing.T, where, base, page string) (links []string, forms []form)
 }
 
 // asks are the forms that change nothing.
-var asks = map[string]bool{"/clients/show": true, "/clients": true, "/clients/forget/ask": true, "/clients/block/ask": true, "/logs": true, "/logs/audit": true}
+var asks = map[string]bool{"/clients/show": true, "/clients": true, "/users/find": true, "/clients/forget/ask": true, "/clients/block/ask": true, "/logs": true, "/logs/audit": true}
 
 // TestEveryPageStaysUnderIngress walks all pages behind ingress by their links,
 // sends the forms that only ask, and makes every error page there is.

@@ -18,21 +18,32 @@ type discoveryPage struct{ *Server }
 const (
 	discoveryRows = 120
 	deviceRows    = 40
+	// availabilityBytes is how much of a value is looked at for "offline".
+	availabilityBytes = 1 << 10
 )
 
 // discovery judges all that was announced, as it is now.
 func (s *Server) discovery(b retainedBroker) *discovery {
 	stats := s.cfg.Broker.Stats()
-	retained := func(name string) ([]byte, bool) {
-		if x, err := s.cfg.Feed.Last(name); err == nil {
-			return x.Payload, true
-		}
-		for m := range b.Retained(name) {
-			return m.Payload, true
-		}
-		return nil, false
+	type value struct {
+		beginning []byte
+		known     bool
 	}
-	return judge(b, presenceOf(s.cfg.Broker.Sessions()), retained, stats.Now.Sub(stats.Started), time.Now())
+	values := map[string]value{} // entities share their topics
+	last := func(name string) ([]byte, bool) {
+		v, ok := values[name]
+		if !ok {
+			v.beginning, v.known = s.cfg.Feed.Value(name, availabilityBytes)
+			if !v.known {
+				for m := range b.Retained(name) {
+					v = value{m.Payload, true}
+				}
+			}
+			values[name] = v
+		}
+		return v.beginning, v.known
+	}
+	return judge(b, &s.announced, presenceOf(s.cfg.Broker.Sessions()), last, stats.Now.Sub(stats.Started), time.Now())
 }
 
 // discoveryKinds are what ?show= may ask for: fixed words, no topic among them.
@@ -87,7 +98,7 @@ func one(on bool) int {
 
 func deviceView(d *haDevice) ui.HADeviceView {
 	v := ui.HADeviceView{Key: topicKey(d.key), Name: cutName(d.name), Model: cutName(d.model), Hidden: max(0, len(d.entities)-deviceRows)}
-	for _, e := range d.entities[:min(len(d.entities), deviceRows)] {
+	for _, e := range d.sorted()[:min(len(d.entities), deviceRows)] {
 		row := ui.EntityView{Key: topicKey(e.msg.Topic), Name: cutName(e.name), Component: cutName(e.component), Config: topicLink(e.msg.Topic)}
 		if len(e.states) > 0 {
 			row.State, row.StateLink = cutName(e.states[0]), topicLink(e.states[0])

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -43,15 +44,20 @@ const (
 
 type reason struct{ kind, text string }
 
-// entity is one thing that a configuration announces.
+// entity is one thing that a configuration announces, and what is wrong with it.
 type entity struct {
-	msg       *broker.Message
+	*entityConfig
+	msg     *broker.Message
+	reasons []reason
+}
+
+// entityConfig is what a configuration says of an entity; it never changes.
+type entityConfig struct {
 	component string
 	name      string
 	uniqueID  string
 	states    []string // topics that it tells its state by
 	available []string // topics that say whether it is there
-	reasons   []reason
 }
 
 func (e *entity) add(kind, text string) { e.reasons = append(e.reasons, reason{kind, text}) }
@@ -64,6 +70,8 @@ func (e *entity) is(kind string) bool {
 type haDevice struct {
 	key, name, model string
 	entities         []*entity
+	lower            string // name, to sort by
+	place            int    // rank, to sort by
 }
 
 func (d *haDevice) is(kind string) bool {
@@ -75,7 +83,7 @@ func (d *haDevice) is(kind string) bool {
 func readDiscovery(m *broker.Message) (d haDevice, list []*entity) {
 	levels := strings.Split(m.Topic, "/")
 	component, object := levels[1], levels[len(levels)-2]
-	e := &entity{msg: m, component: component, name: object}
+	e := &entity{msg: m, entityConfig: &entityConfig{component: component, name: object}}
 	d = haDevice{key: "topic:" + levels[1] + "/" + levels[2], name: levels[2]}
 	var raw map[string]any
 	if err := json.Unmarshal(m.Payload, &raw); err != nil || raw == nil {
@@ -94,7 +102,7 @@ func readDiscovery(m *broker.Message) (d haDevice, list []*entity) {
 	for _, key := range sortedKeys(parts) {
 		part, _ := parts[key].(map[string]any)
 		c := expand(part)
-		x := &entity{msg: m, name: key}
+		x := &entity{msg: m, entityConfig: &entityConfig{name: key}}
 		x.component, _ = c["platform"].(string)
 		for _, shared := range []string{"availability", "availability_topic", "state_topic", "command_topic", "~"} {
 			if _, own := c[shared]; !own && config[shared] != nil {
@@ -240,17 +248,21 @@ type discovery struct {
 // lookup says what is known of a topic: its last value, and whether there is one.
 type lookup func(topicName string) (value []byte, known bool)
 
-// judge reads all configurations and finds what is wrong with them.
-func judge(b retainedBroker, who *presence, last lookup, up time.Duration, now time.Time) *discovery {
+// judge reads all configurations that read does not know yet and finds what is wrong
+// with them.
+func judge(b retainedBroker, read *announcements, who *presence, last lookup, up time.Duration, now time.Time) *discovery {
 	all := &discovery{}
-	byKey := map[string]*haDevice{}
-	ids := map[string]*entity{}
+	read.begin()
+	defer read.end()
+	byKey := make(map[string]*haDevice, len(read.known)/8)
+	type identity struct{ component, id string }
+	ids := make(map[identity]*entity, len(read.known))
 	for _, filter := range discoveryFilters {
 		for m := range b.Retained(filter) {
 			if m.Expired(now) || len(m.Payload) == 0 {
 				continue
 			}
-			d, list := readDiscovery(m)
+			d, list := read.of(m)
 			if known := byKey[d.key]; known == nil {
 				byKey[d.key] = &d
 				all.devices = append(all.devices, &d)
@@ -258,7 +270,7 @@ func judge(b retainedBroker, who *presence, last lookup, up time.Duration, now t
 			for _, e := range list {
 				e.judge(who, last, up, now)
 				if e.uniqueID != "" {
-					id := e.component + " " + e.uniqueID
+					id := identity{e.component, e.uniqueID}
 					if other := ids[id]; other != nil && other.msg != e.msg {
 						e.add(reasonBroken, "The same unique ID stands in another configuration; Home Assistant takes only one of them")
 					}
@@ -270,17 +282,20 @@ func judge(b retainedBroker, who *presence, last lookup, up time.Duration, now t
 		}
 	}
 	for _, d := range all.devices {
-		slices.SortFunc(d.entities, func(a, b *entity) int {
-			return strings.Compare(a.component+" "+a.name+" "+a.msg.Topic, b.component+" "+b.name+" "+b.msg.Topic)
-		})
+		d.lower, d.place = strings.ToLower(d.name), d.rank()
 	}
 	slices.SortFunc(all.devices, func(a, b *haDevice) int {
-		if x, y := a.rank(), b.rank(); x != y {
-			return x - y
-		}
-		return strings.Compare(strings.ToLower(a.name)+a.key, strings.ToLower(b.name)+b.key)
+		return cmp.Or(a.place-b.place, strings.Compare(a.lower, b.lower), strings.Compare(a.key, b.key))
 	})
 	return all
+}
+
+// sorted returns the device's entities in order.
+func (d *haDevice) sorted() []*entity {
+	slices.SortFunc(d.entities, func(a, b *entity) int {
+		return cmp.Or(strings.Compare(a.component, b.component), strings.Compare(a.name, b.name), strings.Compare(a.msg.Topic, b.msg.Topic))
+	})
+	return d.entities
 }
 
 // rank puts devices with problems first.

@@ -45,6 +45,7 @@ func (s *Server) pages(r chi.Router) {
 
 	u := users{s}
 	r.Get("/users", s.handle(u.list))
+	r.Post("/users/find", s.handle(u.list))
 	r.Get("/users/new", s.handle(u.add))
 	r.Post("/users/new", s.handle(u.create))
 	d := devices{s}

@@ -103,6 +103,7 @@ type Server struct {
 	meter  *meter
 
 	record     record
+	announced  announcements
 	attentions attention
 
 	clientMeter clientMeter

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"hearthmq/broker/access"
@@ -13,14 +14,37 @@ import (
 // users are the pages about users: list, add, delete. userpage.go has the page of one.
 type users struct{ *Server }
 
+// usersRows is how many users a page shows.
+const usersRows = 100
+
+// list shows the users. A POST narrows them down and changes nothing: what is looked
+// for stays out of URLs.
 func (u users) list(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	v := ui.UsersView{Text: strings.TrimSpace(form.Get("text"))}
+	all := u.cfg.Directory.Users()
+	v.Any = len(all)
+	if v.Text != "" {
+		all = slices.DeleteFunc(slices.Clone(all), func(x access.User) bool { return !userMatches(x, v.Text) })
+	}
+	v.All = len(all)
+	v.Page = min(days(form.Get("page")), max(0, (len(all)-1)/usersRows))
+	v.First = v.Page * usersRows
 	connected := u.connectedByUser()
 	now := time.Now()
-	var v ui.UsersView
-	for _, user := range u.cfg.Directory.Users() {
+	for _, user := range all[v.First:min(len(all), v.First+usersRows)] {
 		v.Users = append(v.Users, userRow(user, connected[user.Name], now))
 	}
 	return u.render(w, r, http.StatusOK, ui.UsersPage(u.view(r, "Users", "users"), v))
+}
+
+// userMatches finds a piece of a name, a note or a role in either case.
+func userMatches(u access.User, text string) bool {
+	all := strings.ToLower(u.Name + "\n" + u.Note + "\n" + strings.Join(u.Roles, "\n"))
+	return strings.Contains(all, strings.ToLower(text))
 }
 
 func userRow(u access.User, clients int, now time.Time) ui.UserRow {

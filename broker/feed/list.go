@@ -57,3 +57,15 @@ func (f *Feed) Topics(filter, after string, limit, most int) (list []Summary, mo
 	}
 	return list, false
 }
+
+// Value returns at most most bytes of a topic's last value, a copy, and whether
+// there is one.
+func (f *Feed) Value(topicName string, most int) (beginning []byte, known bool) {
+	e := f.lookup(topicName)
+	if e == nil {
+		return nil, false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.last[:min(len(e.last), most)]), e.known
+}

@@ -11,6 +11,8 @@ const table = document.querySelector('[data-clients-table]');
 const body = table?.querySelector('tbody');
 const pattern = document.querySelector('template[data-clients-row]');
 const form = document.querySelector('[data-clients-form]');
+const pager = document.querySelector('[data-clients-pager]');
+let page = pager instanceof HTMLElement ? Number(pager.dataset.clientsPager) : 0;
 
 function setText(/** @type {Element | null | undefined} */ el, /** @type {string} */ text) {
   if (el && el.textContent !== text) el.textContent = text;
@@ -37,8 +39,21 @@ function make(/** @type {Client} */ c) {
   return row;
 }
 
-function show(/** @type {{clients: Client[] | null, summary: string}} */ answer) {
+/** Shows the ways to other pages that there are. */
+function turn(/** @type {boolean} */ more) {
+  for (const [name, to, on] of /** @type {[string, number, boolean][]} */ ([['previous', page - 1, page > 0], ['next', page + 1, more]])) {
+    const button = pager?.querySelector(`[data-clients-${name}]`);
+    if (!(button instanceof HTMLButtonElement)) continue;
+    button.hidden = !on;
+    button.value = String(to);
+  }
+  if (pager instanceof HTMLElement) pager.hidden = page === 0 && !more;
+}
+
+function show(/** @type {{clients: Client[] | null, summary: string, page: number, more: boolean}} */ answer) {
   if (!body || !(table instanceof HTMLElement)) return;
+  page = answer.page;
+  turn(answer.more);
   setText(document.querySelector('[data-clients-summary]'), answer.summary);
   /** @type {Map<string | undefined, HTMLElement>} */
   const rows = new Map();
@@ -67,6 +82,7 @@ async function refresh() {
   try {
     const question = new URLSearchParams();
     for (const [name, value] of new FormData(form)) question.set(name, String(value));
+    question.set('page', String(page));
     const answer = await fetch(head.dataset.live ?? '', { method: 'POST', body: question, headers: { Accept: 'application/json' }, redirect: 'manual' });
     if (answer.status === 401 || answer.type === 'opaqueredirect') {
       setText(document.querySelector('[data-clients-summary]'), 'You are logged out. Reload the page to log in again.');
@@ -82,9 +98,16 @@ async function refresh() {
 
 if (head && form instanceof HTMLFormElement) {
   form.querySelector('[data-without-script]')?.remove();
-  form.addEventListener('input', refresh);
+  form.addEventListener('input', () => {
+    page = 0;
+    refresh();
+  });
   form.addEventListener('submit', (e) => {
     e.preventDefault();
+    if (e.submitter instanceof HTMLButtonElement && e.submitter.name === 'page') {
+      page = Number(e.submitter.value);
+      scrollTo({ top: 0 });
+    }
     refresh();
   });
   setInterval(refresh, EVERY);
