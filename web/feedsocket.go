@@ -17,7 +17,7 @@ import (
 
 // Bounds of a feed socket.
 const (
-	feedReadLimit    = 16 << 10         // bytes of a request: two hundred ids and a filter
+	feedReadLimit    = 512 << 10        // bytes of a request: a topic may have 64 kB, and JSON blows up some
 	feedWriteTimeout = 10 * time.Second // for one frame
 	feedHeartbeat    = 20 * time.Second // an empty frame when there is no news
 	feedSilence      = 90 * time.Second // without a word from the browser; background tabs wake once a minute
@@ -35,13 +35,33 @@ const (
 
 // feedRequest is what a browser says; parts that are missing are not meant.
 type feedRequest struct {
-	View   *[]uint32 `json:"view"`   // ids of the rows on the screen
+	View   *[2]int   `json:"view"`   // first row and how many
+	Sys    *bool     `json:"sys"`    // the broker's own topics are listed
+	Open   *uint32   `json:"open"`   // id of a folder
+	Close  *uint32   `json:"close"`  // id of a folder
+	Fold   *bool     `json:"fold"`   // close all folders
+	Reopen *[]string `json:"reopen"` // folders by their topics, after a connection was lost
+	Go     *feedGoal `json:"go"`
+	Seek   *feedSeek `json:"seek"`
+	Reveal *bool     `json:"reveal"` // go to what is selected
 	Select *uint32   `json:"select"` // id of the row whose detail is wanted
 	Filter *string   `json:"filter"`
 	Regexp *string   `json:"regexp"` // a filter that is a regular expression
 	Form   *string   `json:"form"`   // how to decode what is selected
 	Pause  *bool     `json:"pause"`
 	Here   *bool     `json:"here"` // only a sign of life
+}
+
+// feedGoal is a topic to select, and maybe to go to.
+type feedGoal struct {
+	Topic  string `json:"topic"`
+	Reveal bool   `json:"reveal"`
+}
+
+// feedSeek looks for a row whose name begins with a text.
+type feedSeek struct {
+	Text string `json:"text"`
+	From int    `json:"from"`
 }
 
 // feedSocket serves GET /ws. The login was checked before it came here; it is
@@ -198,17 +218,41 @@ func (f *feedConn) read() error {
 }
 
 func (f *feedConn) apply(req feedRequest) {
-	if req.View != nil {
-		f.view.Show(*req.View)
+	if req.Sys != nil {
+		f.view.ShowSys(*req.Sys)
 	}
-	if req.Select != nil {
-		f.view.Select(*req.Select)
+	if req.Reopen != nil {
+		f.view.Reopen(*req.Reopen)
+	}
+	if req.Open != nil {
+		f.view.Fold(*req.Open, true)
+	}
+	if req.Close != nil {
+		f.view.Fold(*req.Close, false)
+	}
+	if req.Fold != nil {
+		f.view.FoldAll()
 	}
 	if req.Filter != nil {
 		f.view.Filter(*req.Filter)
 	}
 	if req.Regexp != nil {
 		f.view.Regexp(*req.Regexp)
+	}
+	if req.View != nil {
+		f.view.Show(req.View[0], req.View[1])
+	}
+	if req.Select != nil {
+		f.view.Select(*req.Select)
+	}
+	if req.Go != nil {
+		f.view.Go(req.Go.Topic, req.Go.Reveal)
+	}
+	if req.Reveal != nil {
+		f.view.Reveal()
+	}
+	if req.Seek != nil {
+		f.view.Seek(req.Seek.Text, req.Seek.From)
 	}
 	if req.Form != nil {
 		f.view.Form(*req.Form)

@@ -96,20 +96,27 @@ func TestFeedSocketSpeaks(t *testing.T) {
 	}
 	frames(t, ws, has("hello"))
 	frames(t, ws, func(m map[string]json.RawMessage) bool {
-		if string(m["tree"]) == "" {
+		if string(m["list"]) == "" {
 			return false
 		}
-		if got := string(m["tree"]); got != `[[1,0,"a",0],[2,1,"b",1]]` || string(m["reset"]) != "true" {
-			t.Errorf("tree %s", got)
+		if got := string(m["list"]); got != `{"from":0,"to":1,"all":1,"topics":1,"rows":[[0,1,1,-1,1,1,2,1,"a"]]}` {
+			t.Errorf("list %s", got)
 		}
 		return true
 	})
 	for _, c := range []struct{ send, frame, part string }{
-		{`{"view":[1,2,77]}`, "val", `[2,"{\"x\":1}",1,`},
+		{`{"open":1}`, "list", `[[0,1,1,-1,1,1,6,1,"a"],[1,2,2,0,1,1,1,0,"b"]]`},
+		{`{"close":1}`, "list", `[[0,1,1,-1,1,1,2,1,"a"]]`},
+		{`{"reopen":["a","b"]}`, "opened", `[[1,"a"]]`},
+		{`{"view":[1,2]}`, "list", `{"from":1,"to":2,"all":2,`},
+		{`{"view":[-5,99999]}`, "list", `{"from":0,"to":2,"all":2,`},
+		{`{"go":{"topic":"a/b","reveal":true}}`, "at", `[1,2,1,1]`},
+		{`{"seek":{"text":"B","from":0}}`, "at", `[1,2,0,1]`},
+		{`{"go":{"topic":"a/c"}}`, "at", `[-1,0,1,0]`},
 		{`{"select":2}`, "detail", `"value":"{\"x\":1}"`},
 		{`{"select":1}`, "detail", `{"id":1,"topic":"a"}`},
-		{`{"filter":"b"}`, "match", `{"filter":"b","first":1,"done":1,"ids":[2]}`},
-		{`{"filter":"zzz"}`, "match", `{"filter":"zzz","first":1,"done":1,"ids":[]}`},
+		{`{"filter":"b"}`, "match", `{"filter":"b","count":1}`},
+		{`{"filter":"zzz"}`, "match", `{"filter":"zzz","count":0}`},
 	} {
 		if err := ws.WriteMessage(websocket.TextMessage, []byte(c.send)); err != nil {
 			t.Fatal(err)

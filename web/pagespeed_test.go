@@ -82,9 +82,9 @@ func TestPagesOfAFilledHouse(t *testing.T) {
 		return w
 	}
 	type figure struct {
-		path     string
+		path          string
 		p50, p95, ran time.Duration
-		bytes    int
+		bytes         int
 	}
 	var figures []figure
 	queue := []string{"/", "/topics", "/clients", "/users", "/access", "/bridges", "/retained", "/discovery"}

@@ -63,20 +63,17 @@ func BenchmarkViewTick(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer v.Close()
-	var ids []uint32
-	for len(ids) < 50 {
-		u, err := v.Next(context.Background())
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, r := range u.Rows {
-			if r.Topic && len(ids) < 50 {
-				ids = append(ids, r.ID)
-			}
+	v.Show(0, 50)
+	v.Filter("#")
+	u, err := v.Next(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, r := range u.List.Rows {
+		if r.Topic {
+			v.Select(r.ID)
 		}
 	}
-	v.Show(ids)
-	v.Select(ids[0])
 	var wire []byte
 	bytes, frames := 0, 0
 	b.ReportAllocs()
@@ -95,32 +92,44 @@ func BenchmarkViewTick(b *testing.B) {
 	b.ReportMetric(float64(bytes)/float64(frames), "wire-B/frame")
 }
 
-// BenchmarkTree is how long the whole tree of 100,000 topics takes on its way.
-func BenchmarkTree(b *testing.B) {
+// BenchmarkList is how long it takes to list 100,000 topics for a browser, and how
+// many bytes it gets: at first, and with everything open after a new topic.
+func BenchmarkList(b *testing.B) {
 	f := feed.New(feed.Limits{})
 	for i := range 100_000 {
 		f.OnPublish(message(fmt.Sprintf("home/room%d/device%d/state", i%50, i/4*4), "1"))
 		f.OnPublish(message(fmt.Sprintf("home/room%d/device%d/state%d", i%50, i/4*4, i), "1"))
 	}
-	var wire []byte
-	for b.Loop() {
-		v, err := f.NewView(feed.ViewOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		bytes := 0
-		for {
-			u, err := v.Next(context.Background())
+	for _, open := range []bool{false, true} {
+		b.Run(fmt.Sprintf("open=%v", open), func(b *testing.B) {
+			v, err := f.NewView(feed.ViewOptions{Rate: int(time.Second)})
 			if err != nil {
 				b.Fatal(err)
 			}
-			wire = u.AppendJSON(wire[:0])
-			bytes += len(wire)
-			if !u.More {
-				break
+			defer v.Close()
+			if open {
+				v.Filter("#")
 			}
-		}
-		v.Close()
-		b.ReportMetric(float64(bytes), "wire-B")
+			var wire []byte
+			i, bytes, all := 0, 0, 0
+			for b.Loop() {
+				i++
+				if open {
+					f.OnPublish(message(fmt.Sprint("new/", b.N, i), "1"))
+				}
+				v.Show(i%2, 100)
+				u, err := v.Next(context.Background())
+				if err != nil {
+					b.Fatal(err)
+				}
+				wire = u.AppendJSON(wire[:0])
+				bytes += len(wire)
+				if u.List != nil {
+					all = u.List.All
+				}
+			}
+			b.ReportMetric(float64(bytes)/float64(i), "wire-B")
+			b.ReportMetric(float64(all), "rows")
+		})
 	}
 }

@@ -26,38 +26,26 @@ const largeDetail = 8 << 10
 // collect gathers what is new at now, as much as one frame takes. What does not
 // fit is found again the next time.
 func (v *View) collect(now time.Time) (*Update, error) {
-	u := &Update{}
 	v.mu.Lock()
 	if v.closed {
 		v.mu.Unlock()
 		return nil, ErrClosed
 	}
-	resync, paused := v.resync, v.paused
-	window := v.window
-	if v.chosen {
-		v.detail, v.chosen = sentDetail{node: v.choice, form: v.form, due: true}, false
-	}
-	if v.asked {
-		v.search, v.asked = search{filter: v.filter, fresh: v.filter != nil}, false
-		if v.wrong != "" {
-			u.Match = &Match{Filter: v.text, First: true, Done: true, Problem: v.wrong}
-		}
-	}
+	asks := v.asks
+	v.asks = nil
 	v.mu.Unlock()
 
-	if resync {
-		v.snapshot()
-		u.Reset = true
-	} else if !paused && len(v.tree) == 0 {
-		v.mu.Lock()
-		v.tree, v.news = v.news, nil
-		v.mu.Unlock()
+	u := &Update{}
+	for _, what := range asks {
+		what(u)
 	}
-	room := frameBytes - v.takeTree(u, frameBytes-4096)
-	room = v.takeMatches(u, room, now, paused)
-	room = v.takeDetail(u, room, now, paused) // before the values: it could never squeeze in behind them
-	v.takeValues(u, room, window, now, paused)
-	if now.Sub(v.totalsAt) >= time.Second && !paused {
+	v.look(now)
+	v.makeList(u)
+	v.takeMatch(u)
+	room := v.takeRows(u, frameBytes-4096)
+	room = v.takeDetail(u, room, now, v.paused) // before the values: it could never squeeze in behind them
+	v.takeValues(u, room, now)
+	if now.Sub(v.totalsAt) >= time.Second && !v.paused {
 		v.totalsAt = now
 		t := v.feed.Totals()
 		t.Bytes = 0 // changes all the time and is not shown
@@ -69,59 +57,13 @@ func (v *View) collect(now time.Time) (*Update, error) {
 	return u, nil
 }
 
-// snapshot makes the whole tree what is left to send.
-func (v *View) snapshot() {
-	f := v.feed
-	f.mu.RLock()
-	nodes := f.tree.inOrder()
-	// From here on push brings what comes after.
-	v.mu.Lock()
-	v.resync, v.news = false, nil
-	v.mu.Unlock()
-	all := make([]change, len(nodes))
-	for i, n := range nodes {
-		all[i] = change{node: n, topic: n.entry.Load() != nil}
-	}
-	f.mu.RUnlock()
-	v.tree = all
-}
-
-// takeTree moves changes of the tree into u and returns the bytes they take.
-// Removals and rows keep their order: u ends where a row follows a removal.
-func (v *View) takeTree(u *Update, room int) (used int) {
-	i := 0
-	for ; i < len(v.tree) && used < room; i++ {
-		c := v.tree[i]
-		if c.gone {
-			u.Gone = append(u.Gone, c.node.id)
-			used += 11
-			continue
-		}
-		if len(u.Gone) > 0 {
-			break // the browser adds rows before it removes others
-		}
-		r := Row{ID: c.node.id, Name: shortName(c.node.name), Topic: c.topic}
-		if c.node.parent != nil {
-			r.Parent = c.node.parent.id
-		}
-		u.Rows = append(u.Rows, r)
-		used += 30 + quotedLen([]byte(r.Name))
-	}
-	v.tree = v.tree[i:]
-	if len(v.tree) == 0 {
-		v.tree = nil
-	}
-	u.More = v.tree != nil
-	return used
-}
-
 // takeValues adds the visible values that changed, or were never sent.
-func (v *View) takeValues(u *Update, room int, window []seen, now time.Time, paused bool) {
+func (v *View) takeValues(u *Update, room int, now time.Time) {
 	ns := now.UnixNano()
-	for i := range window {
-		s := &window[i]
+	for i := range v.screen.slots {
+		s := &v.screen.slots[i]
 		e := s.node.entry.Load()
-		if e == nil || paused && s.version != 0 {
+		if e == nil || !s.sent || v.paused && s.version != 0 {
 			continue
 		}
 		e.mu.Lock()
@@ -140,10 +82,7 @@ func (v *View) takeValues(u *Update, room int, window []seen, now time.Time, pau
 		if room -= used; room < 0 {
 			return // its turn comes with the next tick
 		}
-		// Show copies versions under v.mu.
-		v.mu.Lock()
 		s.version = version
-		v.mu.Unlock()
 		u.Values = append(u.Values, val)
 	}
 }

@@ -163,7 +163,7 @@ func (f *Feed) Totals() Totals {
 func (f *Feed) Top(n int) (names []string, all int) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.tree.top(n)
+	return f.tree.first(n)
 }
 
 func (f *Feed) lookup(topicName string) *entry {
@@ -171,6 +171,14 @@ func (f *Feed) lookup(topicName string) *entry {
 	e := f.index[topicName]
 	f.mu.RUnlock()
 	return e
+}
+
+// node is the place of a topic, or of the beginning of some, in the tree; nil: there
+// is none.
+func (f *Feed) node(topicName string) *node {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.tree.find(topicName)
 }
 
 // receivedAt is when m came, in nanoseconds since 1970.

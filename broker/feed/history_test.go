@@ -306,9 +306,9 @@ func TestDetailDecodes(t *testing.T) {
 		f := feed.New(feed.Limits{})
 		f.OnPublish(message("packed", "\xa1\x61t\x19\x03\xe8")) // CBOR: {"t": 1000}
 		b := look(t, f)
-		b.until(func() bool { return !b.more && len(b.rows) == 1 })
-		for id := range b.rows {
-			b.view.Select(id)
+		b.until(func() bool { return len(b.rows) == 1 })
+		for _, r := range b.rows {
+			b.view.Select(r.ID)
 		}
 		b.until(func() bool { return b.detail != nil })
 		d := b.detail
@@ -331,13 +331,13 @@ func TestRegexpFilter(t *testing.T) {
 		f.OnPublish(message("home/hall/temp", "x"))
 		f.OnPublish(message("other", `{"state":"OFF"}`))
 		b := look(t, f)
-		b.until(func() bool { return !b.more && len(b.rows) > 5 })
+		b.until(func() bool { return len(b.rows) > 5 })
 		for re, want := range map[string]int{`temp\d$`: 1, `^home/(kitchen|hall)/`: 2, `"state":"(on|off)"`: 1, `nothing`: 0} {
-			b.done, b.match = false, map[uint32]bool{}
+			b.match = nil
 			b.view.Regexp(re)
-			b.until(func() bool { return b.done })
-			if len(b.match) != want {
-				t.Errorf("%s matches %d topics, want %d", re, len(b.match), want)
+			b.until(func() bool { return b.match != nil })
+			if b.match.Count != want {
+				t.Errorf("%s matches %d topics, want %d", re, b.match.Count, want)
 			}
 		}
 		b.view.Regexp(`(`)

@@ -30,19 +30,12 @@ func (f *Feed) add(topicName string) *entry {
 	}
 	name := strings.Clone(topicName)
 	e := &entry{topic: name, prevSize: -1}
-	// The nodes are announced once the entry stands, as what they are then.
-	var made []*node
-	e.node = f.tree.grow(name, func(n *node) { made = append(made, n) })
+	e.node = f.tree.grow(name)
 	e.node.entry.Store(e)
+	f.tree.count(e.node, 1)
 	f.index[name] = e
 	f.entries = append(f.entries, e)
 	f.bytes.Add(need)
-	if len(made) == 0 {
-		made = append(made, e.node) // a folder has become a topic as well
-	}
-	for _, n := range made {
-		f.announce(change{node: n, topic: n == e.node})
-	}
 	return e
 }
 
@@ -88,14 +81,8 @@ func (f *Feed) evict(except *entry) bool {
 	delete(f.index, oldest.topic)
 	n := oldest.node
 	n.entry.Store(nil)
-	freed += len(oldest.topic)
-	if n.kids > 0 {
-		f.announce(change{node: n}) // remains as a folder
-	}
-	f.tree.prune(n, func(n *node) {
-		freed += nodeBytes
-		f.announce(change{node: n, gone: true})
-	})
+	f.tree.count(n, -1)
+	freed += len(oldest.topic) + f.tree.prune(n)*nodeBytes
 	f.bytes.Add(int64(-freed))
 	f.evicted++
 	return true
@@ -125,19 +112,5 @@ func (f *Feed) trim(e *entry) {
 	f.mu.Unlock()
 	if over() {
 		f.bytes.Add(int64(-e.shrink()))
-	}
-}
-
-// change is news of the tree's shape.
-type change struct {
-	node  *node
-	topic bool // it is a topic (now)
-	gone  bool
-}
-
-// announce tells all views; f.mu is held for writing.
-func (f *Feed) announce(c change) {
-	for v := range f.views {
-		v.push(c)
 	}
 }

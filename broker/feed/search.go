@@ -12,32 +12,33 @@ const searchEvery = time.Second
 type search struct {
 	filter  *filter
 	fresh   bool // nothing was sent yet
-	matched map[uint32]struct{}
-	found   []uint32 // not sent yet
+	matched map[*node]struct{}
+	sent    int // matches that the browser was told
 	at      time.Time
 	scratch []byte
 }
 
-// left reports whether matches wait to be sent.
-func (s *search) left() bool { return len(s.found) > 0 }
-
-// takeMatches adds topics that match and were not sent yet.
-func (v *View) takeMatches(u *Update, room int, now time.Time, paused bool) int {
+// look searches when it is time to.
+func (v *View) look(now time.Time) {
 	s := &v.search
-	if s.filter == nil {
-		return room
+	if s.filter == nil || !s.fresh && (v.paused || now.Sub(s.at) < searchEvery) {
+		return
 	}
-	if s.fresh || !paused && now.Sub(s.at) >= searchEvery {
-		v.scan(now)
+	before := len(s.matched)
+	v.scan(now)
+	if s.fresh || len(s.matched) != before {
+		v.list.stale = true
 	}
-	if !s.fresh && len(s.found) == 0 || room < 4096 {
-		return room
+}
+
+// takeMatch says how many topics match, once that changed.
+func (v *View) takeMatch(u *Update) {
+	s := &v.search
+	if s.filter == nil || !s.fresh && len(s.matched) == s.sent {
+		return
 	}
-	n := min(len(s.found), (room-2048)/11)
-	u.Match = &Match{Filter: s.filter.text, First: s.fresh, IDs: s.found[:n], Done: n == len(s.found)}
-	s.fresh = false
-	s.found = s.found[n:]
-	return room - n*11 - 2048
+	u.Match = &Match{Filter: s.filter.text, Count: len(s.matched)}
+	s.fresh, s.sent = false, len(s.matched)
 }
 
 // scan looks through the topics: all of them at first, later those that
@@ -47,15 +48,14 @@ func (v *View) scan(now time.Time) {
 	since := s.at.Add(-searchEvery).UnixNano() // a message is recorded a little after it was received
 	if s.matched == nil {
 		since = 0
-		s.matched = make(map[uint32]struct{})
+		s.matched = make(map[*node]struct{})
 	}
 	s.at = now
 	v.feed.mu.RLock()
 	entries := slices.Clone(v.feed.entries)
 	v.feed.mu.RUnlock()
-	s.forget(entries)
 	for _, e := range entries {
-		if _, ok := s.matched[e.node.id]; ok {
+		if _, ok := s.matched[e.node]; ok {
 			continue
 		}
 		e.mu.Lock()
@@ -66,22 +66,23 @@ func (v *View) scan(now time.Time) {
 		s.scratch = append(s.scratch[:0], e.last...)
 		e.mu.Unlock()
 		if s.filter.matchTopic(e.topic) || s.filter.matchValue(s.scratch) {
-			s.matched[e.node.id] = struct{}{}
-			s.found = append(s.found, e.node.id)
+			s.matched[e.node] = struct{}{}
 		}
 	}
 }
 
-// forget drops the marks of topics that were evicted, once they are many.
-func (s *search) forget(entries []*entry) {
-	if len(s.matched) <= 2*len(entries)+1000 {
-		return
-	}
-	old := s.matched
-	s.matched = make(map[uint32]struct{}, len(entries))
-	for _, e := range entries {
-		if _, ok := old[e.node.id]; ok {
-			s.matched[e.node.id] = struct{}{}
+// counts returns how many topics match in each node, by node.at, and forgets matches
+// that are gone; Feed.mu is held.
+func (s *search) counts(nodes int) []int32 {
+	below := make([]int32, nodes)
+	for n := range s.matched {
+		if n.gone {
+			delete(s.matched, n)
+			continue
+		}
+		for ; n != nil; n = n.parent {
+			below[n.at]++
 		}
 	}
+	return below
 }

@@ -3,19 +3,116 @@ package feed
 import (
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
-// node is one level of the tree: a folder, a topic or both. id, parent and name
-// never change; a parent's id is smaller than those of its children.
+// node is one level of the tree: a folder, a topic or both. id, parent, name and
+// depth never change.
 type node struct {
 	id     uint32
 	parent *node // nil at the top level
 	name   string
 	entry  atomic.Pointer[entry] // nil: only a folder
 	depth  int                   // 0: top level
-	kids   int                   // guarded by Feed.mu
-	at     int                   // place in tree.nodes, guarded by Feed.mu
+	// Feed.mu guards what follows.
+	at     int // place in tree.nodes
+	gone   bool
+	inside *folder // nil: there never was anything below
+}
+
+func (n *node) isFolder() bool { return n.inside != nil && n.inside.kids > 0 }
+
+// folder is what lies below a node. Feed.mu guards it; readers hold tree.sorting too.
+type folder struct {
+	kids   int // nodes directly below
+	topics int // topics below, at any depth
+	// Together the kids, and nodes that were removed since they were put in order.
+	order []*node // in order
+	fresh []*node // came since
+	spoil int     // removed ones in both
+}
+
+func (f *folder) add(n *node) {
+	f.kids++
+	f.fresh = append(f.fresh, n)
+}
+
+// remove forgets n, which is gone. Where nobody looks, removed ones go once they
+// are the larger part.
+func (f *folder) remove() {
+	f.kids--
+	if f.spoil++; f.spoil > f.kids+16 {
+		f.tidy()
+	}
+}
+
+func (f *folder) tidy() {
+	if f.spoil == 0 {
+		return
+	}
+	gone := func(n *node) bool { return n.gone }
+	f.order, f.fresh, f.spoil = slices.DeleteFunc(f.order, gone), slices.DeleteFunc(f.fresh, gone), 0
+}
+
+// sorted returns the kids in order. What is in order already stays so: only the
+// first look at a large folder takes its time.
+func (f *folder) sorted() []*node {
+	f.tidy()
+	if len(f.fresh) == 0 {
+		return f.order
+	}
+	slices.SortFunc(f.fresh, func(a, b *node) int { return compareNames(a.name, b.name) })
+	i, j := len(f.order)-1, len(f.fresh)-1
+	f.order = append(f.order, f.fresh...)
+	for k := len(f.order) - 1; j >= 0; k-- { // merge from the end
+		if i >= 0 && compareNames(f.fresh[j].name, f.order[i].name) < 0 {
+			f.order[k], i = f.order[i], i-1
+		} else {
+			f.order[k], j = f.fresh[j], j-1
+		}
+	}
+	f.fresh = nil
+	return f.order
+}
+
+// compareNames orders names as people do: in either case, and 9 before 10.
+func compareNames(a, b string) int {
+	i, j := 0, 0
+	for i < len(a) && j < len(b) {
+		if isDigit(a[i]) && isDigit(b[j]) {
+			x, y := digits(a[i:]), digits(b[j:])
+			i, j = i+len(x), j+len(y)
+			x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+			if len(x) != len(y) {
+				return len(x) - len(y)
+			}
+			if c := strings.Compare(x, y); c != 0 {
+				return c
+			}
+			continue
+		}
+		if x, y := lower(a[i]), lower(b[j]); x != y {
+			return int(x) - int(y)
+		}
+		i, j = i+1, j+1
+	}
+	if rest := (len(a) - i) - (len(b) - j); rest != 0 {
+		return rest
+	}
+	return strings.Compare(a, b)
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// digits is the number that s begins with.
+func digits(s string) string {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return s[:i]
+		}
+	}
+	return s
 }
 
 // path is the topic (or the beginning of topics) that n stands for.
@@ -34,9 +131,11 @@ func (n *node) path() string {
 // tree holds all nodes. Feed.mu guards it.
 type tree struct {
 	nodes    []*node // in no order
-	byID     map[uint32]*node
 	children map[childKey]*node
+	top      folder
 	lastID   uint32
+	shape    uint64     // goes up with every change of the tree
+	sorting  sync.Mutex // serialises those who sort while they hold Feed.mu for reading
 }
 
 type childKey struct {
@@ -44,9 +143,7 @@ type childKey struct {
 	name   string
 }
 
-func newTree() tree {
-	return tree{byID: make(map[uint32]*node), children: make(map[childKey]*node)}
-}
+func newTree() tree { return tree{children: make(map[childKey]*node)} }
 
 func (n *node) key() childKey {
 	if n.parent == nil {
@@ -55,99 +152,102 @@ func (n *node) key() childKey {
 	return childKey{n.parent.id, n.name}
 }
 
+// above is the folder that n lies in.
+func (t *tree) above(n *node) *folder {
+	if n.parent == nil {
+		return &t.top
+	}
+	return n.parent.inside
+}
+
+// walk follows a Topic Name as far as there are nodes: it returns the last one, nil
+// when there is none, and what of the name is left; more says whether anything is.
+func (t *tree) walk(topicName string) (at *node, rest string, more bool) {
+	var key childKey
+	for rest, more = topicName, true; more; {
+		var after string
+		var further bool
+		key.name, after, further = strings.Cut(rest, "/")
+		n := t.children[key]
+		if n == nil {
+			return at, rest, true
+		}
+		at, rest, more, key.parent = n, after, further, n.id
+	}
+	return at, "", false
+}
+
+// find returns the node of a Topic Name or of the beginning of some, or nil.
+func (t *tree) find(topicName string) *node {
+	if n, _, more := t.walk(topicName); !more {
+		return n
+	}
+	return nil
+}
+
 // missing says how many nodes the topic still needs.
 func (t *tree) missing(topicName string) int {
-	var parent uint32
-	for rest, more := topicName, true; more; {
-		var name string
-		full := rest
-		name, rest, more = strings.Cut(rest, "/")
-		n := t.children[childKey{parent, name}]
-		if n == nil {
-			return strings.Count(full, "/") + 1
-		}
-		parent = n.id
+	if _, rest, more := t.walk(topicName); more {
+		return strings.Count(rest, "/") + 1
 	}
 	return 0
 }
 
-// grow returns the topic's node; each node that had to be made, parents first,
-// is given to made. The names are parts of topicName, which must have bytes of
-// its own.
-func (t *tree) grow(topicName string, made func(*node)) *node {
-	var at *node
-	for rest, more := topicName, true; more; {
+// grow returns the topic's node and makes what is missing. The names are parts of
+// topicName, which must have bytes of its own.
+func (t *tree) grow(topicName string) *node {
+	at, rest, more := t.walk(topicName)
+	for more {
 		var name string
 		name, rest, more = strings.Cut(rest, "/")
-		key := childKey{name: name}
+		t.lastID++
+		n := &node{id: t.lastID, parent: at, name: name, at: len(t.nodes)}
 		if at != nil {
-			key.parent = at.id
-		}
-		n := t.children[key]
-		if n == nil {
-			t.lastID++
-			n = &node{id: t.lastID, parent: at, name: name, at: len(t.nodes)}
-			t.children[key] = n
-			t.byID[n.id] = n
-			t.nodes = append(t.nodes, n)
-			if at != nil {
-				at.kids++
-				n.depth = at.depth + 1
+			n.depth = at.depth + 1
+			if at.inside == nil {
+				at.inside = new(folder)
 			}
-			made(n)
 		}
+		t.children[n.key()] = n
+		t.nodes = append(t.nodes, n)
+		t.above(n).add(n)
 		at = n
 	}
 	return at
 }
 
-// prune removes n and the folders above it that stand for nothing any more;
-// each is given to gone, children first.
-func (t *tree) prune(n *node, gone func(*node)) {
-	for n != nil && n.kids == 0 && n.entry.Load() == nil {
+// prune removes n and the folders above it that stand for nothing any more, and
+// returns how many these were.
+func (t *tree) prune(n *node) (removed int) {
+	for ; n != nil && !n.isFolder() && n.entry.Load() == nil; n = n.parent {
 		last := t.nodes[len(t.nodes)-1]
 		t.nodes[n.at], last.at = last, n.at
 		t.nodes[len(t.nodes)-1] = nil
 		t.nodes = t.nodes[:len(t.nodes)-1]
 		delete(t.children, n.key())
-		delete(t.byID, n.id)
-		gone(n)
-		if n.parent != nil {
-			n.parent.kids--
-		}
-		n = n.parent
+		n.gone = true
+		t.above(n).remove()
+		removed++
 	}
+	return removed
 }
 
-// inOrder returns all nodes, level by level: whoever gets them in parts can begin
-// with the top of the tree.
-func (t *tree) inOrder() []*node {
-	var counts []int
-	for _, n := range t.nodes {
-		for len(counts) <= n.depth {
-			counts = append(counts, 0)
-		}
-		counts[n.depth]++
+// count notes that there are by more topics at n.
+func (t *tree) count(n *node, by int) {
+	t.top.topics += by
+	for p := n.parent; p != nil; p = p.parent {
+		p.inside.topics += by
 	}
-	at := 0
-	for i, n := range counts {
-		counts[i], at = at, at+n
-	}
-	all := make([]*node, len(t.nodes))
-	for _, n := range t.nodes {
-		all[counts[n.depth]] = n
-		counts[n.depth]++
-	}
-	return all
+	t.shape++
 }
 
-// top returns at most n names of the top level, sorted, and how many there are.
-func (t *tree) top(n int) (names []string, all int) {
-	for _, x := range t.nodes {
-		if x.parent == nil {
-			names = append(names, x.name)
-		}
+// first returns at most n names of the top level, sorted, and how many there are.
+func (t *tree) first(n int) (names []string, all int) {
+	t.sorting.Lock()
+	defer t.sorting.Unlock()
+	kids := t.top.sorted()
+	for _, x := range kids[:min(n, len(kids))] {
+		names = append(names, x.name)
 	}
-	slices.Sort(names)
-	return names[:min(n, len(names))], len(names)
+	return names, len(kids)
 }

@@ -20,31 +20,57 @@ const (
 
 // Update is what changed since the one before it. An empty part means no news.
 type Update struct {
-	// Reset: forget the tree, all of it comes anew.
-	Reset bool
-	Rows  []Row
-	Gone  []uint32
-	// More: the tree is not complete yet.
-	More   bool
+	List   *List
 	Values []Value
 	Match  *Match
+	At     *At
+	Opened []Opened
 	Detail *Detail
+	Gone   bool     // the selected row is no more
 	Rate   *float64 // messages per second of the selected topic
 	Totals *Totals
 }
 
 func (u *Update) empty() bool {
-	return !u.Reset && len(u.Rows) == 0 && len(u.Gone) == 0 && len(u.Values) == 0 &&
-		u.Match == nil && u.Detail == nil && u.Rate == nil && u.Totals == nil
+	return u.List == nil && len(u.Values) == 0 && u.Match == nil && u.At == nil && len(u.Opened) == 0 &&
+		u.Detail == nil && !u.Gone && u.Rate == nil && u.Totals == nil
 }
 
-// Row is a level of the tree. One that came before has changed from a folder to
-// a topic or back.
+// List is the browser's part of the rows: those from From to before To.
+type List struct {
+	From, To int
+	All      int // rows that there are
+	Topics   int // topics that there are, listed or not
+	// Rows are those of the part that the browser has not, or not like this.
+	Rows []Row
+}
+
+// Row is a level of the tree as it stands in the list.
 type Row struct {
-	ID     uint32
-	Parent uint32 // 0: top level
-	Name   string // at most nameBytes bytes of it
-	Topic  bool
+	Index     int
+	ID        uint32
+	Level     int    // 1: top level
+	Up        int    // index of the folder that it is in, -1: none
+	Pos, Size int    // which one it is in its folder, from 1, and of how many
+	Name      string // at most nameBytes bytes of it
+	Topic     bool
+	Folder    bool
+	Open      bool
+	Count     int // topics inside that are listed when it is open
+}
+
+// At says where a row is that was asked for.
+type At struct {
+	Index  int    // -1: it is not in the list, or not known at all
+	ID     uint32 // 0: it is not known
+	Chosen bool   // it is the selection now
+	Reveal bool   // the browser is to move there
+}
+
+// Opened is a folder that is open now, for a browser that asks for it again later.
+type Opened struct {
+	ID    uint32
+	Topic string
 }
 
 // Value is the last value of a visible topic, shortened to one line.
@@ -57,14 +83,11 @@ type Value struct {
 	Rate     float64 // messages per second
 }
 
-// Match lists topics that the filter matches. A topic that matched once stays.
+// Match says what a filter finds. A topic that matched once stays.
 type Match struct {
-	Filter string // the text that was asked for
-	First  bool   // forget earlier matches
-	IDs    []uint32
-	Done   bool // that is all, for now
-	// Problem says what is wrong with a regular expression.
-	Problem string
+	Filter  string // the text that was asked for
+	Count   int    // topics
+	Problem string // what is wrong with a regular expression
 }
 
 // Detail is all that is known of the selected topic or folder.

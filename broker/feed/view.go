@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,14 +17,15 @@ var (
 )
 
 const (
-	// MaxVisible bounds the topics of which a View sends values.
+	// MaxVisible bounds the rows that a View sends, with their values.
 	MaxVisible = 200
+	// MaxOpen bounds the folders that are opened by hand.
+	MaxOpen = 5000
 	// urgentGap is the least time between two updates; an answer to the browser
 	// (it scrolled, selected, filtered) may come this soon, news wait for the tick.
 	urgentGap = 50 * time.Millisecond
-	// maxNews bounds the changes of the tree that wait for a slow or paused
-	// browser; beyond, it gets the whole tree again.
-	maxNews = 50_000
+	// maxAsks bounds the requests that wait for Next; others are passed over.
+	maxAsks = 1000
 )
 
 // ViewOptions say how a View behaves. The zero value of a field means its default.
@@ -31,53 +33,43 @@ type ViewOptions struct {
 	Rate int // updates per second at most; 5
 }
 
-// View is one browser's window on the Feed. One goroutine calls Next, another one
-// may call the other methods meanwhile.
+// View is one browser's window on the Feed: it knows which folders are open and what
+// rows follow from that, and sends those that the browser shows. One goroutine calls
+// Next, another one may call the other methods meanwhile.
 type View struct {
 	feed *Feed
 	tick time.Duration
 	wake chan struct{} // holds a token after a request
 
-	mu     sync.Mutex // guards the requests and news
+	mu     sync.Mutex // guards what follows
 	closed bool
-	window []seen
-	choice *node        // the selection
-	chosen bool         // it is new
-	form   payload.Form // how to decode the selection; "": the best way
-	filter *filter
-	wrong  string // what is wrong with the text of the filter
-	text   string // of the filter, as it was asked for
-	asked  bool   // the filter is new
-	paused bool
-	news   []change
-	resync bool // news were too many: start again
+	asks   []func(*Update) // requests, in order
 
 	// What follows belongs to the goroutine in Next.
 	sentAt   time.Time
 	checked  time.Time
-	tree     []change // what is left of the tree
+	paused   bool
+	list     list
+	screen   screen
+	goal     *goal
 	detail   sentDetail
 	search   search
 	totals   Totals
 	totalsAt time.Time
 }
 
-// seen is a visible node and the version of it that was sent.
-type seen struct {
-	node    *node
-	version uint64 // 0: nothing yet
-}
-
-// NewView opens a View; Close it. The whole tree comes first. The error is
-// ErrTooManyViews or nil.
+// NewView opens a View; Close it. It shows the top level until it is asked for
+// something else. The error is ErrTooManyViews or nil.
 func (f *Feed) NewView(opt ViewOptions) (*View, error) {
 	if opt.Rate <= 0 {
 		opt.Rate = 5
 	}
 	v := &View{
 		feed: f, tick: time.Second / time.Duration(opt.Rate),
-		wake: make(chan struct{}, 1), resync: true,
+		wake: make(chan struct{}, 1),
+		list: list{open: make(map[*node]struct{}), folded: make(map[*node]struct{}), stale: true},
 	}
+	v.screen.want(0, MaxVisible/2)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.views) >= f.limits.Views {
@@ -93,57 +85,105 @@ func (v *View) Close() {
 	delete(v.feed.views, v)
 	v.feed.mu.Unlock()
 	v.mu.Lock()
-	v.closed = true
-	v.news = nil
+	v.closed, v.asks = true, nil
 	v.mu.Unlock()
 	v.nudge()
 }
 
-// Show names the rows that are on the screen; beyond MaxVisible they are ignored.
-func (v *View) Show(ids []uint32) {
-	nodes := make([]*node, 0, min(len(ids), MaxVisible))
-	v.feed.mu.RLock()
-	for _, id := range ids[:min(len(ids), MaxVisible)] {
-		if n := v.feed.tree.byID[id]; n != nil {
-			nodes = append(nodes, n)
+// ask has Next do something; it may put an answer into the Update.
+func (v *View) ask(what func(*Update)) {
+	v.mu.Lock()
+	if !v.closed && len(v.asks) < maxAsks {
+		v.asks = append(v.asks, what)
+	}
+	v.mu.Unlock()
+	v.nudge()
+}
+
+// Show names the rows that are on the screen: n of them (MaxVisible at most) from the
+// one at an index on.
+func (v *View) Show(from, n int) {
+	v.ask(func(*Update) { v.screen.want(from, n) })
+}
+
+// Fold opens or closes a folder among the rows that were sent.
+func (v *View) Fold(id uint32, open bool) {
+	v.ask(func(u *Update) {
+		if n := v.screen.node(id); n != nil {
+			v.list.fold(n, open, u)
 		}
-	}
-	v.feed.mu.RUnlock()
-
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	before := make(map[*node]uint64, len(v.window))
-	for _, s := range v.window {
-		before[s.node] = s.version
-	}
-	v.window = make([]seen, len(nodes)) // Next may be reading the old one
-	for i, n := range nodes {
-		v.window[i] = seen{n, before[n]}
-	}
-	v.nudge()
+	})
 }
 
-// Select names the row whose Detail is wanted; 0: none.
+// FoldAll closes all folders.
+func (v *View) FoldAll() {
+	v.ask(func(*Update) { v.list.foldAll() })
+}
+
+// Reopen opens folders by their topics, as far as they are there.
+func (v *View) Reopen(topics []string) {
+	v.ask(func(u *Update) {
+		for _, name := range topics[:min(len(topics), MaxOpen)] {
+			if n := v.feed.node(name); n != nil {
+				v.list.fold(n, true, u)
+			}
+		}
+	})
+}
+
+// ShowSys says whether the broker's own topics are among the rows.
+func (v *View) ShowSys(on bool) {
+	v.ask(func(*Update) { v.list.sys, v.list.stale = on, true })
+}
+
+// Select names the row whose Detail is wanted, among those that were sent; 0: none.
 func (v *View) Select(id uint32) {
-	v.feed.mu.RLock()
-	n := v.feed.tree.byID[id]
-	v.feed.mu.RUnlock()
-	v.mu.Lock()
-	v.choice, v.chosen, v.form = n, true, ""
-	v.mu.Unlock()
-	v.nudge()
+	v.ask(func(*Update) { v.choose(v.screen.node(id)) })
+}
+
+func (v *View) choose(n *node) { v.detail = sentDetail{node: n, due: n != nil} }
+
+// Go selects a topic by its name; with reveal the folders above it are opened and the
+// screen moves there. The answer is Update.At.
+func (v *View) Go(topicName string, reveal bool) {
+	v.ask(func(u *Update) {
+		n := v.feed.node(topicName)
+		if n != nil {
+			v.choose(n)
+			if reveal {
+				v.list.reveal(n, u)
+			}
+		}
+		v.goal = &goal{node: n, chosen: true, reveal: reveal}
+	})
+}
+
+// Reveal is Go for what is selected already.
+func (v *View) Reveal() {
+	v.ask(func(u *Update) {
+		if n := v.detail.node; n != nil {
+			v.list.reveal(n, u)
+			v.goal = &goal{node: n, chosen: true, reveal: true}
+		}
+	})
+}
+
+// Seek looks for the next row whose name begins with text, in either case, from the
+// one at an index on. The answer is Update.At, if there is one.
+func (v *View) Seek(text string, from int) {
+	v.ask(func(*Update) { v.goal = &goal{text: strings.ToLower(text), from: from} })
 }
 
 // Form says how the selection is to be decoded; an unknown form is the best one.
 func (v *View) Form(form string) {
-	v.mu.Lock()
-	v.form, v.chosen = payload.Form(form), true
-	v.mu.Unlock()
-	v.nudge()
+	v.ask(func(*Update) {
+		v.detail = sentDetail{node: v.detail.node, form: payload.Form(form), due: v.detail.node != nil}
+	})
 }
 
 // Filter says what to look for: a Topic Filter with a wildcard, else a piece of a
-// Topic Name or of a last value in either case. Matches come as Match; "" ends it.
+// Topic Name or of a last value in either case. Only what matches is listed then, in
+// open folders; "" ends it.
 func (v *View) Filter(text string) { v.find(text, newFilter(text), nil) }
 
 // Regexp is Filter with a regular expression (RE2) for names and last values.
@@ -153,22 +193,19 @@ func (v *View) Regexp(text string) {
 }
 
 func (v *View) find(text string, f *filter, err error) {
-	v.mu.Lock()
-	v.filter, v.text, v.wrong, v.asked = f, text, "", true
-	if err != nil {
-		v.wrong = err.Error()
-	}
-	v.mu.Unlock()
-	v.nudge()
+	v.ask(func(u *Update) {
+		v.search = search{filter: f, fresh: f != nil}
+		v.list.filter(f != nil)
+		if err != nil {
+			u.Match = &Match{Filter: text, Problem: err.Error()}
+		}
+	})
 }
 
 // Pause holds back changes. Rows that come into sight still get their value, and
 // a selection its Detail.
 func (v *View) Pause(on bool) {
-	v.mu.Lock()
-	v.paused = on
-	v.mu.Unlock()
-	v.nudge()
+	v.ask(func(*Update) { v.paused = on })
 }
 
 func (v *View) nudge() {
@@ -178,23 +215,8 @@ func (v *View) nudge() {
 	}
 }
 
-// push notes a change of the tree. The caller holds Feed.mu.
-func (v *View) push(c change) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.resync || v.closed {
-		return
-	}
-	if len(v.news) >= maxNews {
-		v.news, v.resync = nil, true
-		return
-	}
-	v.news = append(v.news, c)
-}
-
 // Next blocks until something that the browser shows has changed and returns
-// that. While the tree is on its way updates follow each other without a pause;
-// afterwards there are at most ViewOptions.Rate a second, answers to requests
+// that. There are at most ViewOptions.Rate updates a second, answers to requests
 // aside. The error is ctx's or ErrClosed.
 func (v *View) Next(ctx context.Context) (*Update, error) {
 	for {
@@ -216,7 +238,7 @@ func (v *View) Next(ctx context.Context) (*Update, error) {
 
 // wait returns when it is time to look again.
 func (v *View) wait(ctx context.Context) error {
-	if len(v.tree) > 0 || v.search.left() {
+	if v.screen.more {
 		return ctx.Err()
 	}
 	timer := time.NewTimer(time.Until(v.checked.Add(v.tick)))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,17 +30,21 @@ func retained(topicName, value string) *broker.Message {
 // elapse lets the clock of a synctest bubble go on.
 func elapse(d time.Duration) { <-time.After(d) }
 
-// browser is what a browser knows after the updates it got.
+// browser is what a browser knows after the updates it got. It opens every folder
+// that it sees, unless closed says not to.
 type browser struct {
 	t      *testing.T
 	view   *feed.View
-	rows   map[uint32]feed.Row
+	list   feed.List
+	rows   map[int]feed.Row // by index
 	values map[uint32]feed.Value
+	opened map[uint32]string
 	detail *feed.Detail
-	match  map[uint32]bool
-	done   bool
+	match  *feed.Match
+	at     *feed.At
+	gone   bool
+	closed bool
 	totals feed.Totals
-	more   bool
 	frames int
 	bytes  int
 }
@@ -50,7 +56,9 @@ func look(t *testing.T, f *feed.Feed) *browser {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Close)
-	return &browser{t: t, view: v, rows: map[uint32]feed.Row{}, values: map[uint32]feed.Value{}, match: map[uint32]bool{}}
+	v.ShowSys(true)
+	v.Show(0, feed.MaxVisible)
+	return &browser{t: t, view: v, rows: map[int]feed.Row{}, values: map[uint32]feed.Value{}, opened: map[uint32]string{}}
 }
 
 func (b *browser) take(u *feed.Update) {
@@ -64,37 +72,50 @@ func (b *browser) take(u *feed.Update) {
 		b.t.Errorf("not JSON: %.200s", wire)
 	}
 	b.bytes += len(wire)
-	if u.Reset {
-		clear(b.rows)
-	}
-	for _, r := range u.Rows {
-		if _, ok := b.rows[r.Parent]; r.Parent != 0 && !ok {
-			b.t.Errorf("row %v comes before its parent", r)
+	if l := u.List; l != nil {
+		b.list = *l
+		for _, r := range l.Rows {
+			if r.Index < l.From || r.Index >= l.To {
+				b.t.Errorf("row %+v is not in %d to %d", r, l.From, l.To)
+			}
+			b.rows[r.Index] = r
 		}
-		b.rows[r.ID] = r
-	}
-	for _, id := range u.Gone {
-		delete(b.rows, id)
+		here := map[uint32]bool{}
+		for i, r := range b.rows {
+			if i < l.From || i >= l.To {
+				delete(b.rows, i)
+				continue
+			}
+			here[r.ID] = true
+			if r.Folder && !r.Open && !b.closed {
+				b.view.Fold(r.ID, true)
+			}
+		}
+		for id := range b.values {
+			if !here[id] {
+				delete(b.values, id)
+			}
+		}
 	}
 	for _, v := range u.Values {
 		b.values[v.ID] = v
+	}
+	for _, o := range u.Opened {
+		b.opened[o.ID] = o.Topic
 	}
 	if u.Detail != nil {
 		b.detail = u.Detail
 	}
 	if u.Match != nil {
-		if u.Match.First {
-			clear(b.match)
-		}
-		for _, id := range u.Match.IDs {
-			b.match[id] = true
-		}
-		b.done = u.Match.Done
+		b.match = u.Match
+	}
+	if u.At != nil {
+		b.at = u.At
 	}
 	if u.Totals != nil {
 		b.totals = *u.Totals
 	}
-	b.more = u.More
+	b.gone = b.gone || u.Gone
 }
 
 // watch takes all updates of a span.
@@ -111,32 +132,41 @@ func (b *browser) watch(span time.Duration) {
 	}
 }
 
-func (b *browser) path(id uint32) string {
+func (b *browser) path(index int) string {
 	var levels []string
-	for id != 0 {
-		r := b.rows[id]
+	for index >= 0 {
+		r, ok := b.rows[index]
+		if !ok {
+			b.t.Fatalf("no row %d", index)
+		}
 		levels = append(levels, r.Name)
-		id = r.Parent
+		index = r.Up
 	}
 	slices.Reverse(levels)
 	return strings.Join(levels, "/")
 }
 
-func (b *browser) id(path string) uint32 {
-	for id := range b.rows {
-		if b.path(id) == path {
-			return id
+func (b *browser) row(path string) feed.Row {
+	b.t.Helper()
+	for i := range b.rows {
+		if b.path(i) == path {
+			return b.rows[i]
 		}
 	}
 	b.t.Fatalf("no row %q among %d", path, len(b.rows))
-	return 0
+	return feed.Row{}
+}
+
+func (b *browser) id(path string) uint32 {
+	b.t.Helper()
+	return b.row(path).ID
 }
 
 func (b *browser) topics() []string {
 	var names []string
-	for id, r := range b.rows {
+	for i, r := range b.rows {
 		if r.Topic {
-			names = append(names, b.path(id))
+			names = append(names, b.path(i))
 		}
 	}
 	slices.Sort(names)
@@ -156,16 +186,11 @@ func TestViewShowsTreeAndVisibleValues(t *testing.T) {
 		if got := b.topics(); !slices.Equal(got, want) {
 			t.Fatalf("topics %q, want %q", got, want)
 		}
-		if b.rows[b.id("a/b")].Topic {
+		if b.row("a/b").Topic {
 			t.Error("a/b is a folder only")
 		}
-		if len(b.values) != 0 {
-			t.Errorf("values of rows that nobody sees: %v", b.values)
-		}
 		id := b.id("a/b/c")
-		b.view.Show([]uint32{id, b.id("a/b"), 999})
-		b.watch(time.Second)
-		if len(b.values) != 1 || b.values[id].Text != "1" || b.values[id].Count != 1 {
+		if len(b.values) != 4 || b.values[id].Text != "1" || b.values[id].Count != 1 {
 			t.Fatalf("values %+v", b.values)
 		}
 		f.OnPublish(message("a/b/c", "2"))
@@ -174,7 +199,7 @@ func TestViewShowsTreeAndVisibleValues(t *testing.T) {
 		if b.values[id].Text != "2" || b.values[id].Count != 2 || b.values[b.id("a/b")].Text != "folder and topic" {
 			t.Errorf("values %+v", b.values)
 		}
-		if !b.rows[b.id("a/b")].Topic {
+		if !b.row("a/b").Topic {
 			t.Error("a/b has become a topic")
 		}
 	})
@@ -185,8 +210,6 @@ func TestViewConflates(t *testing.T) {
 		f := feed.New(feed.Limits{})
 		f.OnPublish(message("x", "0"))
 		b := look(t, f)
-		b.watch(time.Second)
-		b.view.Show([]uint32{b.id("x")})
 		b.watch(time.Second)
 		stop := make(chan struct{})
 		go func() {
@@ -222,16 +245,17 @@ func TestViewPause(t *testing.T) {
 		b := look(t, f)
 		b.watch(time.Second)
 		x, y := b.id("x"), b.id("y")
-		b.view.Show([]uint32{x})
+		b.view.Show(0, 1)
 		b.watch(time.Second)
 		b.view.Pause(true)
 		f.OnPublish(message("x", "2"))
 		f.OnPublish(message("z", "new"))
 		b.watch(time.Second)
-		if b.values[x].Text != "1" || len(b.rows) != 2 {
+		if b.values[x].Text != "1" || b.list.All != 2 {
 			t.Errorf("changed while paused: %+v %v", b.values, b.rows)
 		}
-		b.view.Show([]uint32{x, y})
+		b.view.Show(0, 9)
+		b.watch(time.Second)
 		b.view.Select(y)
 		b.watch(time.Second)
 		if b.values[y].Text != "1" || b.detail == nil || string(b.detail.Value.Bytes) != "1" || b.values[x].Text != "1" {
@@ -332,22 +356,17 @@ func TestFilter(t *testing.T) {
 			{"nothing", nil},
 		} {
 			b.view.Filter(c.filter)
-			b.done = false
+			b.match = nil
 			b.watch(2 * time.Second)
-			var got []string
-			for id := range b.match {
-				got = append(got, b.path(id))
-			}
-			slices.Sort(got)
-			if !b.done || !slices.Equal(got, c.want) {
-				t.Errorf("%q: %q, want %q", c.filter, got, c.want)
+			if got := b.topics(); b.match == nil || b.match.Count != len(c.want) || !slices.Equal(got, c.want) {
+				t.Errorf("%q: %q (%+v), want %q", c.filter, got, b.match, c.want)
 			}
 		}
 		// What starts to match later comes as well.
 		f.OnPublish(message("new/topic", "nothing special"))
 		b.watch(3 * time.Second)
-		if !b.match[b.id("new/topic")] {
-			t.Error("a new topic's value matches")
+		if got := b.topics(); !slices.Equal(got, []string{"new/topic"}) || b.match.Count != 1 {
+			t.Errorf("a new topic's value matches: %q", got)
 		}
 	})
 }
@@ -364,10 +383,8 @@ func TestSearchForgetsEvictedTopics(t *testing.T) {
 			}
 		}
 		b.watch(3 * time.Second)
-		for id := range b.rows {
-			if b.rows[id].Topic && !b.match[id] {
-				t.Errorf("%q was never found", b.path(id))
-			}
+		if got := b.topics(); len(got) != 100 || b.match.Count != 100 {
+			t.Errorf("%d topics, %+v", len(got), b.match)
 		}
 	})
 }
@@ -385,16 +402,16 @@ func TestHostileTopics(t *testing.T) {
 		}
 		b := look(t, f)
 		b.watch(time.Second)
-		if b.more {
-			t.Error("the tree never came to its end")
+		b.watch(10 * time.Second) // the deep one is opened level by level
+		if got := len(b.topics()); got != len(names) {
+			t.Errorf("%d topics", got)
 		}
-		for id, r := range b.rows {
+		for _, r := range b.rows {
 			if !r.Topic {
 				continue
 			}
 			b.detail = nil
-			b.view.Show([]uint32{id})
-			b.view.Select(id)
+			b.view.Select(r.ID)
 			b.watch(3 * time.Second)
 			if b.detail == nil || !slices.Contains(names, string(b.detail.Topic.Bytes)) || b.detail.Size != 70_000 || b.detail.Kept != 64<<10 {
 				t.Fatalf("detail of %q: %+v", r.Name, b.detail)
@@ -403,18 +420,116 @@ func TestHostileTopics(t *testing.T) {
 	})
 }
 
-func TestSlowBrowserGetsTheTreeAnew(t *testing.T) {
+// TestWindow: whatever there is, a browser gets the rows that it shows.
+func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := feed.New(feed.Limits{})
-		b := look(t, f)
-		f.OnPublish(message("x", "1"))
-		b.watch(time.Second)
-		for i := range 60_000 {
-			f.OnPublish(message(fmt.Sprint("many/", i), "1"))
+		for i := range 50_000 {
+			f.OnPublish(message(fmt.Sprintf("many/%d/state", i), "1"))
 		}
+		f.OnPublish(message("$SYS/broker/uptime", "1"))
+		f.OnPublish(message("z", "1"))
+		b := look(t, f)
+		b.closed = true
+		b.view.ShowSys(false)
 		b.watch(time.Second)
-		if got := len(b.topics()); got != 60_001 || b.more {
-			t.Errorf("%d topics, more %v", got, b.more)
+		if b.list.All != 2 || b.list.Topics != 50_002 || b.bytes > 1000 || b.row("many").Count != 50_000 {
+			t.Fatalf("%+v in %d bytes", b.list, b.bytes)
+		}
+		b.view.Fold(b.id("many"), true)
+		b.watch(time.Second)
+		if b.list.All != 50_002 || len(b.rows) != feed.MaxVisible || b.bytes > 30_000 || b.opened[b.id("many")] != "many" {
+			t.Fatalf("%+v, %d rows, %d bytes", b.list, len(b.rows), b.bytes)
+		}
+		if r := b.rows[10]; r.Name != "9" || b.rows[11].Name != "10" || r.Up != 0 || r.Pos != 10 || r.Size != 50_000 || r.Level != 2 || !r.Folder || r.Topic {
+			t.Errorf("order: %+v", r)
+		}
+		// To the other end: what is known already does not come again.
+		b.bytes = 0
+		b.view.Show(49_902, 100)
+		b.watch(time.Second)
+		b.view.Show(49_912, 100)
+		b.watch(time.Second)
+		if last := b.rows[50_001]; last.Name != "z" || len(b.rows) != 90 || b.bytes > 6500 {
+			t.Errorf("%+v, %d rows, %d bytes", last, len(b.rows), b.bytes)
+		}
+		// A topic that is linked to: the screen goes there, with the folders open.
+		b.view.Go("many/777/state", true)
+		b.watch(time.Second)
+		if b.at == nil || b.rows[b.at.Index].Name != "state" || b.rows[b.at.Index].ID != b.at.ID || !b.at.Chosen || string(b.detail.Topic.Bytes) != "many/777/state" {
+			t.Errorf("at %+v", b.at)
+		}
+		b.view.Seek("Z", 0)
+		b.watch(time.Second)
+		if b.at.Index != 50_002 || b.at.Chosen {
+			t.Errorf("at %+v", b.at)
+		}
+		for _, name := range []string{"many/nothing", "", "/", "many/777/state/"} {
+			b.view.Go(name, true)
+			b.watch(time.Second)
+			if b.at.Index != -1 || b.at.ID != 0 {
+				t.Errorf("%q is at %+v", name, b.at)
+			}
+		}
+		// Another connection opens what was open.
+		again := look(t, f)
+		again.closed = true
+		again.view.Reopen([]string{"many", "many/777", "gone"})
+		again.watch(time.Second)
+		if again.list.All != 50_004 || len(again.opened) != 2 { // with $SYS
+			t.Errorf("%+v, opened %v", again.list, again.opened)
+		}
+		again.view.FoldAll()
+		again.watch(time.Second)
+		if again.list.All != 3 {
+			t.Errorf("%+v", again.list)
 		}
 	})
+}
+
+// TestWindowFollowsChanges compares the window with one that was opened later, and
+// with what a filter for everything lists, while topics come and go.
+func TestWindowFollowsChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := feed.New(feed.Limits{Topics: 60})
+		b := look(t, f)
+		r := rand.New(rand.NewPCG(1, 2))
+		for round := range 200 {
+			for range r.IntN(20) {
+				f.OnPublish(message(fmt.Sprintf("t%d/%d/x", r.IntN(9), r.IntN(40)), "v"))
+			}
+			b.watch(2 * time.Second)
+			fresh, filtered := look(t, f), look(t, f)
+			filtered.view.Filter("#")
+			fresh.watch(3 * time.Second)
+			filtered.watch(3 * time.Second)
+			for _, other := range []*browser{fresh, filtered} {
+				if !maps.Equal(b.rows, other.rows) {
+					t.Fatalf("round %d: %v, want %v", round, b.rows, other.rows)
+				}
+				other.view.Close()
+			}
+			for _, row := range b.rows {
+				below := 0
+				for i := row.Index + 1; b.rows[i].Level > row.Level; i++ {
+					below += map[bool]int{true: 1}[b.rows[i].Topic]
+				}
+				if row.Count != below {
+					t.Fatalf("%+v holds %d topics", row, below)
+				}
+			}
+		}
+	})
+}
+
+// TestNamesInOrder: what the list is sorted by orders all names.
+func TestNamesInOrder(t *testing.T) {
+	f := feed.New(feed.Limits{})
+	want := []string{"", "$SYS", "01", "1", "2", "9", "10", "A", "a", "a1b", "a2", "a10", "a10b2", "a10b10", "B", "\u00e9"}
+	for _, i := range rand.Perm(len(want)) {
+		f.OnPublish(message(want[i], "x"))
+	}
+	if got, _ := f.Top(100); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }

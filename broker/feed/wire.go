@@ -11,28 +11,25 @@ import (
 
 // AppendJSON appends u as the browser's script reads it:
 //
-//	{"reset":true, "tree":[[id,parent,"name",topic],…], "more":true, "del":[id,…],
-//	 "val":[[id,"text",count,age,retained,rate],…], "match":{…}, "detail":{…}, "rate":n, "totals":{…}}
+//	{"list":{"from":n,"to":n,"all":n,"topics":n,"rows":[[index,id,level,up,pos,size,flags,count,"name"],…]},
+//	 "val":[[id,"text",count,age,retained,rate],…], "match":{…}, "at":[index,id,chosen,reveal], "opened":[[id,"topic"],…],
+//	 "detail":{…}, "gone":true, "rate":n, "totals":{…}}
 //
-// Flags are 0 and 1, ages milliseconds. It is written by hand because a frame
-// carries thousands of rows and five frames go to each browser in a second.
+// Flags of a row are 1 for a topic, 2 for a folder, 4 for an open one; others are 0
+// and 1, ages milliseconds. It is written by hand because five frames a second go to
+// each browser.
 func (u *Update) AppendJSON(b []byte) []byte {
 	b = append(b, '{')
-	if u.Reset {
-		b = append(b, `"reset":true,`...)
-	}
-	if len(u.Rows) > 0 || u.Reset {
-		b = append(b, `"tree":[`...)
-		for i := range u.Rows {
-			b = u.Rows[i].appendJSON(b)
+	if l := u.List; l != nil {
+		b = strconv.AppendInt(append(b, `"list":{"from":`...), int64(l.From), 10)
+		b = strconv.AppendInt(append(b, `,"to":`...), int64(l.To), 10)
+		b = strconv.AppendInt(append(b, `,"all":`...), int64(l.All), 10)
+		b = strconv.AppendInt(append(b, `,"topics":`...), int64(l.Topics), 10)
+		b = append(b, `,"rows":[`...)
+		for i := range l.Rows {
+			b = l.Rows[i].appendJSON(b)
 		}
-		b = append(endList(b), ',')
-	}
-	if u.More {
-		b = append(b, `"more":true,`...)
-	}
-	if len(u.Gone) > 0 {
-		b = append(appendIDs(append(b, `"del":`...), u.Gone), ',')
+		b = append(endList(b), "},"...)
 	}
 	if len(u.Values) > 0 {
 		b = append(b, `"val":[`...)
@@ -43,12 +40,28 @@ func (u *Update) AppendJSON(b []byte) []byte {
 	}
 	if m := u.Match; m != nil {
 		b = appendQuoted(append(b, `"match":{"filter":`...), m.Filter)
-		b = appendFlag(append(b, `,"first":`...), m.First)
-		b = appendFlag(append(b, `,"done":`...), m.Done)
+		b = strconv.AppendInt(append(b, `,"count":`...), int64(m.Count), 10)
 		if m.Problem != "" {
 			b = appendQuoted(append(b, `,"problem":`...), m.Problem)
 		}
-		b = append(appendIDs(append(b, `,"ids":`...), m.IDs), "},"...)
+		b = append(b, "},"...)
+	}
+	if a := u.At; a != nil {
+		b = strconv.AppendInt(append(b, `"at":[`...), int64(a.Index), 10)
+		b = strconv.AppendUint(append(b, ','), uint64(a.ID), 10)
+		b = appendFlag(append(b, ','), a.Chosen)
+		b = append(appendFlag(append(b, ','), a.Reveal), "],"...)
+	}
+	if len(u.Opened) > 0 {
+		b = append(b, `"opened":[`...)
+		for _, o := range u.Opened {
+			b = strconv.AppendUint(append(b, '['), uint64(o.ID), 10)
+			b = append(appendQuoted(append(b, ','), o.Topic), "],"...)
+		}
+		b = append(endList(b), ',')
+	}
+	if u.Gone {
+		b = append(b, `"gone":true,`...)
 	}
 	if u.Detail != nil {
 		b = append(u.Detail.appendJSON(append(b, `"detail":`...)), ',')
@@ -70,11 +83,17 @@ func (u *Update) AppendJSON(b []byte) []byte {
 }
 
 func (r *Row) appendJSON(b []byte) []byte {
-	b = strconv.AppendUint(append(b, '['), uint64(r.ID), 10)
-	b = strconv.AppendUint(append(b, ','), uint64(r.Parent), 10)
-	b = appendQuoted(append(b, ','), r.Name)
-	b = appendFlag(append(b, ','), r.Topic)
-	return append(b, "],"...)
+	flags := 0
+	for i, on := range []bool{r.Topic, r.Folder, r.Open} {
+		if on {
+			flags |= 1 << i
+		}
+	}
+	b = append(b, '[')
+	for _, n := range [...]int{r.Index, int(r.ID), r.Level, r.Up, r.Pos, r.Size, flags, r.Count} {
+		b = append(strconv.AppendInt(b, int64(n), 10), ',')
+	}
+	return append(appendQuoted(b, r.Name), "],"...)
 }
 
 func (v *Value) appendJSON(b []byte) []byte {

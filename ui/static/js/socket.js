@@ -7,10 +7,13 @@ const SILENCE = 45_000;
 const HERE = 30_000;
 
 /**
- * @typedef {{hello?: {version: string, visible: number}, bye?: string, reset?: boolean, tree?: [number, number, string, number][],
- *   more?: boolean, del?: number[], val?: [number, string, number, number, number, number][], match?: Match,
- *   detail?: Detail, rate?: number, totals?: {topics: number, limit: number, evicted: number, unseen: number}}} Frame
- * @typedef {{filter: string, first: number, done: number, ids: number[], problem?: string}} Match
+ * @typedef {{from: number, to: number, all: number, topics: number,
+ *   rows: [number, number, number, number, number, number, number, number, string][]}} List
+ * @typedef {{hello?: {version: string, visible: number}, bye?: string, list?: List,
+ *   val?: [number, string, number, number, number, number][], match?: Match, at?: [number, number, number, number],
+ *   opened?: [number, string][], gone?: boolean, detail?: Detail, rate?: number,
+ *   totals?: {topics: number, limit: number, evicted: number, unseen: number}}} Frame
+ * @typedef {{filter: string, count: number, problem?: string}} Match
  * @typedef {string | {b64: string}} Text
  * @typedef {{id: number, topic: Text, kind?: string, value?: Text, size: number, kept: number, qos: number, retained: number,
  *   count: number, bytes: number, age: number, rate: number, every: number, client: string, user: string, remote: string,

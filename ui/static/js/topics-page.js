@@ -3,7 +3,7 @@
 // the person does goes back.
 
 import { FeedSocket } from './socket.js';
-import { MAX_ROWS, TopicTree } from './topic-tree.js';
+import { TopicRows } from './topic-rows.js';
 import { VirtualTree } from './virtual-tree.js';
 import { TopicDetail, topicCount } from './topic-detail.js';
 import { count, plural } from './format.js';
@@ -12,7 +12,7 @@ import { base64url, fromBase64url } from './post.js';
 
 /**
  * @typedef {import('./socket.js').Frame} Frame
- * @typedef {import('./topic-tree.js').TopicNode} TopicNode
+ * @typedef {import('./topic-rows.js').TopicRow} TopicRow
  */
 
 const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -20,16 +20,16 @@ const byId = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.
 const base = document.body.dataset.base ?? '';
 const page = byId('topics');
 const filterInput = /** @type {HTMLInputElement} */ (byId('topics-filter'));
-const tree = new TopicTree();
-const view = new VirtualTree(byId('topics-tree'), tree);
+const rows = new TopicRows();
+const view = new VirtualTree(byId('topics-tree'), rows);
 const detail = new TopicDetail(base);
 
 /** What the page is busy with; read by the browser tests. */
-const state = { live: false, complete: false, liveAt: 0, shownAt: 0, loadedAt: 0, filter: '', regexp: false, filterDone: true, paused: false, problem: '' };
+const state = { live: false, complete: false, liveAt: 0, shownAt: 0, filter: '', regexp: false, matches: -1, sys: false, paused: false, problem: '' };
 
 /** @type {import('./socket.js').State} */ let connection = 'connecting';
 /** @type {Frame['totals']} */ let totals;
-/** @type {{open: string[][], selected: string[] | null} | null} */ let remembered = null;
+let following = false; // the address of the page names the topic that was asked for
 
 const socket = new FeedSocket(`${base}/ws`, take, (s) => {
   connection = s;
@@ -38,16 +38,33 @@ const socket = new FeedSocket(`${base}/ws`, take, (s) => {
   if (s === 'live') {
     state.liveAt ||= performance.now();
     state.complete = false;
-    if (state.paused) socket.send({ pause: true });
-    if (state.filter) ask();
+    begin();
   }
   status();
 });
 
-view.onVisible = (ids) => socket.send({ view: ids });
+/** A new connection knows nothing of the page: ids may be others, topics are not. */
+function begin() {
+  const again = rows.reopen();
+  rows.opened.clear();
+  rows.reset();
+  socket.send({ sys: state.sys, ...(again.length ? { reopen: again } : {}), ...(state.paused ? { pause: true } : {}) });
+  if (state.filter) ask();
+  if (view.selected) socket.send({ go: { topic: detail.topic, reveal: false } });
+  else follow();
+  view.active = { index: -1, id: 0 };
+  view.forget();
+}
+
+view.onWindow = (from, n) => socket.send({ view: [from, n] });
 view.onSelect = choose;
+view.onFold = (row, open) => {
+  if (!open) rows.opened.delete(row.id);
+  socket.send(open ? { open: row.id } : { close: row.id });
+};
+view.onSeek = (text, from) => socket.send({ seek: { text, from } });
 detail.onClose = () => {
-  view.select(null);
+  view.select(0);
   socket.send({ select: 0 });
   detail.close();
   history.replaceState(null, '', location.pathname);
@@ -65,65 +82,57 @@ function ask() {
 }
 
 function take(/** @type {Frame} */ f) {
-  let shape = false;
-  if (f.reset) {
-    remembered ??= { open: tree.openPaths(), selected: view.selected?.path() ?? null };
-    tree.reset();
-    view.select(null);
-    view.active = null;
-    state.complete = false;
-    shape = true;
-  }
-  if (f.tree) {
-    tree.add(f.tree);
-    shape = true;
-  }
-  if (f.del) {
-    if (view.selected && f.del.includes(view.selected.id)) {
-      view.select(null);
-      detail.gone();
-    }
-    tree.remove(f.del);
-    shape = true;
-  }
-  if (shape && !f.more) {
+  if (f.hello) view.visible = f.hello.visible;
+  for (const [id, topic] of f.opened ?? []) rows.opened.set(id, topic);
+  if (f.list) {
+    rows.take(f.list);
     state.complete = true;
-    state.loadedAt ||= performance.now();
-    restore();
+    state.shownAt ||= performance.now();
+    view.update();
   }
-  if (f.match) {
-    takeMatch(f.match);
-    shape = true;
+  if (f.gone) {
+    view.select(0);
+    detail.gone();
   }
+  if (f.match && f.match.filter === state.filter) { // else of an earlier question
+    if (state.matches < 0) byId('topics-tree').scrollTop = 0;
+    state.problem = f.match.problem ?? '';
+    state.matches = f.match.problem ? -1 : f.match.count;
+  }
+  if (f.at) arrive(f.at);
   if (f.val) takeValues(f.val);
-  if (f.detail && f.detail.id === view.selected?.id) detail.show(f.detail);
+  if (f.detail && f.detail.id === view.selected) detail.show(f.detail);
   if (f.rate !== undefined) detail.rate(f.rate);
   if (f.totals) totals = f.totals;
-  if (shape) {
-    state.shownAt ||= performance.now();
-    view.draw();
-  }
-  if (shape || f.totals) status();
+  if (f.list || f.match || f.totals) status();
 }
 
 function takeValues(/** @type {NonNullable<Frame['val']>} */ values) {
   const now = performance.now();
   for (const [id, text, n, age, retained, rate] of values) {
-    const node = tree.nodes.get(id);
-    if (!node) continue;
-    const news = node.value !== null && node.value.count !== n;
-    node.value = { text, count: n, at: now - age, retained: retained === 1, rate };
-    view.changed(node, news);
+    const row = rows.byID(id);
+    if (!row) continue;
+    const news = row.value !== null && row.value.count !== n;
+    row.value = { text, count: n, at: now - age, retained: retained === 1, rate };
+    view.changed(row, news);
   }
 }
 
-function takeMatch(/** @type {NonNullable<Frame['match']>} */ m) {
-  if (m.filter !== state.filter) return; // of an earlier question
-  state.problem = m.problem ?? '';
-  if (m.first) tree.filter(new Set());
-  tree.match(m.ids);
-  state.filterDone = m.done === 1;
-  if (m.first) byId('topics-tree').scrollTop = 0;
+/** A row that was asked for is found, or it is not. */
+function arrive(/** @type {NonNullable<Frame['at']>} */ [index, id, chosen, reveal]) {
+  if (chosen && id) view.select(id, index);
+  if (chosen && !id) {
+    view.select(0);
+    if (following) {
+      detail.close();
+      state.problem = 'The topic of this link is not known (any more).';
+      status();
+    } else {
+      detail.gone();
+    }
+  }
+  if (chosen) following = false;
+  if (reveal && index >= 0) view.go(index, id);
 }
 
 /** The topic that the address of the page names, in base64url behind the #. */
@@ -135,48 +144,27 @@ function linked() {
 /** Opens the topic that the address of the page names. */
 function follow() {
   const topic = linked();
-  if (topic === null || view.selected?.path().join('/') === topic) return;
-  const node = tree.find(topic.split('/'));
-  if (!node) {
-    state.problem = 'The topic of this link is not known (any more).';
-    status();
-    return;
-  }
-  if (topic.startsWith('$') && !tree.showSys) byId('topics-sys').click();
-  unfold(node);
-  view.select(node);
-  choose(node);
+  if (topic === null || view.selected && detail.topic === topic) return;
+  if (topic.startsWith('$') && !state.sys) byId('topics-sys').click();
+  following = true;
+  show(topic);
 }
 
-/** After a new tree: what was open is open again, by names; ids may be others. */
-function restore() {
-  if (!remembered) return;
-  const first = remembered.open.length === 0 && !remembered.selected;
-  if (first) follow();
-  const { open, selected } = remembered;
-  remembered = null;
-  for (const path of open) {
-    const node = tree.find(path);
-    if (node) node.open = true;
-  }
-  const node = selected && tree.find(selected);
-  if (node) {
-    view.select(node);
-    socket.send({ select: node.id });
-  }
-  view.draw();
-  view.announce();
+/** Selects a topic and goes there. */
+function show(/** @type {string} */ topic) {
+  detail.expect(topic);
+  socket.send({ go: { topic, reveal: true } });
 }
 
-function choose(/** @type {TopicNode} */ node) {
-  detail.expect(node.path().join('/'));
-  socket.send({ select: node.id });
+function choose(/** @type {TopicRow} */ row) {
+  detail.expect(rows.path(row));
+  socket.send({ select: row.id });
 }
 
 function status() {
   const words = [];
-  const list = tree.rows();
-  const empty = state.complete && list.length === 0;
+  const filtered = state.filter !== '' && state.matches >= 0;
+  const empty = state.complete && rows.all === 0;
   if (connection === 'login') words.push('Your login has ended. Reload the page to log in again.');
   else if (connection === 'full') words.push('Too many browsers are looking at the topics. Trying again…');
   else if (connection === 'lost') words.push('Connection lost. Trying again…');
@@ -184,20 +172,19 @@ function status() {
   else {
     if (state.paused) words.push('Paused');
     if (state.problem) words.push(state.regexp && state.filter ? `Not a regular expression: ${state.problem}` : state.problem);
-    else if (tree.matches) words.push(`${topicCount(tree.matches.size)} of ${count(tree.topics)} match`);
+    else if (filtered) words.push(`${topicCount(state.matches)} of ${count(rows.topics)} match`);
   }
   // Apart, as it is no news for those who listen: a screen reader would never stop.
   const rest = [];
-  if (!tree.matches && state.complete) rest.push(topicCount(tree.topics));
-  if (tree.capped) rest.push(`the first ${count(MAX_ROWS)} rows are listed`);
+  if (!filtered && state.complete) rest.push(topicCount(rows.topics));
   if (totals?.evicted) rest.push(`${plural(totals.evicted, 'quiet topic', 'quiet topics')} forgotten to make room`);
   if (totals?.unseen) rest.push(`no room for ${plural(totals.unseen, 'message', 'messages')} of other topics`);
   say('topics-status', words.join(' · '));
   say('topics-count', (words.length && rest.length ? '· ' : '') + rest.join(' · '));
   byId('topics-empty').hidden = !empty;
   if (empty) {
-    byId('topics-empty-title').textContent = tree.matches ? 'Nothing matches' : 'No topics yet';
-    byId('topics-empty-text').textContent = tree.matches
+    byId('topics-empty-title').textContent = filtered ? 'Nothing matches' : 'No topics yet';
+    byId('topics-empty-text').textContent = filtered
       ? 'No topic and no last value contains this. With + or # it is an MQTT topic filter.'
       : 'As soon as a device publishes something it appears here.';
   }
@@ -218,12 +205,10 @@ function toolbar() {
       if (text === state.filter) return;
       state.filter = text;
       state.problem = '';
-      state.filterDone = text === '';
+      state.matches = -1;
       ask();
       if (text === '') {
-        tree.filter(null);
-        if (view.selected) unfold(view.selected);
-        view.draw();
+        if (view.selected) socket.send({ reveal: true });
         status();
       }
     }, 150);
@@ -239,6 +224,7 @@ function toolbar() {
   regexp.addEventListener('click', () => {
     state.regexp = !state.regexp;
     state.problem = '';
+    state.matches = -1;
     regexp.setAttribute('aria-pressed', String(state.regexp));
     filterInput.placeholder = state.regexp ? 'temp.*[0-9]+$ in topics and values' : 'Find in topics and values, or home/+/state';
     if (state.filter) ask();
@@ -255,24 +241,18 @@ function toolbar() {
     status();
   });
   byId('topics-collapse').addEventListener('click', () => {
-    tree.closeAll();
-    view.active = null;
+    rows.opened.clear();
+    socket.send({ fold: true });
+    view.active = { index: -1, id: 0 };
     byId('topics-tree').scrollTop = 0;
     view.draw();
   });
   const sys = byId('topics-sys');
   sys.addEventListener('click', () => {
-    tree.setShowSys(!tree.showSys);
-    sys.setAttribute('aria-pressed', String(tree.showSys));
-    view.draw();
-    status();
+    state.sys = !state.sys;
+    sys.setAttribute('aria-pressed', String(state.sys));
+    socket.send({ sys: state.sys });
   });
-}
-
-/** Opens the folders above a topic, so that it stays in sight. */
-function unfold(/** @type {TopicNode} */ node) {
-  for (let n = node.parent; n; n = n.parent) tree.setOpen(n, true);
-  view.reveal(node);
 }
 
 addEventListener('hashchange', follow);
@@ -285,4 +265,4 @@ document.addEventListener('visibilitychange', () => {
   if (!state.paused) socket.send({ pause: document.hidden });
 });
 
-Object.assign(page, { hearthmq: { state, tree, view, socket, detail } });
+Object.assign(page, { hearthmq: { state, rows, view, socket, detail, show } });
