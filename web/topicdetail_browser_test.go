@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -38,10 +39,14 @@ func (s *site) topicsTab(t *testing.T, width, height int64) *tab {
 // choose selects a topic, opening what is above it.
 func (b *tab) choose(topicName string) {
 	b.t.Helper()
+	quoted, err := json.Marshal(topicName)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	b.until(fmt.Sprintf(`(() => { const { rows, view, detail, show } = document.getElementById('topics').hearthmq;
-		if (detail.topic === %[1]q && rows.byID(view.selected) && !document.getElementById('detail-live').hidden) return true;
-		if (detail.topic !== %[1]q || !view.selected) show(%[1]q);
-		return false; })()`, topicName))
+		if (detail.topic === %[1]s && rows.byID(view.selected) && !document.getElementById('detail-live').hidden) return true;
+		if (detail.topic !== %[1]s || !view.selected) show(%[1]s);
+		return false; })()`, quoted))
 }
 
 func (b *tab) click(selector string) {

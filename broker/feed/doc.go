@@ -3,9 +3,10 @@
 //
 // It shows state, not a stream. Feed is the broker's Observer and always on;
 // OnPublish costs one short lock and one copy and allocates nothing for a topic
-// that is known. Browsers look through a View each: a View asks at its own pace
-// what of the things on the screen has changed, so that a slow browser gets fewer
-// frames, never a backlog, and can't slow the broker.
+// that is known. Browsers look through a View each: it lists the rows that follow
+// from what is open, sends those on the screen, and asks at its own pace what of them
+// has changed, so that a slow browser gets fewer frames, never a backlog, and can't
+// slow the broker.
 //
 // Everything is bounded (Limits), and what was left out is counted and said
 // (Totals). Topic Names and payloads are hostile: this package never renders,
