@@ -149,6 +149,7 @@ const (
 	BadProtocol         Reason = "protocol error in CONNECT"
 	WillNotAllowed      Reason = "will not allowed"
 	BadMethod           Reason = "authentication method not offered"
+	Blocked             Reason = "blocked by an administrator"
 )
 
 // Refusal is the error of an Authenticator that said no.
@@ -177,6 +178,8 @@ func Refuse(reason Reason, err error) *Refusal {
 		code = packet.ClientIDNotValid
 	case BadMethod:
 		code = packet.BadAuthenticationMethod
+	case Blocked:
+		code = packet.Banned
 	}
 	return &Refusal{Reason: reason, Code: code, Err: err}
 }

@@ -20,6 +20,16 @@ CREATE TABLE audit (
     after      TEXT    NOT NULL                  -- as it is now, for people
 , via TEXT NOT NULL DEFAULT '') STRICT;
 
+CREATE TABLE ban (
+    id         INTEGER PRIMARY KEY,
+    kind       TEXT    NOT NULL,                 -- 'client', 'address'
+    value      TEXT    NOT NULL,                 -- Client Identifier; address or network in its shortest form
+    note       TEXT    NOT NULL,                 -- for people
+    created    INTEGER NOT NULL,
+    created_by TEXT    NOT NULL,                 -- for people
+    UNIQUE (kind, value)
+) STRICT;
+
 CREATE TABLE bridge (
     name     TEXT    NOT NULL PRIMARY KEY,       -- for people, and in logs
     settings TEXT    NOT NULL,                   -- all the rest as JSON, see package bridge

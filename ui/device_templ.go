@@ -577,7 +577,7 @@ func ConnectedPage(v PageView, c ConnectedView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, " <section class=\"card\"><header class=\"card-head\"><h2>For everything else</h2></header><div class=\"device-all\"><dl class=\"pairs\"><dt>Address</dt><dd>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, " <section class=\"card\"><header class=\"card-head\"><h2>Address, user name and password</h2></header><div class=\"device-all\"><dl class=\"pairs\"><dt>Address</dt><dd>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

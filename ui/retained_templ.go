@@ -178,7 +178,7 @@ func RetainedPage(v PageView, r RetainedView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = selectField("gone", "Sender gone for", dayChoices(r.Filter.Gone, "does not matter")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = selectField("gone", "Sender gone for", dayChoices(r.Filter.Gone, "any time")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

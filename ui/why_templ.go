@@ -284,7 +284,7 @@ func whyCard(w WhyView) templ.Component {
 			templ_7745c5c3_Var11 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<section class=\"card\" id=\"why\"><header class=\"card-head\"><div><h2>Why does my device get nothing?</h2><p class=\"muted\">HearthMQ looks at its logins, rights, subscriptions and queue.</p></div></header><form method=\"post\" action=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 21, "<section class=\"card\" id=\"why\"><header class=\"card-head\"><div><h2>Why is my device silent?</h2><p class=\"muted\">It sends nothing, or gets nothing: HearthMQ looks at its logins, rights, subscriptions and queue.</p></div></header><form method=\"post\" action=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -78,7 +78,6 @@ func (c clients) clientView(clientID string) (ui.ClientView, error) {
 		v.Traced = t.id
 	}
 	v.Forget = forgetQuestion(s)
-	v.Block, v.CantBlock = c.blockQuestion(s)
 	return v, nil
 }
 
@@ -166,29 +165,25 @@ func forgetQuestion(s broker.SessionInfo) ui.ConfirmView {
 	}
 }
 
-// blockQuestion asks whether to disable the user of a session; cant says why not.
-func (srv *Server) blockQuestion(s broker.SessionInfo) (q ui.ConfirmView, cant string) {
-	u, ok := srv.cfg.Directory.User(s.User)
+// blockUser says what comes of disabling the user of a session; cant says why that is not possible.
+func (s *Server) blockUser(of broker.SessionInfo) (hint, cant string) {
+	u, ok := s.cfg.Directory.User(of.User)
 	switch {
-	case s.User == "":
-		return q, "It has no user. Clients without a user name can only be kept out all together, by the setting anonymous."
+	case of.User == "":
+		return "", "It has no user. Clients without a user name can only be kept out all together, by the setting anonymous."
 	case !ok:
-		return q, "Its user is one of Home Assistant. Change or delete it there."
+		return "", "Its user is one of Home Assistant. Change or delete it there."
 	case u.System:
-		return q, "Its user is one that Home Assistant needs."
+		return "", "Its user is one that Home Assistant needs."
 	case u.FromSettings:
-		return q, "Its user is one of the logins of the settings. Take it away there."
+		return "", "Its user is one of the logins of the settings. Take it away there."
 	case u.Disabled:
-		return q, "Its user is disabled already."
+		return "", "Its user is disabled already."
 	}
-	text := "The user " + u.Name + " is disabled and the client is disconnected."
-	if n := srv.connectedByUser()[u.Name]; n > 1 {
-		text = "The user " + u.Name + " is disabled, and all " + strconv.Itoa(n) + " clients that use it are disconnected."
+	if n := s.connectedByUser()[u.Name]; n > 1 {
+		return "The user is disabled, and all " + strconv.Itoa(n) + " clients that use it are disconnected. Enable it on its page to let them in again.", ""
 	}
-	return ui.ConfirmView{
-		ID: "block", Title: "Block " + ui.Visible(s.ClientID) + "?", Text: text + " Enable the user again to let it back in.",
-		Action: "/clients/block", Label: "Block", Hidden: map[string]string{"client": s.ClientID},
-	}, ""
+	return "The user is disabled. Enable it on its page to let the client in again.", ""
 }
 
 // asked returns the session that a form names.
@@ -220,24 +215,8 @@ func (c clients) forget(w http.ResponseWriter, r *http.Request) error {
 	return c.redirect(w, r, "/clients?done=forgotten")
 }
 
-func (c clients) askBlock(w http.ResponseWriter, r *http.Request) error {
-	s, err := c.asked(r)
-	if err != nil {
-		return err
-	}
-	q, cant := c.blockQuestion(s)
-	if cant != "" {
-		return c.cannotBlock(w, r, cant)
-	}
-	return c.render(w, r, http.StatusOK, ui.ConfirmPage(c.view(r, "Block a client", "clients"), q, "/clients"))
-}
-
-// block disables the client's user, which cuts off all its clients for good.
-func (c clients) block(w http.ResponseWriter, r *http.Request) error {
-	s, err := c.asked(r)
-	if err != nil {
-		return err
-	}
+// disableUser cuts off all clients of a client's user for good.
+func (c clients) disableUser(w http.ResponseWriter, r *http.Request, s broker.SessionInfo) error {
 	u, err := c.blockClient(r.Context(), s)
 	if p := problemsOf(err); p != nil {
 		return c.cannotBlock(w, r, elsewhere(p)[""])
@@ -251,7 +230,7 @@ func (c clients) block(w http.ResponseWriter, r *http.Request) error {
 // blockClient disables the user of a session in the name of ctx's person. It fails with
 // access.Problems where that can't be.
 func (s *Server) blockClient(ctx context.Context, of broker.SessionInfo) (access.User, error) {
-	if _, cant := s.blockQuestion(of); cant != "" {
+	if _, cant := s.blockUser(of); cant != "" {
 		return access.User{}, access.Problems{"client": cant}
 	}
 	disabled := true

@@ -31,8 +31,7 @@ func (s *Server) clientsRoutes(r chi.Router) {
 	r.Post("/clients/disconnect", s.handle(c.disconnect))
 	r.Post("/clients/forget/ask", s.handle(c.askForget))
 	r.Post("/clients/forget", s.handle(c.forget))
-	r.Post("/clients/block/ask", s.handle(c.askBlock))
-	r.Post("/clients/block", s.handle(c.block))
+	s.blockRoutes(r)
 	s.traceRoutes(r)
 }
 
@@ -173,7 +172,7 @@ func clientRow(s *clientInfo, now time.Time) ui.ClientRow {
 	state := "away since "
 	if s.Connected {
 		state = "connected "
-		row.Traffic = ui.Rate(s.in) + " in, " + ui.Rate(s.out) + " out a second"
+		row.Traffic = ui.Rate(s.in) + "/s in, " + ui.Rate(s.out) + "/s out"
 	}
 	row.Connection += " · " + state + ui.Ago(s.Since, now)
 	var trouble []string

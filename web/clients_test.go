@@ -144,7 +144,7 @@ func TestForgetAndBlock(t *testing.T) {
 
 	second := s.connect("second", "zigbee2mqtt")
 	z := url.Values{"client": {"zigbee2mqtt_bridge"}}
-	b.post("/clients/block/ask", z).is(t, http.StatusOK).says(t, "Block zigbee2mqtt_bridge?", "all 2 clients that use it are disconnected")
+	b.post("/clients/block/ask", z).is(t, http.StatusOK).says(t, "Block zigbee2mqtt_bridge ?", "all 2 clients that use it are disconnected")
 	b.post("/clients/block", z).leads(t, b, s.userPath("zigbee2mqtt")+"?done=user-disabled")
 	if u := s.user("zigbee2mqtt"); !u.Disabled {
 		t.Error("the user is not disabled")
@@ -152,7 +152,7 @@ func TestForgetAndBlock(t *testing.T) {
 	s.gone("zigbee2mqtt_bridge")
 	eventually(t, "the second one is cut off", func() bool { return !second.c.IsConnectionOpen() })
 	for user, want := range map[string]string{"": "has no user", access.HomeAssistantUser: "Home Assistant needs", "from-settings": "logins of the settings", "stranger": "one of Home Assistant"} {
-		if _, cant := (clients{s.server}).blockQuestion(broker.SessionInfo{User: user}); !strings.Contains(cant, want) {
+		if _, cant := (clients{s.server}).blockUser(broker.SessionInfo{User: user}); !strings.Contains(cant, want) {
 			t.Errorf("%q: %q", user, cant)
 		}
 	}

@@ -163,7 +163,7 @@ func TestChangesFromElsewhere(t *testing.T) { // case W9
 	posts := []string{"/users/new", s.userPath("old-tablet"), s.userPath("old-tablet") + "/delete", s.userPath("old-tablet") + "/password",
 		s.userPath("old-tablet") + "/state", s.userPath("old-tablet") + "/rules", "/users/connect/tasmota", "/access/why", "/access/allow",
 		"/access/check", "/access/roles/new", s.rolePath("sensors"), s.rolePath("sensors") + "/delete",
-		"/clients/disconnect", "/clients/show", "/clients", "/clients/forget", "/clients/forget/ask", "/clients/block", "/clients/block/ask",
+		"/clients/disconnect", "/clients/show", "/clients", "/clients/forget", "/clients/forget/ask", "/clients/block", "/clients/block/ask", "/clients/blocked", "/clients/blocked/lift",
 		"/clients/trace", "/live/clients", "/logs", "/logs/audit", "/logs/debug", "/settings/backup", "/settings/restore", "/settings/restore/confirm", "/settings/tokens", "/settings/tokens/1/revoke",
 		"/settings/logins/others", "/settings/logins/1/end", "/topics/clear", "/topics/publish", "/logout", "/login", "/setup"}
 	for _, b := range []*browser{s.direct().login(), s.ingress()} {

@@ -101,11 +101,12 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 	if free, ok := o.diskFree(); ok && s.StoreError == nil {
 		store.Detail = ui.Bytes(uint64(max(free, 0))) + " free"
 	}
+	retained, retainedBytes := o.retainedOfOthers(s)
 	list := []ui.FigureView{
 		{Key: "clients", Icon: "clients", Label: "Clients", Value: ui.Count(uint64(max(s.Clients, 0))), Detail: awayWords(max(s.Sessions-s.Clients, 0))},
 		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Plural(int(s.PublishReceived), "message", "messages"), Graph: true},
 		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Plural(int(s.PublishSent), "message", "messages"), Graph: true},
-		{Key: "retained", Icon: "pin", Label: "Retained", Value: ui.Count(uint64(max(s.Retained, 0))), Detail: ui.Bytes(uint64(max(s.RetainedBytes, 0)))},
+		{Key: "retained", Icon: "pin", Label: "Retained", Value: ui.Count(retained), Detail: ui.Bytes(retainedBytes)},
 		{Key: "denied", Icon: "block", Label: "Denied", Value: ui.Count(s.Denied), Detail: ui.Count(s.ConnectsRefused) + " logins refused"},
 		{Key: "dropped", Icon: "warning", Label: "Dropped", Value: ui.Count(s.PublishDropped), Detail: ui.Count(uint64(max(s.QueuedMessages, 0))) + " waiting"},
 		store,
@@ -116,6 +117,18 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 		list = append(list, ui.FigureView{Key: "certificate", Icon: "access", Label: "Certificate", Value: ui.Count(uint64(max(days, 0))), Unit: "days left", Detail: "until " + end.Format("2 Jan 2006")})
 	}
 	return list
+}
+
+// retainedOfOthers counts what the page of retained messages shows: the broker's own
+// figures, which are retained as well, are nobody's to clear.
+func (o overview) retainedOfOthers(s broker.Stats) (n, bytes uint64) {
+	count, size := s.Retained, int64(s.RetainedBytes)
+	if b, ok := o.cfg.Broker.(retainedBroker); ok {
+		for m := range b.Retained("$SYS/#") {
+			count, size = count-1, size-int64(m.Size())
+		}
+	}
+	return uint64(max(count, 0)), uint64(max(size, 0))
 }
 
 func (s *Server) storeBytes() (int64, bool) {

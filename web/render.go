@@ -125,6 +125,10 @@ func doneText(key string) (string, bool) {
 		return "The client was disconnected. Most devices connect again by themselves.", true
 	case "forgotten":
 		return "The session is forgotten.", true
+	case "blocked":
+		return "Blocked. Whoever was connected is disconnected and is not let in again.", true
+	case "unblocked":
+		return "The block is gone. The device gets in the next time it tries.", true
 	case "client-gone":
 		return "That client was no longer connected.", true
 	case "token-revoked":

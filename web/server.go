@@ -51,6 +51,7 @@ type Config struct {
 	Sessions  scs.Store         // logins of the direct port; must not be nil
 	Logins    LoginList         // the same, to look at; nil: they can't be listed
 	Tokens    *access.Tokens    // of the API; nil: there are none
+	Bans      *access.Bans      // who is kept out; nil: nobody can be
 	Backups   Backups           // nil: not possible
 
 	// Endpoints are the ports that are open, the plain MQTT one first.

@@ -39,6 +39,7 @@ type site struct {
 	denials  *access.Denials
 	sessions *memstore.MemStore
 	tokens   *access.Tokens
+	bans     *access.Bans
 	mqtt     string // host:port of the broker
 	// What Home Assistant says of its user "1"; changed by tests before they ask.
 	haAdmin func(context.Context, string) (bool, error)
@@ -55,7 +56,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 		Logins:  []access.Login{{Username: "from-settings", Password: "from the settings"}},
 	})
 	repo := access.NewMemoryRepository()
-	s.tokens = access.NewTokens(repo)
+	s.tokens, s.bans = access.NewTokens(repo), access.NewBans(repo)
 	s.accounts = access.NewAccounts(repo, s.dir, nil, log)
 	if err := s.accounts.Open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	f := feed.New(feed.Limits{})
 	var err error
 	s.broker, err = broker.New(broker.DefaultConfig(), broker.Deps{
-		Authenticator: s.dir, Authorizer: s.dir, Observer: broker.Observers{f, s.denials, s.accounts.Learner()}, Log: log,
+		Authenticator: s.bans.Guard(s.dir), Authorizer: s.dir, Observer: broker.Observers{f, s.denials, s.accounts.Learner()}, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +72,7 @@ func newSite(t *testing.T, change func(*Config)) *site {
 	s.accounts.SetRevalidator(s.broker)
 	t.Cleanup(func() { _ = s.broker.Shutdown(context.Background()) })
 	cfg := Config{
-		Broker: s.broker, Directory: s.dir, Accounts: s.accounts, Denials: s.denials, Feed: f, Sessions: s.sessions, Tokens: s.tokens, Logins: &fakeLogins{},
+		Broker: s.broker, Directory: s.dir, Accounts: s.accounts, Denials: s.denials, Feed: f, Sessions: s.sessions, Tokens: s.tokens, Bans: s.bans, Logins: &fakeLogins{},
 		Endpoints: []Endpoint{
 			{Label: "MQTT", Port: 1883}, {Label: "MQTT, encrypted", Port: 8883, TLS: true}, {Label: "WebSocket", Port: 1884, WebSocket: true},
 		},

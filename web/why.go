@@ -43,7 +43,7 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 		}
 		v.Findings = append(v.Findings, one)
 	}
-	return a.render(w, r, http.StatusOK, ui.WhyPage(a.view(r, "Why does my device get nothing?", "access"), v))
+	return a.render(w, r, http.StatusOK, ui.WhyPage(a.view(r, "Why is my device silent?", "access"), v))
 }
 
 // maxKnown bounds the names that the browser proposes.

@@ -20,6 +20,7 @@ type MemoryRepository struct {
 	roles   map[int64]Role
 	learned map[int64]learned // by user
 	tokens  []storedToken
+	bans    []Ban
 	audit   []AuditEntry // oldest first
 	lastID  int64        // of users, roles, rules and audit entries
 	version int64

@@ -279,13 +279,18 @@ func (r Rule) Normal() (Rule, error) {
 	if r.MaxQoS >= 2 || r.MaxQoS < 0 {
 		r.MaxQoS = AnyQoS
 	}
-	if p := r.Network; p.IsValid() {
-		if addr := p.Addr(); addr.Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
-		}
-		r.Network = p.Masked()
+	if r.Network.IsValid() {
+		r.Network = normalNetwork(r.Network)
 	}
 	return r, r.Validate()
+}
+
+// normalNetwork makes equal ways of writing a network one.
+func normalNetwork(p netip.Prefix) netip.Prefix {
+	if addr := p.Addr(); addr.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
 }
 
 // Validate says what is wrong with the rule in words for people, nil when nothing is.

@@ -368,5 +368,6 @@ var refusalAdvice = map[broker.Reason]string{
 	broker.BadProtocol:         "What the device sent is not MQTT as this port takes it: look at the port and at TLS in its settings.",
 	broker.WillNotAllowed:      "The user may not publish to the topic of its last will; see what was denied.",
 	broker.BadMethod:           "The device asks for an authentication method that is not offered here.",
+	broker.Blocked:             "It is blocked by its client identifier or its address. Let it in again on the page Clients, Blocked.",
 	AccountChanged:             "The user's password or standing was changed while the device was connected.",
 }

@@ -29,7 +29,7 @@ func (r refuser) Authenticate(ctx context.Context, c *broker.Credentials) (*brok
 	return r.Authenticator.Authenticate(ctx, c)
 }
 
-// Why does my device get nothing? One test for each reason of the design's 4.5: the
+// Why is my device silent? One test for each reason of the design's 4.5: the
 // owner is told the cause and what to do about it, whatever the wire says.
 func TestWhyNotLetIn(t *testing.T) {
 	disabled := true

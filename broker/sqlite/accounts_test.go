@@ -32,6 +32,19 @@ func TestTokens(t *testing.T) {
 	})
 }
 
+func TestBans(t *testing.T) {
+	accesstest.TestBans(t, func(tb testing.TB) (access.BanRepository, func() int) {
+		db := open(tb, filepath.Join(tb.TempDir(), "hearthmq.db"))
+		return db.Bans(), func() int {
+			list, err := db.Accounts().Audit(tb.Context(), access.AuditQuery{Limit: 100})
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return len(list)
+		}
+	})
+}
+
 func entry(at time.Time) access.AuditEntry {
 	return access.AuditEntry{At: at, Actor: "anna", Action: "role created", Object: "r"}
 }

@@ -96,6 +96,7 @@ type server struct {
 	unkept    error // why nothing that is stored outlives the process, nil: it does
 	directory *access.Directory
 	accounts  *access.Accounts
+	bans      *access.Bans
 	denials   *access.Denials
 	feed      *feed.Feed
 	broker    *broker.Broker
@@ -124,6 +125,10 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 	s.accounts = access.NewAccounts(s.db.Accounts(), s.directory, nil, s.log)
 	if err := s.accounts.Open(ctx); err != nil {
 		return err
+	}
+	s.bans = access.NewBans(s.db.Bans())
+	if err := s.bans.Open(ctx); err != nil { // a home goes on without them
+		s.log.Error("nobody is kept out by client identifier or address", "err", err)
 	}
 	if s.restored != "" {
 		if err := s.accounts.Note(ctx, "backup restored", "", "", s.restored); err != nil {
@@ -192,6 +197,7 @@ func (s *server) startBroker() error {
 	if cfg.Durability == broker.Memory {
 		deps.Store = broker.NewMemoryStore()
 	}
+	deps.Authenticator = s.bans.Guard(deps.Authenticator)
 	var err error
 	if s.broker, err = broker.New(cfg, deps); err != nil {
 		return err
@@ -245,7 +251,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
-		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Trash: s.trash(),
+		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Bans: s.bans, Trash: s.trash(),
 		Bridges:      s.bridges,
 		Home:         s.home.newHome(s.broker, s.db),
 		Certificates: s.listeners.certificates, Backups: s.adminBackups(),
