@@ -24,6 +24,7 @@ type admission struct {
 	byListener map[string]int
 	byUser     map[string]*visitors
 	held       int
+	hoping     int // for a place
 }
 
 // visitors are the connections of one user.
@@ -42,7 +43,7 @@ func (b *Broker) accept(c *conn) *Refusal {
 	}
 	b.connsMu.Lock()
 	a := &b.admission
-	refusal := b.full(c.info)
+	refusal := b.place(func() *Refusal { return b.full(c.info) })
 	var evicted *conn
 	if refusal != nil && !b.stopping && refusal.Err == nil {
 		if e := a.lobby.Front(); e != nil {
@@ -71,6 +72,31 @@ func (b *Broker) accept(c *conn) *Refusal {
 	return refusal
 }
 
+// place asks full again, for a moment, while it says no: who closes its connections and
+// opens others at once finds them counted still. Mosquitto sees the ends first, and its
+// limits are small. connsMu is held, but not while waiting.
+func (b *Broker) place(full func() *Refusal) *Refusal {
+	refusal := full()
+	for range placeTries {
+		if refusal == nil || refusal.Err == nil || !b.cfg().LikeMosquitto || b.stopping || b.admission.hoping >= heldBack {
+			break
+		}
+		b.admission.hoping++
+		b.connsMu.Unlock()
+		time.Sleep(placeTime / placeTries)
+		b.connsMu.Lock()
+		b.admission.hoping--
+		refusal = full()
+	}
+	return refusal
+}
+
+// placeTime bounds the wait for a place, placeTries how often it is looked for.
+const (
+	placeTime  = 100 * time.Millisecond
+	placeTries = 20
+)
+
 // full says why there is no place for one more connection, nil: there is one. Err is
 // nil when all places are taken, so that one may be made. connsMu is held.
 func (b *Broker) full(info ListenerInfo) *Refusal {
@@ -94,12 +120,17 @@ func (b *Broker) letIn(c *conn) error {
 	b.connsMu.Lock()
 	defer b.connsMu.Unlock()
 	a := &b.admission
+	refusal := b.place(func() *Refusal {
+		if most := b.cfg().MaxConnections; most > 0 && len(b.conns)-a.lobby.Len() >= most && !c.id.System && !replaces {
+			return Refuse(ServerFull, fmt.Errorf("%d connections already", most))
+		}
+		return nil
+	})
 	if c.inLobby == nil { // it was made to go
 		return errClosed
 	}
-	most := b.cfg().MaxConnections
-	if most > 0 && len(b.conns)-a.lobby.Len() >= most && !c.id.System && !replaces {
-		return Refuse(ServerFull, nil)
+	if refusal != nil {
+		return refusal
 	}
 	if Pressure(b.pressure.level.Load()) == Critical && !c.id.System {
 		return Refuse(ServerFull, errors.New("memory is short"))

@@ -12,6 +12,7 @@ import (
 type audience struct {
 	targets []target
 	shares  []shareRoute
+	noLocal bool   // the publisher has subscribed, with No Local
 	subs    uint64 // generations that it was made for
 	rules   uint64
 }

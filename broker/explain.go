@@ -8,7 +8,7 @@ import "hearthmq/broker/packet"
 //
 // Only failures carry one: successful acknowledgements keep their shortest form. [MQTT-3.2.2-20] [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-2] [MQTT-3.6.2-3] [MQTT-3.7.2-2] [MQTT-3.7.2-3] [MQTT-3.9.2-2] [MQTT-3.11.2-2] [MQTT-3.14.2-4] [MQTT-3.15.2-3]
 func (c *conn) appendPacket(dst []byte, p packet.Packet, pr *packet.Properties, why string) []byte {
-	if why != "" && c.problems && c.version == packet.V50 { // [MQTT-3.1.2-29]
+	if why != "" && c.problems && c.version == packet.V50 && !c.cfg.LikeMosquitto { // [MQTT-3.1.2-29]
 		pr.SetReasonString(why)
 		out := p.Append(dst, c.version)
 		if c.takes(len(out) - len(dst)) { // [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1] [MQTT-3.14.2-3] [MQTT-3.15.2-2]

@@ -21,6 +21,7 @@ type flights struct {
 	spare  *flight // recycled, chained by next
 	lastID uint16
 	sent   int // how many have been sent on this connection
+	bytes  int // of payload
 }
 
 func (l *flights) len() int { return len(l.byID) }
@@ -56,6 +57,7 @@ func (l *flights) add(d delivery, id uint16) *flight {
 		l.unsent = f
 	}
 	l.byID[id] = f
+	l.bytes += len(d.msg.Payload)
 	return f
 }
 
@@ -70,6 +72,7 @@ func (l *flights) reserve(id uint16) {
 // remove ends a flight; f is recycled and must not be used afterwards.
 func (l *flights) remove(f *flight) {
 	delete(l.byID, f.id)
+	l.bytes -= len(f.msg.Payload)
 	if !f.unsent {
 		l.sent--
 	}

@@ -2,11 +2,13 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/google/uuid"
 
 	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
@@ -40,7 +42,7 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		if p.Version == packet.V31 || p.Version == packet.V311 && !p.CleanStart {
 			return c.refuse(&p, Refuse(BadClientID, errors.New("empty client identifier")))
 		}
-		p.ClientID = c.cfg.AutoIDPrefix + rand.Text() // [MQTT-3.1.3-6]
+		p.ClientID = c.cfg.AutoIDPrefix + uuid.NewString() // [MQTT-3.1.3-6]
 		assigned = true
 	}
 	if len(p.ClientID) > maxClientID {
@@ -88,6 +90,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	if !c.takes(len(ack.Append(nil, c.version))) {
 		return c.refuse(p, &Refusal{Reason: BadProtocol, Code: packet.PacketTooLarge, Err: errors.New("the client's Maximum Packet Size is too small for CONNACK")})
 	}
+	c.b.sessions.settle(id.ClientID)
 	if err := c.b.letIn(c); err != nil {
 		return c.refuse(p, err)
 	}
@@ -153,6 +156,13 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 	}
 	if un := c.cfg.unsupported(p.Will.QoS, p.Will.Retain); un != nil {
 		return nil, &Refusal{Reason: BadProtocol, Code: un.Code, Err: un}
+	}
+	if most := c.cfg.MaxPayload; most > 0 && len(p.Will.Payload) > most {
+		code := packet.PacketTooLarge
+		if p.Version != packet.V50 {
+			code = packet.NotAuthorized // no return code of MQTT 3 says it; it is Mosquitto's choice
+		}
+		return nil, &Refusal{Reason: WillNotAllowed, Code: code, Err: fmt.Errorf("its payload has %d bytes, the limit is %d", len(p.Will.Payload), most)}
 	}
 	if c.cfg.misformatted(p.Will.Payload, p.Will.Forward) {
 		return nil, &Refusal{Reason: BadProtocol, Code: packet.PayloadFormatInvalid, Err: errors.New("will payload is not UTF-8")}
@@ -263,6 +273,11 @@ func (c *conn) responsePrefix() string {
 func (c *conn) refuse(p *packet.Connect, err error) error {
 	r, _ := errors.AsType[*Refusal](err)
 	c.b.refused(c, p.ClientID, p.UserName, r)
+	if c.cfg.LikeMosquitto && r.Reason == ServerFull && r.Code == packet.ServerUnavailable {
+		c.endWith(r.Code, "refused")
+		c.closeAfter(nil)
+		return errClosed
+	}
 	why := ""
 	switch {
 	case r.Err == nil:

@@ -185,6 +185,13 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		}
 		ticket = t
 	}
+	// Mosquitto delivers a QoS 2 message after PUBREC: who listens to its own messages
+	// gets that first. Where nothing is stored, PUBREC has nothing to wait for.
+	early := p.QoS == 2 && c.cfg.LikeMosquitto && c.cfg.Durability == Memory
+	if early {
+		c.unacked.Add(1)
+		c.ackAfter(&c.bt, ackPending{typ: packet.TypePubrec, id: p.PacketID})
+	}
 	matched, t := b.deliver(&c.bt, pub)
 	b.journal.close()
 	ticket = max(ticket, t)
@@ -193,7 +200,7 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		b.notRetained(&c.msg, pub.notRetained)
 		pub.notRetained = ""
 	}
-	if p.QoS == 0 {
+	if p.QoS == 0 || early {
 		return nil
 	}
 	c.unacked.Add(1)
@@ -201,7 +208,7 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	if p.QoS == 1 {
 		a.typ, a.final = packet.TypePuback, true // [MQTT-4.3.2-5]
 	}
-	if matched == 0 && c.version == packet.V50 {
+	if matched == 0 && !r.noLocal && c.version == packet.V50 && (p.QoS == 1 || !c.cfg.LikeMosquitto) {
 		a.code = packet.NoMatchingSubscribers
 	}
 	c.ackAfter(&c.bt, a)
@@ -227,7 +234,7 @@ func (c *conn) handleAck(f packet.Frame) error {
 		ticket, known := c.sess.release(c, id)
 		b.journal.close()
 		a := ackPending{ticket: ticket, typ: packet.TypePubcomp, id: id, final: known} // [MQTT-4.3.3-11] [MQTT-4.3.3-13]
-		if !known && c.version == packet.V50 {
+		if !known && c.version == packet.V50 && !c.cfg.LikeMosquitto {
 			a.code = packet.PacketIDNotFound // case P18
 		}
 		c.ackAfter(&c.bt, a)

@@ -109,7 +109,11 @@ func (c *conn) checkListener(p *packet.Connect) *Refusal {
 	case r.Versions != nil && !slices.Contains(r.Versions, p.Version):
 		return &Refusal{Reason: BadProtocol, Code: packet.UnsupportedProtocolVersion, Err: errors.New("this listener does not take " + p.Version.String())}
 	case r.NoEmptyClientID && !r.UserAsClientID && p.ClientID == "":
-		return Refuse(BadClientID, errors.New("empty client identifier"))
+		refusal := Refuse(BadClientID, errors.New("empty client identifier"))
+		if c.cfg.LikeMosquitto && p.Version == packet.V50 {
+			refusal.Code = packet.UnspecifiedError
+		}
+		return refusal
 	}
 	return nil
 }

@@ -149,7 +149,7 @@ func TestReconfigure(t *testing.T) {
 		}
 		third := w.open(broker.ListenerInfo{Name: "mqtt"}, packet.V50)
 		third.Send(&packet.Connect{Version: packet.V50, ClientID: "third", CleanStart: true})
-		if got := brokertest.Get[*packet.Connack](third); got.Code != packet.ServerUnavailable {
+		if got := brokertest.Get[*packet.Connack](third); got.Code != packet.ServerBusy {
 			t.Errorf("more sessions than allowed: %v", got.Code)
 		}
 		cfg.QueueFull = "never"

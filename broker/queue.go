@@ -205,13 +205,16 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 	case d.msg.Expired(bt.now), !s.stillAllowed(d), !c.reaches(d.msg.Topic), !c.fits(d, bt.now):
 		s.done(d)
 		s.drop("expired, no longer allowed, or larger than the client accepts")
+		if d.qos > 0 && c.cfg.LikeMosquitto {
+			s.flights.lastID++ // Mosquitto numbers messages when it queues them
+		}
 		return dropped
 	case d.qos == 0:
 		if !c.appendMessage(bt, d, 0, false, pumpSoft) {
 			return waitsForRoom
 		}
 		return sent
-	case s.flights.len() >= s.window: // [MQTT-4.9.0-2] [MQTT-4.9.0-3]
+	case s.flights.len() >= s.window, c.cfg.MaxInflightBytes > 0 && s.flights.bytes >= c.cfg.MaxInflightBytes: // [MQTT-4.9.0-2] [MQTT-4.9.0-3]
 		return waits
 	case !s.b.journal.stored(d.ticket):
 		c.awaitCommit()

@@ -134,6 +134,7 @@ func (m *merger) add(set *subscribers) bool {
 			continue
 		}
 		if n.NoLocal && n.session == m.from { // [MQTT-3.8.3-3]
+			m.a.noLocal = true
 			continue
 		}
 		if i := m.find(n.session); i >= 0 {
@@ -193,7 +194,7 @@ func (n *subscription) target(g *shareGroup) target {
 // over offline ones; when all are offline, in turn among them.
 func (sh *shareRoute) pick() *target {
 	n := uint32(len(sh.members))
-	start := sh.group.turn.Add(1)
+	start := sh.group.turn.Add(1) - 1
 	var online *target
 	for i := range n {
 		t := &sh.members[(start+i)%n]

@@ -37,7 +37,7 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	if most := b.cfg().MaxSessions; s == nil && most > 0 && len(r.byID) >= most {
 		r.mu.Unlock()
 		b.journal.close()
-		return false, Refuse(ServerFull, errors.New("no further session"))
+		return false, &Refusal{Reason: ServerFull, Code: packet.ServerBusy, Err: errors.New("no further session")}
 	}
 	if s != nil && s.user != c.id.User {
 		// A session belongs to its user (case A10).
@@ -93,6 +93,26 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	tell()
 	return present, nil
 }
+
+// settle waits, for a moment, until what the session's connection has sent is acted on:
+// a client that says DISCONNECT, closes and comes back at once has left before it comes.
+// No lock is held.
+func (r *sessions) settle(clientID string) {
+	s := r.get(clientID)
+	if s == nil {
+		return
+	}
+	old := s.conn.Load()
+	if old == nil || old.raw == nil {
+		return
+	}
+	for deadline := time.Now().Add(leaveTime); s.conn.Load() == old && old.raw.pending() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// leaveTime bounds the wait for a reader that has not come to its turn.
+const leaveTime = 100 * time.Millisecond
 
 // remove deletes a session with everything that belongs to it. r.mu and the gate are held.
 func (r *sessions) remove(bt *batch, s *Session) {

@@ -28,6 +28,9 @@ type Config struct {
 	// MaxInflight is how many QoS 1 and 2 messages are under way to a client
 	// that announces no Receive Maximum of its own, and at most to any client.
 	MaxInflight uint16
+	// MaxInflightBytes bounds their payloads: nothing more is sent while so much is
+	// under way. 0: no bound.
+	MaxInflightBytes int
 	// ReceiveMaximum is how many QoS 1 and 2 messages a client may have under
 	// way to the broker [MQTT-3.3.4-9].
 	ReceiveMaximum uint16
@@ -52,6 +55,10 @@ type Config struct {
 	// StrictProtocol ends connections over what is otherwise tolerated and counted
 	// (SessionInfo.Violations): see CONFORMANCE.md.
 	StrictProtocol bool
+	// LikeMosquitto gives Mosquitto's answers where MQTT leaves a choice: no Reason
+	// Strings; only PUBACK says that nobody has subscribed; a PUBREL for what is not
+	// under way is answered as if it were; who is one too many is not told so.
+	LikeMosquitto bool
 	// MaximumQoS is the highest QoS that clients may publish with, nil: 2.
 	MaximumQoS *byte
 	// NoRetain switches retained messages off.

@@ -14,4 +14,6 @@ func newRawSocket(net.Conn) *rawSocket { return nil }
 
 func (*rawSocket) read([]byte) (*readBuffer, error) { return nil, errors.ErrUnsupported }
 
+func (*rawSocket) pending() bool { return false }
+
 func (*rawSocket) write([]byte) (int, error) { return 0, errors.ErrUnsupported }

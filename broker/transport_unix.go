@@ -5,6 +5,7 @@ package broker
 import (
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -17,6 +18,7 @@ type rawSocket struct {
 	rc    syscall.RawConn
 	try   func(fd uintptr) bool // made once: a method value allocates
 	put   func(fd uintptr) bool
+	busy  atomic.Bool // what was read is being acted on
 	buf   *readBuffer
 	carry []byte
 	n     int
@@ -74,12 +76,14 @@ func (r *rawSocket) tryRead(fd uintptr) bool {
 		r.buf = takeReadBuffer(r.carry)
 	}
 	space := r.buf.space()
+	r.busy.Store(true) // before: pending must not find the bytes in neither place
 	for {
 		n, _, e := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&space[0])), uintptr(len(space)))
 		if e == syscall.EINTR {
 			continue
 		}
 		if e == syscall.EAGAIN {
+			r.busy.Store(false)
 			r.buf.release()
 			r.buf = nil
 			return false
@@ -90,6 +94,18 @@ func (r *rawSocket) tryRead(fd uintptr) bool {
 		}
 		return true
 	}
+}
+
+// pending reports whether something came, its end included, that was not acted on yet.
+// Any goroutine may call it.
+func (r *rawSocket) pending() bool {
+	waits := false
+	err := r.rc.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		waits = err == nil
+	})
+	return err == nil && waits || r.busy.Load()
 }
 
 // write hands as much of b to the socket as it takes at once. It never waits.

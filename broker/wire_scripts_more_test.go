@@ -43,7 +43,7 @@ var moreSequences = []wireScript{
 	{name: "Message Expiry Interval counts down", text: `
 		# [MQTT-3.3.2-5] [MQTT-3.3.2-6] case P26
 		A connect 10{"MQTT" 05 02 0000 {1100000064 1700} "s30"}
-		A < 20{0000{210064 22000a 2701000000}}
+		A < 20{0000{22000a 2701000000 210064}}
 		A > 82{0001 00 "s30" 01}
 		A < 90{0001 00 01}
 		A close
@@ -52,7 +52,7 @@ var moreSequences = []wireScript{
 		B < 40{0001} 40{0002} 40{0003}
 		wait 3s
 		A connect 10{"MQTT" 05 00 0000 {1100000064 1700} "s30"}
-		A < 20{0100{210064 22000a 2701000000}} 32{"s30" 0001 {0200000007} 'long'} 32{"s30" 0002 {0200000002} 'kept'}
+		A < 20{0100{22000a 2701000000 210064}} 32{"s30" 0001 {0200000007} 'long'} 32{"s30" 0002 {0200000002} 'kept'}
 		wait 3s
 		B > 82{0004 00 "s30" 00}
 		B < 90{0004 00 00}`, only: packet.V50},
@@ -77,7 +77,7 @@ var moreSequences = []wireScript{
 	{name: "a Reason Code of failure ends a message", text: `
 		# [MQTT-4.4.0-2] [MQTT-3.3.4-9] case P22
 		A connect 10{"MQTT" 05 02 0000 {1700 210001} "s33"}
-		A < 20{0000{210064 22000a 2701000000}}
+		A < 20{0000{22000a 2701000000 210064}}
 		A > 82{0001 00 "s33" 02}
 		A < 90{0001 00 02}
 		B connect

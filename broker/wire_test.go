@@ -199,7 +199,7 @@ func accepted(v packet.Version) string {
 	if v != packet.V50 {
 		return "20020000"
 	}
-	return "20{0000{210064 22000a 2701000000}}"
+	return "20{0000{22000a 2701000000 210064}}"
 }
 
 var wireVersionsAll = []packet.Version{packet.V31, packet.V311, packet.V50}

@@ -118,7 +118,8 @@ func (r *runner) subscribe(l *link, filters map[string]byte, retainHandling byte
 // too; whether what was found there is new can't be told in MQTT 3.1.
 func (r *runner) reach(ctx context.Context, address string) (l *link, ack *packet.Connack, begun bool, err error) {
 	clean := r.set.Clean || r.set.LocalClean
-	if r.fresh && !clean && r.set.Version < packet.V50 {
+	anew := r.fresh && !r.set.KeepRemote
+	if anew && !clean && r.set.Version < packet.V50 {
 		// A Clean Session ends with its connection: this one is there to end the old one.
 		l, _, err := r.login(ctx, address, true)
 		if err != nil {
@@ -126,7 +127,7 @@ func (r *runner) reach(ctx context.Context, address string) (l *link, ack *packe
 		}
 		_ = l.leave() // what counts is the answer
 	}
-	clean = clean || r.fresh && r.set.Version == packet.V50
+	clean = clean || anew && r.set.Version == packet.V50
 	if l, ack, err = r.login(ctx, address, clean); err != nil {
 		return nil, nil, false, err
 	}

@@ -41,8 +41,11 @@ type Settings struct {
 	LocalID     string         `json:"local_id,omitempty"`   // Client Identifier here, "": made of ClientID
 	User        string         `json:"local_user,omitempty"` // whose rights it has here; "": all that its topics allow
 
-	Clean         bool          `json:"clean_start,omitempty"`    // the other side keeps nothing for it
-	LocalClean    bool          `json:"local_clean,omitempty"`    // nothing is queued here
+	Clean      bool `json:"clean_start,omitempty"` // the other side keeps nothing for it
+	LocalClean bool `json:"local_clean,omitempty"` // nothing is queued here
+	// KeepRemote keeps the session on the other side even where the one here is new, with
+	// what waits in it: as Mosquitto does, in whose place the bridge stands.
+	KeepRemote    bool          `json:"keep_remote,omitempty"`
 	SessionExpiry uint32        `json:"session_expiry,omitempty"` // seconds on the other side, 0: never
 	KeepAlive     time.Duration `json:"keep_alive"`               // whole seconds
 	MaxPacket     uint32        `json:"max_packet_size,omitempty"`

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -24,7 +25,7 @@ type keySet struct {
 }
 
 // stamp tells whether files changed.
-type stamp [5]struct {
+type stamp [7]struct {
 	modified time.Time
 	size     int64
 }
@@ -32,7 +33,7 @@ type stamp [5]struct {
 // look notes times and sizes of the files.
 func (f TLS) look() (stamp, error) {
 	var s stamp
-	for i, name := range []string{f.CertFile, f.KeyFile, f.CAFile, f.CRLFile, f.CAPath} {
+	for i, name := range []string{f.CertFile, f.KeyFile, f.CAFile, f.CRLFile, f.CAPath, f.ChainFile, f.ChainPath} {
 		if name == "" && i >= 2 {
 			continue
 		}
@@ -65,6 +66,9 @@ func (f TLS) read() (*keySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s with key %s: %w", f.CertFile, f.KeyFile, err)
 	}
+	if err := f.completeChain(&pair); err != nil {
+		return nil, err
+	}
 	set := &keySet{leaf: pair.Leaf, chain: chainProblem(pair)}
 	if signer, ok := pair.PrivateKey.(crypto.Signer); ok {
 		pair.PrivateKey = pacedSigner{signer, make(chan struct{}, max(1, runtime.NumCPU()/2))}
@@ -84,7 +88,7 @@ func (f TLS) read() (*keySet, error) {
 
 // readClients adds what client certificates are checked with.
 func (f TLS) readClients(set *keySet) error {
-	authorities, err := f.authorities()
+	authorities, err := authorities(f.CAFile, f.CAPath)
 	if err != nil {
 		return err
 	}
@@ -111,33 +115,62 @@ func (f TLS) readClients(set *keySet) error {
 	return nil
 }
 
-// authorities reads CAFile and the PEM files of CAPath.
-func (f TLS) authorities() ([]*x509.Certificate, error) {
+// completeChain adds what lies between a server's certificate that stands alone in its
+// file and an authority, as far as the files of authorities have it: OpenSSL does so, and
+// devices know the root only. The root itself is not sent.
+func (f TLS) completeChain(pair *tls.Certificate) error {
+	if len(pair.Certificate) > 1 {
+		return nil
+	}
+	var known []*x509.Certificate
+	for _, from := range [][2]string{{f.CAFile, f.CAPath}, {f.ChainFile, f.ChainPath}} {
+		list, err := authorities(from[0], from[1])
+		if err != nil {
+			return err
+		}
+		known = append(known, list...)
+	}
+	last := pair.Leaf
+	for range known {
+		i := slices.IndexFunc(known, func(c *x509.Certificate) bool {
+			return bytes.Equal(c.RawSubject, last.RawIssuer) && last.CheckSignatureFrom(c) == nil
+		})
+		if i < 0 || bytes.Equal(known[i].RawSubject, known[i].RawIssuer) {
+			break
+		}
+		last = known[i]
+		pair.Certificate = append(pair.Certificate, last.Raw)
+	}
+	return nil
+}
+
+// authorities reads a file and the PEM files of a folder; either may be "".
+func authorities(file, folder string) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
-	if f.CAFile != "" {
-		text, err := os.ReadFile(f.CAFile)
+	if file != "" {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("cafile: %w", err)
 		}
 		if all = parseCertificates(text); len(all) == 0 {
-			return nil, fmt.Errorf("cafile %s holds no certificate", f.CAFile)
+			return nil, fmt.Errorf("cafile %s holds no certificate", file)
 		}
 	}
-	if f.CAPath == "" {
+	if folder == "" {
 		return all, nil
 	}
-	entries, err := os.ReadDir(f.CAPath)
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, fmt.Errorf("capath: %w", err)
 	}
 	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(f.CAPath, e.Name()))
+		text, err := os.ReadFile(filepath.Join(folder, e.Name()))
 		if err == nil { // folders and what is not ours to read are no certificates
 			all = append(all, parseCertificates(text)...)
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("capath %s holds no certificate", f.CAPath)
+		return nil, fmt.Errorf("capath %s holds no certificate", folder)
 	}
 	return all, nil
 }

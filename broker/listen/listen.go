@@ -30,6 +30,9 @@ type Config struct {
 	// ProxyTLS lets in only clients of which the proxy says, in version 2 of the
 	// protocol, that they spoke TLS with it.
 	ProxyTLS bool
+	// ProxyNames has the Common Name of the certificate that a proxy says it has verified,
+	// in version 2 of the protocol, name the user.
+	ProxyNames bool
 	// Origins are web origins that may open a WebSocket beside those on this
 	// host, such as "https://panel.example". Programs send none and are let in.
 	Origins []string
@@ -181,7 +184,7 @@ func open(ctx context.Context, cfg Config, ring keyring) (net.Listener, *certifi
 		return nil, nil, err
 	}
 	if len(cfg.Proxies) > 0 && cfg.Network != "unix" {
-		ln = behindProxies(ln, cfg.Proxies, cfg.ProxyTLS, cfg.log())
+		ln = behindProxies(ln, cfg)
 	}
 	if keys != nil {
 		ln = &tlsListener{Listener: ln, keys: keys, refused: cfg.Refused}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -29,7 +28,8 @@ var (
 
 // behindProxies reads the header off connections from the given networks, where
 // it is required. All other connections pass as they are.
-func behindProxies(ln net.Listener, networks []netip.Prefix, needTLS bool, log *slog.Logger) net.Listener {
+func behindProxies(ln net.Listener, cfg Config) net.Listener {
+	networks, log := cfg.Proxies, cfg.log()
 	g := newGate(ln)
 	out := g.outlet()
 	go g.run(func(c net.Conn) (*outlet, net.Conn) {
@@ -37,7 +37,7 @@ func behindProxies(ln net.Listener, networks []netip.Prefix, needTLS bool, log *
 			return out, c
 		}
 		remote, header, rest, err := readProxyHeader(c)
-		if err == nil && needTLS && !spokeTLS(header) {
+		if err == nil && cfg.ProxyTLS && !spokeTLS(header) {
 			err = errNoTLS
 		}
 		if err != nil {
@@ -47,6 +47,9 @@ func behindProxies(ln net.Listener, networks []netip.Prefix, needTLS bool, log *
 		conn := &prefixed{replayed: replayed{Conn: c, rest: rest}}
 		if remote.IsValid() {
 			conn.remote = net.TCPAddrFromAddrPort(remote)
+		}
+		if cfg.ProxyNames {
+			conn.name = certifiedName(header)
 		}
 		return out, conn
 	})
@@ -163,27 +166,48 @@ func parseProxyV2(b []byte) (netip.AddrPort, int, error) {
 // spokeTLS reports whether a header of version 2 has a TLV that says that the client
 // spoke TLS with the proxy, or is the proxy's own (a health check).
 func spokeTLS(header []byte) bool {
-	if !startsLike(header, proxyV2Start) || len(header) < proxyV2Head {
-		return false
-	}
-	const typeSSL, clientSSL = 0x20, 0x01
-	if local := header[12]&0xF == 0; local {
+	if startsLike(header, proxyV2Start) && len(header) >= proxyV2Head && header[12]&0xF == 0 {
 		return true
+	}
+	const clientSSL = 0x01
+	ssl := tlvOf(extensions(header), 0x20)
+	return len(ssl) > 0 && ssl[0]&clientSSL != 0
+}
+
+// certifiedName is the Common Name of the client's certificate as a header of version 2
+// has it, "" where the proxy has seen none that it could verify.
+func certifiedName(header []byte) string {
+	const certificate = 0x02 | 0x04 // on this connection, or on the TLS session's first
+	ssl := tlvOf(extensions(header), 0x20)
+	if len(ssl) < 5 || ssl[0]&certificate == 0 || binary.BigEndian.Uint32(ssl[1:]) != 0 {
+		return ""
+	}
+	return string(tlvOf(ssl[5:], 0x22))
+}
+
+// extensions are the TLVs of a header of version 2, behind its addresses.
+func extensions(header []byte) []byte {
+	if !startsLike(header, proxyV2Start) || len(header) < proxyV2Head {
+		return nil
 	}
 	addresses := map[byte]int{0x11: 12, 0x21: 36}[header[13]]
 	if addresses == 0 || len(header) < proxyV2Head+addresses {
-		return false
+		return nil
 	}
-	rest := header[proxyV2Head+addresses:]
-	for len(rest) >= 3 {
-		n := int(binary.BigEndian.Uint16(rest[1:]))
-		if len(rest) < 3+n {
-			return false
+	return header[proxyV2Head+addresses:]
+}
+
+// tlvOf is the value of the first TLV of a type, nil without one.
+func tlvOf(list []byte, typ byte) []byte {
+	for len(list) >= 3 {
+		n := int(binary.BigEndian.Uint16(list[1:]))
+		if len(list) < 3+n {
+			return nil
 		}
-		if rest[0] == typeSSL {
-			return n > 0 && rest[3]&clientSSL != 0
+		if list[0] == typ {
+			return list[3 : 3+n]
 		}
-		rest = rest[3+n:]
+		list = list[3+n:]
 	}
-	return false
+	return nil
 }

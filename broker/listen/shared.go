@@ -1,8 +1,12 @@
 package listen
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // webSocketStart are the first bytes of every WebSocket handshake. No MQTT
@@ -54,7 +58,7 @@ func replay(c net.Conn, seen []byte) net.Conn {
 		return &replayedTLS{replayed{Conn: c, rest: seen}}
 	case *prefixed:
 		// Behind a proxy: what the PROXY header left was read through c.
-		return &prefixed{replayed: replayed{Conn: c.Conn, rest: append(seen, c.rest...)}, remote: c.remote}
+		return &prefixed{replayed: replayed{Conn: c.Conn, rest: append(seen, c.rest...)}, remote: c.remote, name: c.name}
 	}
 	return &prefixed{replayed: replayed{Conn: c, rest: seen}}
 }
@@ -82,6 +86,19 @@ func (c *replayed) Read(p []byte) (int, error) {
 type prefixed struct {
 	replayed
 	remote net.Addr // the client's address as a trusted proxy told it, or nil
+	name   string   // whom the client's certificate names, as a trusted proxy told it
+}
+
+// PeerName returns whom the client's certificate names. The error is a *ClientError:
+// with a name that none can have.
+func (c *prefixed) PeerName() (string, error) {
+	if c.name == "" {
+		return peerName(c.Conn)
+	}
+	if !utf8.ValidString(c.name) || strings.ContainsFunc(c.name, unicode.IsControl) { // case A16
+		return "", &ClientError{Err: fmt.Errorf("the certificate names %s, which is no name", printable(c.name))}
+	}
+	return c.name, nil
 }
 
 // Prefix returns the bytes that were read already and not given out by Read

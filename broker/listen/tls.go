@@ -19,6 +19,9 @@ type TLS struct {
 	// CAFile and CAPath (a folder of PEM files) hold the certificates that sign client
 	// certificates; both "": clients need none and are asked for none.
 	CAFile, CAPath string
+	// ChainFile and ChainPath hold certificates of authorities, too, but for the way from
+	// the server's certificate up to them alone.
+	ChainFile, ChainPath string
 	// CRLFile lists revoked client certificates (PEM, one list or several). A list
 	// whose time is over counts on: what was revoked stays so.
 	CRLFile string

@@ -34,7 +34,7 @@ func (b *Bridge) settings(hostname string) bridge.Settings {
 	s := bridge.Settings{
 		Name: plainName(b.Name), Addresses: b.Addresses, Rotate: b.RoundRobin, Version: b.Version,
 		ClientID: b.RemoteClientID, Username: b.RemoteUsername, Password: b.RemotePassword, LocalID: b.LocalClientID, User: b.LocalUsername,
-		Clean: b.CleanSession, LocalClean: b.CleanSession, SessionExpiry: uint32(max(b.SessionExpiry, 0)), KeepAlive: time.Duration(b.KeepAlive) * time.Second,
+		Clean: b.CleanSession, LocalClean: b.CleanSession, KeepRemote: true, SessionExpiry: uint32(max(b.SessionExpiry, 0)), KeepAlive: time.Duration(b.KeepAlive) * time.Second,
 		MaxPacket: uint32(max(b.MaxPacketSize, 0)), MaxInflight: uint16(b.ReceiveMaximum), BindAddress: b.BindAddress,
 		TLS: bridge.TLS{
 			On:     b.TLS.CAFile != "" || b.TLS.CAPath != "" || b.TLS.CertFile != "" || b.TLSUseOS,
@@ -50,7 +50,7 @@ func (b *Bridge) settings(hostname string) bridge.Settings {
 		s.TLS.Minimum = "1.3"
 	}
 	if s.ClientID == "" {
-		s.ClientID = b.Name + "." + hostname
+		s.ClientID = hostname + "." + b.Name
 	}
 	if b.LocalCleanSession != nil {
 		s.LocalClean = *b.LocalCleanSession

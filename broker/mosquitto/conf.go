@@ -30,6 +30,7 @@ type Conf struct {
 	NoDelay           bool
 	ControlAPI        bool   // $CONTROL/broker/v1
 	User              string // the account to run as
+	PIDFile           string // holds the number of the process while it runs
 	ClientIDPrefixes  string // only such Client Identifiers are let in, "": all
 	localOnly         bool
 	lines             []string // every setting as it stands there, secrets left out

@@ -96,8 +96,7 @@ func addGlobalDirectives(t map[string]directive) {
 		}
 		return err
 	}}
-	t["max_inflight_bytes"] = bounded(global, 0, func(r *confReader) *int { return &limits(r).MaxInflightBytes }).
-		noted(Changed, "HearthMQ bounds what is under way by the number of messages alone")
+	t["max_inflight_bytes"] = bounded(global, 0, func(r *confReader) *int { return &limits(r).MaxInflightBytes })
 	t["max_queued_messages"] = bounded(global, 0, func(r *confReader) *int { return &limits(r).MaxQueuedMessages })
 	t["max_queued_bytes"] = bounded(global, 0, func(r *confReader) *int { return &limits(r).MaxQueuedBytes })
 	t["max_keepalive"] = number(global, 0, math.MaxUint16, func(r *confReader) *int { return &limits(r).MaxKeepAlive })
@@ -139,9 +138,7 @@ func addGlobalDirectives(t map[string]directive) {
 		noted(Harmless, "a message is delivered once for each subscription that matches")
 
 	t["user"] = words(global, func(r *confReader) *string { return &r.conf.User })
-	for _, k := range []string{"pid_file"} {
-		t[k] = words(global, func(*confReader) *string { return new(string) }).noted(Harmless, "this is looked after by what starts HearthMQ")
-	}
+	t["pid_file"] = words(global, func(r *confReader) *string { return &r.conf.PIDFile })
 	for _, k := range []string{"retry_interval", "store_clean_interval", "dhparamfile"} {
 		t[k] = ignored(global, Harmless, "Mosquitto ignores it, too")
 	}

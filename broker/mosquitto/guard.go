@@ -13,6 +13,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/packet"
 )
 
 // Guard decides who comes in and what they may do as a mosquitto.conf says, by its
@@ -88,7 +89,8 @@ func (g *Guard) Authenticate(ctx context.Context, c *broker.Credentials) (*broke
 	case !strings.HasPrefix(c.ClientID, s.prefix):
 		return nil, &broker.Refusal{Reason: broker.BadClientID, Code: broker.Refuse(broker.UnknownUser, nil).Code, Err: errPrefixes}
 	case s.certificates && c.TLSName == "":
-		return nil, broker.Refuse(broker.CertificateRequired, errNoIdentity)
+		// Mosquitto's code for it: devices are told what a wrong password would tell them.
+		return nil, &broker.Refusal{Reason: broker.CertificateRequired, Code: packet.BadUserNameOrPassword, Err: errNoIdentity}
 	case s.certificates:
 		return s.identity(c, c.TLSName), nil
 	case !c.HasUser || c.User == "" && s.passwords == nil && !s.dynsec:

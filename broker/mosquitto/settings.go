@@ -31,6 +31,9 @@ func (p *Plan) settings(c *Conf) {
 	left := func(what, text string) {
 		p.notices = append(p.notices, Notice{File: c.File, Level: Left, Directive: what, Text: text})
 	}
+	if l.MaxInflightBytes > 0 {
+		left("max_inflight_bytes", "HearthMQ bounds what is under way to a client by the number of messages alone")
+	}
 	if !c.RetainAvailable {
 		left("retain_available", "HearthMQ keeps retained messages")
 	}

@@ -102,7 +102,9 @@ func (c *Conf) broker() broker.Config {
 	cfg.MaxPacketSize = uint32(l.MaxPacketSize)
 	cfg.MaxPayload = l.MessageSizeLimit
 	cfg.MaxInflight = uint16(cmp.Or(l.MaxInflightMessages, math.MaxUint16))
+	cfg.MaxInflightBytes = l.MaxInflightBytes
 	cfg.ReceiveMaximum = cfg.MaxInflight
+	cfg.LikeMosquitto = true
 	cfg.MaxQueuedMessages = cmp.Or(l.MaxQueuedMessages, unbounded)
 	cfg.MaxQueuedBytes = cmp.Or(l.MaxQueuedBytes, cfg.MaxQueuedBytes)
 	cfg.QueueFull = broker.DropNewest

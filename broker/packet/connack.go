@@ -70,6 +70,35 @@ func (p *Connack) Append(dst []byte, v Version) []byte {
 	}
 	dst = append(dst, firstByte(TypeConnack))
 	start := len(dst)
-	dst = append(dst, flags, code)                                          // [MQTT-3.2.2-1]
-	return prefixLength(p.Properties.appendBlock(dst, v, inConnack), start) // [MQTT-3.2.2-8]
+	dst = append(dst, flags, code) // [MQTT-3.2.2-1]
+	if v == V50 {
+		dst = p.appendProperties(dst)
+	}
+	return prefixLength(dst, start) // [MQTT-3.2.2-8]
+}
+
+// connackFirst is the order in which Mosquitto writes the properties of a CONNACK. The
+// specification gives none; programs that compare bytes are content with this one.
+var connackFirst = [...]PropID{
+	PropServerKeepAlive, PropTopicAliasMaximum, PropAssignedClientID, PropAuthMethod, PropAuthData,
+	PropRetainAvailable, PropMaximumPacketSize, PropReceiveMaximum, PropMaximumQoS,
+}
+
+// appendProperties writes Property Length and the properties: those of connackFirst,
+// then the others in the order of their identifiers.
+func (p *Connack) appendProperties(dst []byte) []byte {
+	start := len(dst)
+	var done uint64
+	for _, id := range connackFirst {
+		if p.Properties.Has(id) {
+			dst = p.Properties.appendOne(dst, id)
+		}
+		done |= bit(id)
+	}
+	for id := range PropID(len(table)) {
+		if table[id].in&inConnack != 0 && done&bit(id) == 0 && p.Properties.Has(id) {
+			dst = p.Properties.appendOne(dst, id)
+		}
+	}
+	return prefixLength(dst, start)
 }

@@ -44,17 +44,11 @@ func (w *walker) next() bool {
 	}
 	w.id = PropID(w.u8())
 	prop := lookup(w.id)
-	switch {
-	case prop.kind == kindNone:
+	if prop.kind == kindNone {
 		w.fail(errPropUnknown)
 		return false
-	case prop.in&w.where == 0:
-		w.fail(errPropPlace)
-		return false
-	case w.seen&bit(w.id) != 0 && prop.many&w.where == 0:
-		w.fail(errPropTwice)
-		return false
 	}
+	twice := w.seen&bit(w.id) != 0
 	w.seen |= bit(w.id)
 	switch prop.kind {
 	case kindFlag:
@@ -80,7 +74,12 @@ func (w *walker) next() bool {
 			w.fail(errPropUsers)
 		}
 	}
-	if prop.nonZero && w.num == 0 {
+	switch { // after the value: what breaks off is malformed, wherever it stands
+	case prop.in&w.where == 0:
+		w.fail(errPropPlace)
+	case twice && prop.many&w.where == 0:
+		w.fail(errPropTwice)
+	case prop.nonZero && w.num == 0:
 		w.fail(errPropZero)
 	}
 	return w.err == nil

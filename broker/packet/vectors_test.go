@@ -121,7 +121,7 @@ var vectors = []vector{
 	{name: "CONNACK/5", version: V50, hex: "20 03 01 00 00", packet: &Connack{SessionPresent: true}},
 	{name: "CONNACK/5 refused", version: V50, hex: "20 03 00 86 00", packet: &Connack{Code: BadUserNameOrPassword}},
 	{name: "CONNACK/5 all properties", version: V50,
-		hex: "20 40 00 00 3d 11 00000000 12 'id' 13 0000 15 'm' 16 0000 1a 'r' 1c 's' 1f 'ok' 21 ffff 22 0000 2400 2500 26 'k' 'v' 27 00000001 2800 2900 2a01",
+		hex: "20 40 00 00 3d 13 0000 22 0000 12 'id' 15 'm' 16 0000 2500 27 00000001 21 ffff 2400 11 00000000 1a 'r' 1c 's' 1f 'ok' 26 'k' 'v' 2800 2900 2a01",
 		packet: &Connack{Properties: with(func(p *Properties) {
 			p.SetSessionExpiry(0)
 			p.SetReceiveMaximum(65535)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,6 +64,11 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	for _, w := range warnings {
 		log.Warn(w)
 	}
+	removePID, err := x.writePID(log)
+	if err != nil {
+		return err
+	}
+	defer removePID()
 	if err := x.becomeUser(log); err != nil {
 		return err
 	}
@@ -140,6 +146,26 @@ func (x *standIn) becomeUser(log *slog.Logger) error {
 		return addon.Problems{{Text: fmt.Sprintf("user %s: %v", name, err)}}
 	}
 	return nil
+}
+
+// writePID keeps the number of the process in the file that the configuration names,
+// until remove is called. As with Mosquitto, root writes it before it becomes another.
+func (x *standIn) writePID(log *slog.Logger) (remove func(), err error) {
+	name := x.setup.Conf.PIDFile
+	if name == "" {
+		return func() {}, nil
+	}
+	if name, err = filepath.Abs(name); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(name, strconv.AppendInt(nil, int64(os.Getpid()), 10), 0o644); err != nil {
+		return nil, addon.Problems{{Text: fmt.Sprintf("pid_file: %v", err)}}
+	}
+	return func() {
+		if err := os.Remove(name); err != nil {
+			log.Debug("the pid_file stays behind", "err", err) // the folder may be root's
+		}
+	}, nil
 }
 
 // folderSuffix makes the name of our data's folder of the name of Mosquitto's database.

@@ -18,7 +18,7 @@ func listenConfig(p *mosq.Port, log *slog.Logger) listen.Config {
 		Setting: p.Setting, Name: p.Info.Name, Network: p.Network, Address: p.Address, WebSocket: p.WebSocket, Origins: p.Origins, Log: log,
 	}
 	if t := &p.TLS; t.On() {
-		c.TLS = &listen.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile}
+		c.TLS = &listen.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile, ChainFile: t.CAFile, ChainPath: t.CAPath}
 		if t.Version == "tlsv1.3" {
 			c.TLS.MinVersion = tls.VersionTLS13
 		}
@@ -33,7 +33,7 @@ func listenConfig(p *mosq.Port, log *slog.Logger) listen.Config {
 		}
 	}
 	if p.Proxy > 0 {
-		c.Proxies, c.ProxyTLS = everywhere, p.ProxyRequireTLS
+		c.Proxies, c.ProxyTLS, c.ProxyNames = everywhere, p.ProxyRequireTLS, p.TLS.IdentityAsUsername
 	}
 	return c
 }
