@@ -2,13 +2,12 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/google/uuid"
 
 	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
@@ -42,7 +41,7 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		if p.Version == packet.V31 || p.Version == packet.V311 && !p.CleanStart {
 			return c.refuse(&p, Refuse(BadClientID, errors.New("empty client identifier")))
 		}
-		p.ClientID = c.cfg.AutoIDPrefix + uuid.NewString() // [MQTT-3.1.3-6]
+		p.ClientID = c.cfg.AutoIDPrefix + newUUID() // [MQTT-3.1.3-6]
 		assigned = true
 	}
 	if len(p.ClientID) > maxClientID {
@@ -71,6 +70,14 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		return c.refuse(&p, err)
 	}
 	return c.admit(&p, id, assigned, nil)
+}
+
+// newUUID is a random UUID (RFC 9562, version 4), as other brokers give.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // admit lets an authenticated client in. authData ends an enhanced authentication.
@@ -225,7 +232,9 @@ func (c *conn) connack(p *packet.Connect, assigned bool, authData []byte) *packe
 	}
 	pr.SetReceiveMaximum(cfg.ReceiveMaximum)
 	pr.SetMaximumPacketSize(cfg.MaxPacketSize)
-	pr.SetTopicAliasMaximum(cfg.TopicAliasMaximum)
+	if cfg.TopicAliasMaximum > 0 { // absent: none
+		pr.SetTopicAliasMaximum(cfg.TopicAliasMaximum)
+	}
 	if qos := cfg.announcedQoS(); qos < 2 {
 		pr.SetMaximumQoS(qos) // [MQTT-3.2.2-9]
 	}

@@ -70,6 +70,9 @@ type client struct {
 	bearer string
 }
 
+// dialTimeout bounds the handshake and the wait for an answer, each.
+const dialTimeout = 10 * time.Second
+
 func newClient(a Admin) (*client, error) {
 	u, err := url.Parse(strings.TrimSpace(a.URL))
 	if err != nil || u.Host == "" || u.User != nil || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" {
@@ -77,7 +80,7 @@ func newClient(a Admin) (*client, error) {
 	}
 	c := &client{Admin: a, base: u.Scheme + "://" + u.Host + strings.TrimRight(u.Path, "/"), http: a.Client}
 	if c.http == nil {
-		t := outbound.Transport()
+		t := &http.Transport{DialContext: outbound.Dial, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: dialTimeout, DisableKeepAlives: true}
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: a.AnyCertificate} //nolint:gosec // the owner's choice, for a certificate that he made himself
 		c.http = &http.Client{Transport: t}
 	}

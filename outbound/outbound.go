@@ -1,13 +1,13 @@
 // Package outbound makes connections to addresses that an owner types into the admin,
 // and to no others: not to this machine itself, and not to the network in which Home
-// Assistant's Supervisor trusts its apps (case W20). It must not import anything of ours.
+// Assistant's Supervisor trusts its apps (case W20). It must not import anything of ours,
+// nor HTTP: bridges keep to it as well.
 package outbound
 
 import (
 	"context"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
 	"strings"
 	"time"
@@ -97,11 +97,4 @@ func resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 		}
 	}
 	return addrs, nil
-}
-
-// Transport returns an HTTP transport that connects by Dial, through no proxy.
-func Transport() *http.Transport {
-	return &http.Transport{
-		DialContext: Dial, TLSHandshakeTimeout: dialTimeout, ResponseHeaderTimeout: dialTimeout, DisableKeepAlives: true, ForceAttemptHTTP2: false,
-	}
 }

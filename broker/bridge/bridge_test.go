@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/packet"
 )
 
@@ -160,6 +161,29 @@ func TestSessionLost(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A bridge that stands in Mosquitto's place takes over what waits for it on the other
+// side, though its session here is new; one of our own begins anew on both sides.
+func TestKeepRemote(t *testing.T) {
+	for _, keep := range []bool{true, false} {
+		eachVersion(t, func(t *testing.T, v packet.Version) {
+			near, far, n := newSite(t), newSite(t), new(network)
+			n.put("far:1883", far)
+			old, _ := brokertest.Login(t, far.Broker, packet.V311, packet.Connect{ClientID: "b-id"})
+			old.Subscribe("in", 1)
+			old.Close()
+			far.say(t, "in", "waits", 1, false)
+			set(t, manager(t, "near", near, n), settings("b", func(s *Settings) { s.Version, s.KeepRemote = v, keep }, Topic{Pattern: "in", In: true, QoS: 1}))
+			far.say(t, "in", "comes", 1, false)
+			pass(time.Second)
+			if keep {
+				want(t, near, "in waits", "in comes")
+			} else {
+				want(t, near, "in comes")
+			}
+		})
+	}
 }
 
 // Three brokers in a ring, and a bridge to oneself: messages come to an end (case W21).

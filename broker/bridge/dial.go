@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"hearthmq/outbound"
 )
 
 // dialTimeout bounds name look-up, connection and TLS together.
@@ -19,10 +21,9 @@ const dialTimeout = 20 * time.Second
 // ErrForbidden says that a bridge may not go to an address.
 var ErrForbidden = errors.New("a bridge may not go to this address")
 
-// Outside is a guard (see Manager.Guard) that keeps bridges from this machine and
-// from the services around it: loopback, link-local and multicast addresses, and
-// the network of Home Assistant's Supervisor (case W20). Networks in allowed are
-// let through.
+// Outside is a guard (see Manager.Guard) that keeps bridges from where nothing of ours
+// connects to (package outbound): this machine and the services around it (case W20).
+// Networks in allowed are let through.
 func Outside(allowed []netip.Prefix) func(netip.Addr) error {
 	return func(a netip.Addr) error {
 		a = a.Unmap()
@@ -31,15 +32,12 @@ func Outside(allowed []netip.Prefix) func(netip.Addr) error {
 				return nil
 			}
 		}
-		if a.IsLoopback() || a.IsUnspecified() || a.IsLinkLocalUnicast() || a.IsMulticast() || supervisorNet.Contains(a) {
+		if !outbound.Allowed(a) {
 			return ErrForbidden
 		}
 		return nil
 	}
 }
-
-// supervisorNet is where Home Assistant runs its own parts.
-var supervisorNet = netip.MustParsePrefix("172.30.32.0/23")
 
 // dial connects to one address. A name is looked up once, and what is connected to
 // are the addresses that guard was shown: a name that answers differently the next

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
@@ -151,7 +152,7 @@ func readRevoked(file string, authorities []*x509.Certificate) (*revoked, error)
 		if block.Type != "X509 CRL" {
 			continue
 		}
-		list, err := x509.ParseRevocationList(block.Bytes)
+		list, err := parseRevocationList(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf("crlfile %s: %w", file, err)
 		}
@@ -171,6 +172,64 @@ func readRevoked(file string, authorities []*x509.Certificate) (*revoked, error)
 		return nil, fmt.Errorf("crlfile %s holds no list of revoked certificates", file)
 	}
 	return r, nil
+}
+
+// parseRevocationList reads a list of version 2 or 1. Version 1 is what openssl makes
+// without crl_extensions: the same without a number for the version, and without
+// extensions. Package x509 knows only the other, so it is shown one.
+func parseRevocationList(der []byte) (*x509.RevocationList, error) {
+	var list struct{ Signed, Algorithm, Signature asn1.RawValue }
+	if rest, err := asn1.Unmarshal(der, &list); err != nil || len(rest) > 0 {
+		return x509.ParseRevocationList(der) // it says what is wrong
+	}
+	body := list.Signed.Bytes
+	if list.Signed.Tag != asn1.TagSequence || len(body) == 0 || body[0] == asn1.TagInteger {
+		return x509.ParseRevocationList(der)
+	}
+	original := list.Signed.FullBytes
+	version2 := []byte{asn1.TagInteger, 1, 1}
+	list.Signed = asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: append(version2, body...)}
+	der, err := asn1.Marshal(list)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParseRevocationList(der)
+	if err != nil {
+		return nil, err
+	}
+	parsed.RawTBSRevocationList = original // what the signature is of
+	return parsed, nil
+}
+
+// verifyAnyDate is a tls.Config.VerifyConnection that verifies client certificates as
+// package tls does, but for their time. then checks further, nil: there is nothing to.
+func verifyAnyDate(roots *x509.CertPool, then func(tls.ConnectionState) error) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 { // none required
+			return nil
+		}
+		between := x509.NewCertPool()
+		for _, c := range state.PeerCertificates[1:] {
+			between.AddCert(timeless(c))
+		}
+		chains, err := timeless(state.PeerCertificates[0]).Verify(x509.VerifyOptions{
+			Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		if err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
+		}
+		if state.VerifiedChains = chains; then == nil {
+			return nil
+		}
+		return then(state)
+	}
+}
+
+// timeless is a certificate that is good now, for verification alone.
+func timeless(c *x509.Certificate) *x509.Certificate {
+	t := *c
+	t.NotBefore, t.NotAfter = time.Time{}, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	return &t
 }
 
 func signedByOne(list *x509.RevocationList, authorities []*x509.Certificate) bool {

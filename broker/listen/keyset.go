@@ -94,6 +94,9 @@ func (f TLS) readClients(set *keySet) error {
 	}
 	pool := x509.NewCertPool()
 	for _, a := range authorities {
+		if f.AnyDate {
+			a = timeless(a)
+		}
 		pool.AddCert(a)
 	}
 	set.config.ClientCAs = pool
@@ -103,6 +106,13 @@ func (f TLS) readClients(set *keySet) error {
 	}
 	// A ticket would let a client in again without looking at its certificate anew.
 	set.config.SessionTicketsDisabled = true
+	if f.AnyDate {
+		set.config.ClientAuth = tls.RequestClientCert
+		if f.RequireCertificate {
+			set.config.ClientAuth = tls.RequireAnyClientCert
+		}
+		set.config.VerifyConnection = verifyAnyDate(pool, nil)
+	}
 	if f.CRLFile == "" {
 		return nil
 	}
@@ -112,6 +122,9 @@ func (f TLS) readClients(set *keySet) error {
 	}
 	set.crlEnd = revoked.end
 	set.config.VerifyConnection = revoked.check
+	if f.AnyDate {
+		set.config.VerifyConnection = verifyAnyDate(pool, revoked.check)
+	}
 	return nil
 }
 

@@ -27,6 +27,9 @@ type TLS struct {
 	CRLFile string
 	// RequireCertificate refuses clients without a certificate that one of those signed.
 	RequireCertificate bool
+	// AnyDate lets in client certificates, and those that signed them, whose time is over
+	// or has not come.
+	AnyDate bool
 	// Names says whom a client certificate names.
 	Names Names
 	// MinVersion is tls.VersionTLS12 or tls.VersionTLS13; 0: TLS 1.2.
@@ -88,10 +91,14 @@ func (c *encrypted) shake() error {
 // certificates name nobody here. The handshake has been made.
 func (c *encrypted) PeerName() (string, error) {
 	state := c.ConnectionState()
-	if len(state.VerifiedChains) == 0 {
-		return "", nil
+	files := &c.listener.keys.files
+	switch {
+	case len(state.VerifiedChains) > 0:
+		return files.Names.of(state.VerifiedChains[0][0])
+	case files.AnyDate && len(state.PeerCertificates) > 0:
+		return files.Names.of(state.PeerCertificates[0]) // the handshake has verified it
 	}
-	return c.listener.keys.files.Names.of(state.VerifiedChains[0][0])
+	return "", nil
 }
 
 // peer is a connection that knows whom a client certificate names.

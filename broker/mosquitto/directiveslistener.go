@@ -165,8 +165,7 @@ func addTLSDirectives(t map[string]directive) {
 	t["require_certificate"] = flag(ofListenerOrDirect, func(r *confReader) *bool { return &tls(r).RequireCertificate })
 	t["use_identity_as_username"] = flag(ofListenerOrDirect, func(r *confReader) *bool { return &tls(r).IdentityAsUsername })
 	t["use_subject_as_username"] = flag(ofListenerOrDirect, func(r *confReader) *bool { return &tls(r).SubjectAsUsername })
-	t["disable_client_cert_date_checks"] = flag(ofListener, func(r *confReader) *bool { return &tls(r).IgnoreDates }).
-		noted(Changed, "certificates that have ended are refused")
+	t["disable_client_cert_date_checks"] = flag(ofListener, func(r *confReader) *bool { return &tls(r).IgnoreDates })
 	t["tls_version"] = directive{scope: ofListener, set: func(r *confReader, rest string) (err error) {
 		if tls(r).Version, err = oneOf(rest, "tlsv1.3", "tlsv1.2", "tlsv1.1", "tlsv1"); tls(r).Version < "tlsv1.2" && err == nil {
 			r.tell(Changed, "tls_version", "clients need TLS 1.2 or later: what came before is not safe any more")

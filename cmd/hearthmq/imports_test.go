@@ -42,7 +42,7 @@ var importTable = []importRule{
 	},
 	{pkg: "broker/feed/payload", never: []string{"database/sql", "net/http", "broker"}},
 	{
-		pkg: "broker/bridge", ours: []string{"broker", "broker/packet", "broker/topic"}, others: []string{},
+		pkg: "broker/bridge", ours: []string{"broker", "broker/packet", "broker/topic", "outbound"}, others: []string{},
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
 	{
@@ -61,7 +61,7 @@ var importTable = []importRule{
 	{pkg: "broker/crashtest"}, // test code alone
 	{pkg: "broker/difftest"},  // test code alone
 	{pkg: "broker/brokertest", ours: []string{"broker", "broker/packet", "broker/topic"}},
-	{pkg: "outbound", others: []string{}},
+	{pkg: "outbound", others: []string{}, never: []string{"net/http"}},
 	{pkg: "nodered", ours: []string{"outbound"}, others: []string{}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{

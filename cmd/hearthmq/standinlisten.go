@@ -23,6 +23,7 @@ func listenConfig(p *mosq.Port, log *slog.Logger) listen.Config {
 			c.TLS.MinVersion = tls.VersionTLS13
 		}
 		if t.RequireCertificate { // else Mosquitto asks for none either
+			c.TLS.AnyDate = t.IgnoreDates
 			c.TLS.RequireCertificate, c.TLS.CAFile, c.TLS.CAPath, c.TLS.CRLFile = true, t.CAFile, t.CAPath, t.CRLFile
 		}
 		switch {
