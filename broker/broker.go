@@ -258,9 +258,10 @@ func (b *Broker) refused(c *conn, clientID, user string, r *Refusal) {
 }
 
 // TurnedAway notes a client that a listener refused before its connection could come
-// here, as TLS does with certificates that it does not trust.
-func (b *Broker) TurnedAway(remote, listener string, reason Reason, err error) {
-	b.turnedAway("", "", remote, listener, Refuse(reason, err))
+// here, or whose connection it ended, as TLS does with certificates that it does not
+// trust. user is whom it claims to be, "" where it claims nothing.
+func (b *Broker) TurnedAway(user, remote, listener string, reason Reason, err error) {
+	b.turnedAway("", user, remote, listener, Refuse(reason, err))
 }
 
 func (b *Broker) turnedAway(clientID, user, remote, listener string, r *Refusal) {

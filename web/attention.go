@@ -21,7 +21,6 @@ type attention struct {
 const (
 	attentionFor = 20 * time.Second
 	lowDisk      = 512 << 20           // bytes
-	soon         = 21 * 24 * time.Hour // of a certificate's end
 	staleAfter   = 30 * 24 * time.Hour // of a retained message whose sender is gone
 )
 
@@ -54,12 +53,10 @@ func (s *Server) urgent(stats broker.Stats) []ui.AttentionView {
 	if free, ok := s.diskFree(); ok && free < lowDisk {
 		add("error", "The disk is almost full", ui.Bytes(uint64(free))+" are left. When it is full nothing can be stored.", "Large retained messages", "/retained")
 	}
-	if end, ok := s.certificateEnd(); ok {
-		switch left := end.Sub(stats.Now); {
-		case left <= 0:
-			add("error", "The certificate has expired", "It ended on "+end.Format("2 January 2006")+". Devices that check it can't connect any more; HearthMQ takes a new one over by itself.", "Certificates", "/settings/certificates")
-		case left < soon:
-			add("warning", "The certificate ends soon", "In "+ui.Span(left)+". HearthMQ takes a new one over by itself once the file has changed.", "Certificates", "/settings/certificates")
+	for _, c := range s.certificates() {
+		title, text, kind := c.attention(stats.Now)
+		if title != "" {
+			add(kind, title, text, "Certificates", "/settings/certificates")
 		}
 	}
 	if stats.Memory.Shed > 0 {
@@ -142,9 +139,26 @@ func (s *Server) diskFree() (int64, bool) {
 	return s.cfg.DiskFree()
 }
 
-func (s *Server) certificateEnd() (time.Time, bool) {
-	if s.cfg.CertificateEnd == nil {
-		return time.Time{}, false
+func (s *Server) certificates() []Certificate {
+	if s.cfg.Certificates == nil {
+		return nil
 	}
-	return s.cfg.CertificateEnd()
+	return s.cfg.Certificates()
+}
+
+// attention says what is the matter with the certificate, "" when nothing is.
+func (c *Certificate) attention(now time.Time) (title, text, kind string) {
+	const renewal = " HearthMQ takes a new one over by itself once the file has changed."
+	end := c.Ends.Local().Format("2 January 2006")
+	switch {
+	case !c.Ends.After(now):
+		return "The certificate has expired", "It ended on " + end + ". Devices that check it can't connect any more." + renewal, "error"
+	case c.Problem != "":
+		return "Something is wrong with the certificate", ui.Sentence(ui.Visible(c.Problem)), "error"
+	case c.Urgent:
+		return "The certificate ends in a few days", "On " + end + ", in " + ui.Span(c.Ends.Sub(now)) + "." + renewal, "error"
+	case c.Soon:
+		return "The certificate ends soon", "On " + end + ", in " + ui.Span(c.Ends.Sub(now)) + "." + renewal, "warning"
+	}
+	return "", "", ""
 }

@@ -33,12 +33,18 @@ func TestAttention(t *testing.T) {
 	now := time.Now()
 	s := furnished(t, true)
 	s.server.cfg.DiskFree = func() (int64, bool) { return 100 << 20, true }
-	s.server.cfg.CertificateEnd = func() (time.Time, bool) { return now.Add(5*24*time.Hour + time.Hour), true }
+	s.server.cfg.Certificates = func() []Certificate {
+		return []Certificate{
+			{File: "good.pem", Ends: now.AddDate(0, 0, 60), Days: 60}, {File: "soon.pem", Ends: now.AddDate(0, 0, 20), Days: 20, Soon: true},
+			{File: "urgent.pem", Ends: now.Add(5*24*time.Hour + time.Hour), Days: 5, Urgent: true}, {File: "ended.pem", Ends: now.Add(-time.Hour)},
+			{File: "broken.pem", Ends: now.AddDate(0, 0, 60), Problem: "the key does not fit"},
+		}
+	}
 	announce(s, now)
 	s.keep("old/1", "x", "nobody-is-here", "old", now.AddDate(0, 0, -90))
 	b := s.ingress()
 	page := b.get("/").is(t, http.StatusOK)
-	page.says(t, "3 things need attention", "Needs attention", "The disk is almost full", "The certificate ends soon", "denied within the last hour",
+	page.says(t, "Needs attention", "The disk is almost full", "The certificate ends soon", "The certificate ends in a few days", "The certificate has expired", "The key does not fit.", "denied within the last hour",
 		"3 entities in Home Assistant without a sender", "2 announcements to Home Assistant can't work", "whose sender is gone for a month", "days left")
 	list := s.server.attention(s.broker.Stats())
 	for _, a := range list {

@@ -112,9 +112,10 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 		store,
 		{Key: "uptime", Icon: "clock", Label: "Running for", Value: ui.Span(s.Now.Sub(s.Started)), Detail: o.cfg.Version},
 	}
-	if end, ok := o.certificateEnd(); ok {
-		days := int(end.Sub(s.Now) / (24 * time.Hour))
-		list = append(list, ui.FigureView{Key: "certificate", Icon: "access", Label: "Certificate", Value: ui.Count(uint64(max(days, 0))), Unit: "days left", Detail: "until " + end.Format("2 Jan 2006")})
+	if all := o.certificates(); len(all) > 0 {
+		first := slices.MinFunc(all, func(a, b Certificate) int { return a.Ends.Compare(b.Ends) })
+		list = append(list, ui.FigureView{Key: "certificate", Icon: "access", Label: "Certificate", Value: ui.Count(uint64(max(first.Days, 0))), Unit: "days left",
+			Detail: "until " + first.Ends.Local().Format("2 Jan 2006")})
 	}
 	return list
 }

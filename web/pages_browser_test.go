@@ -26,7 +26,9 @@ func TestPagesLook(t *testing.T) {
 	at := srv.URL + ingressBase
 	b := openTab(t, at+"/retained", 1280, 900)
 	b.until(loaded)
-	s.server.cfg.CertificateEnd = func() (time.Time, bool) { return now.Add(9 * 24 * time.Hour), true }
+	s.server.cfg.Certificates = func() []Certificate {
+		return []Certificate{{File: "/ssl/fullchain.pem", Ends: now.Add(9 * 24 * time.Hour), Days: 9, Soon: true}}
+	}
 	s.server.cfg.DiskFree = func() (int64, bool) { return 12 << 30, true }
 	received := uint64(0)
 	for i := range 240 { // an hour with its ups and downs

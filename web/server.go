@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
@@ -72,9 +71,6 @@ type Config struct {
 	// Healthy is asked by /healthz; nil: always.
 	Healthy func(ctx context.Context) error
 
-	// CertificateEnd is when the certificate of the encrypted ports ends; nil or
-	// false: there is none.
-	CertificateEnd func() (time.Time, bool)
 	// DiskFree is how many bytes are left where the data is; nil or false: not known.
 	DiskFree func() (int64, bool)
 	// StoreBytes is what the database takes; nil or false: not known.

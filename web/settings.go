@@ -31,6 +31,9 @@ type Certificate struct {
 	Begins  time.Time
 	Ends    time.Time
 	Problem string // why it can't be used, "" when it can
+	Days    int    // whole days until it ends
+	Soon    bool   // it ends within 30 days; less for one with a short life
+	Urgent  bool   // within 7
 }
 
 // settings are the pages about what HearthMQ was started with, its backups, and who
@@ -66,9 +69,6 @@ func (p settings) show(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, ui.SettingsPage(p.page(r), v))
 }
 
-// certificateSoon is how long before its end a certificate is worth a word.
-const certificateSoon = 30 * 24 * time.Hour
-
 func (p settings) certificates(w http.ResponseWriter, r *http.Request) error {
 	var v ui.CertificatesView
 	if p.cfg.Certificates != nil {
@@ -85,7 +85,7 @@ func (p settings) certificates(w http.ResponseWriter, r *http.Request) error {
 				row.Kind, row.State = "error", "has ended"
 			case c.Begins.After(now):
 				row.Kind, row.State = "error", "does not count yet"
-			case left < certificateSoon:
+			case c.Soon, c.Urgent:
 				row.Kind, row.State = "warning", "ends soon"
 			}
 			if !c.Ends.IsZero() {

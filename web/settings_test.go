@@ -178,7 +178,7 @@ func TestCertificatesPage(t *testing.T) {
 		c.Certificates = func() []Certificate {
 			return []Certificate{
 				{Ports: "MQTT, encrypted (8883)", File: "/ssl/fullchain.pem", Names: []string{"home.example", hostileName}, Issuer: "CN=R11", Ends: now.AddDate(0, 0, 60)},
-				{Ports: "second", Ends: now.Add(5 * 24 * time.Hour)}, {Ports: "third", Ends: now.Add(-time.Hour)},
+				{Ports: "second", Ends: now.Add(5 * 24 * time.Hour), Days: 5, Urgent: true}, {Ports: "third", Ends: now.Add(-time.Hour)},
 				{Ports: "fourth", Ends: now.AddDate(1, 0, 0), Problem: "key and certificate don't belong together"},
 			}
 		}

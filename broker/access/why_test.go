@@ -45,10 +45,10 @@ func TestWhyNotLetIn(t *testing.T) {
 			h.try(packet.V50, "washer", "ann", password, packet.Connect{})
 		}},
 		{broker.CertificateInvalid, "192.168.1.7", func(h *home) {
-			h.b.TurnedAway("192.168.1.7:4711", "mqtts", broker.CertificateInvalid, errors.New("expired"))
+			h.b.TurnedAway("", "192.168.1.7:4711", "mqtts", broker.CertificateInvalid, errors.New("expired"))
 		}},
 		{broker.CertificateRequired, "192.168.1.7", func(h *home) {
-			h.b.TurnedAway("192.168.1.7:4711", "mqtts", broker.CertificateRequired, nil)
+			h.b.TurnedAway("", "192.168.1.7:4711", "mqtts", broker.CertificateRequired, nil)
 		}},
 		{broker.NetworkNotAllowed, "washer", func(h *home) {
 			h.must(h.accounts.ChangeUser(h.Context(), "bob", access.UserChange{Networks: &[]netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}}))

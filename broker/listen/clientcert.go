@@ -102,7 +102,8 @@ func printable(s string) string { return fmt.Sprintf("%.100q", s) }
 
 // ClientError says why a client was turned away by TLS, before MQTT began.
 type ClientError struct {
-	Missing bool // it has no certificate and needs one
+	Missing bool   // it has no certificate and needs one
+	Name    string // whom its certificate names, "" for nobody; nothing proves it
 	Err     error
 }
 
@@ -112,12 +113,16 @@ func (e *ClientError) Unwrap() error { return e.Err }
 
 // clientError makes a *ClientError of a handshake's error where the client's
 // certificate was the reason, else nil.
-func clientError(err error) error {
+func clientError(err error, names Names) error {
 	if err == nil {
 		return nil
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return &ClientError{Err: e.Err}
+		name := ""
+		if len(e.UnverifiedCertificates) > 0 {
+			name, _ = names.of(e.UnverifiedCertificates[0]) // it is turned away for something else
+		}
+		return &ClientError{Name: name, Err: e.Err}
 	}
 	// Package tls has no types for these; a test holds the words.
 	switch text := err.Error(); {

@@ -60,7 +60,8 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 type encrypted struct {
 	*tls.Conn
 	listener *tlsListener
-	shook    atomic.Bool
+	shook    atomic.Bool // the handshake has been made
+	closed   atomic.Bool
 	once     sync.Once
 }
 
@@ -76,15 +77,55 @@ func (c *encrypted) Read(p []byte) (int, error) {
 
 // shake makes the handshake, and tells once of a client that was turned away by it.
 func (c *encrypted) shake() error {
+	keys := c.listener.keys
+	asked := keys.current(time.Now())
 	err := c.Handshake()
 	c.once.Do(func() {
-		reason, ok := errors.AsType[*ClientError](clientError(err))
+		reason, ok := errors.AsType[*ClientError](clientError(err, keys.files.Names))
 		if ok && c.listener.refused != nil {
 			c.listener.refused(c.RemoteAddr(), reason)
 		}
 	})
-	c.shook.Store(err == nil)
-	return err
+	if err != nil {
+		return err
+	}
+	if c.shook.Swap(true) || len(c.ConnectionState().PeerCertificates) == 0 {
+		return nil
+	}
+	keys.held.add(c)
+	if c.closed.Load() { // meanwhile, by somebody else
+		keys.held.remove(c)
+	}
+	// The files may have changed while the handshake was under way.
+	now := time.Now()
+	if set := keys.current(now); set != asked {
+		if err := set.trusts(c.ConnectionState(), now); err != nil {
+			c.expel(err)
+			return err
+		}
+	}
+	return nil
+}
+
+// expel closes a connection at once whose certificate is not trusted any more, and tells
+// of it as of one that was turned away.
+func (c *encrypted) expel(err error) {
+	c.listener.keys.held.remove(c)
+	if c.listener.refused != nil {
+		if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			err = e.Err
+		}
+		name, _ := c.PeerName() // who is not named has a reason of its own to be gone
+		c.listener.refused(c.RemoteAddr(), &ClientError{Name: name, Err: err})
+	}
+	_ = c.NetConn().Close() // nothing more is to be said to it
+}
+
+// Close implements net.Conn.
+func (c *encrypted) Close() error {
+	c.closed.Store(true)
+	c.listener.keys.held.remove(c)
+	return c.Conn.Close()
 }
 
 // PeerName returns whom the client's certificate names, "" when there is none or
@@ -118,6 +159,7 @@ type certificates struct {
 	files  TLS
 	log    *slog.Logger
 	config *tls.Config // asks current for each client
+	held   held
 
 	mu     sync.Mutex // guards what follows; held while files are read, once a minute at most
 	good   *keySet
@@ -155,13 +197,18 @@ func loadCertificates(files TLS, log *slog.Logger) (*certificates, error) {
 // current returns the set for a handshake now.
 func (c *certificates) current(now time.Time) *keySet {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now.Sub(c.looked) >= reloadInterval {
+	before, looked := c.good, now.Sub(c.looked) >= reloadInterval
+	if looked {
 		c.looked = now
 		c.refresh(now)
 		c.warn(now)
 	}
-	return c.good
+	good := c.good
+	c.mu.Unlock()
+	if looked {
+		c.held.review(good, good != before, now)
+	}
+	return good
 }
 
 // refresh takes over changed files. With files that do not fit together, as

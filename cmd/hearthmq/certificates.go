@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"os"
@@ -12,14 +13,35 @@ import (
 	"hearthmq/web"
 )
 
+// watchCertificate looks at the files of a port's certificate once a minute until ctx
+// ends, so that time and changed files count also while nobody connects: warnings are
+// logged, and clients whose certificate was revoked or has ended are disconnected.
+// alarm may be nil.
+func watchCertificate(ctx context.Context, o *listen.Opened, alarm func(context.Context, listen.CertificateStatus)) {
+	tick := time.NewTicker(certificateInterval)
+	defer tick.Stop()
+	for {
+		if s, ok := o.Certificate(time.Now()); ok && alarm != nil {
+			alarm(ctx, s)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// certificateInterval is how often certificates are looked at, at least.
+const certificateInterval = time.Minute
+
 // certificates describes those of the open ports, one for each file.
 func (l *listeners) certificates() []web.Certificate {
 	if l == nil {
 		return nil
 	}
 	var all []web.Certificate
-	for i := range l.open {
-		o := &l.open[i]
+	for _, o := range l.opened() {
 		status, ok := o.Certificate(time.Now())
 		if !ok {
 			continue
@@ -38,7 +60,8 @@ func (l *listeners) certificates() []web.Certificate {
 }
 
 func describeCertificate(ports string, status listen.CertificateStatus) web.Certificate {
-	c := web.Certificate{Ports: ports, File: status.File, Ends: status.Ends}
+	c := web.Certificate{Ports: ports, File: status.File, Ends: status.Ends, Days: status.Days}
+	c.Soon, c.Urgent = status.State == listen.CertificateSoon, status.State == listen.CertificateUrgent
 	if status.State == listen.CertificateBroken {
 		c.Problem = status.Problem
 	}

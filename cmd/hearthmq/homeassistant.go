@@ -148,7 +148,11 @@ func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *ser
 // plainPort finds the port that Home Assistant and its apps can use. One that is
 // taken for the moment counts: it is tried again.
 func (h *homeAssistant) plainPort(l *listeners) (port int, ready func(ctx context.Context) error) {
-	for _, o := range append(l.open[:len(l.open):len(l.open)], l.failed...) {
+	all := l.opened()
+	for i := range l.failed {
+		all = append(all, &l.failed[i])
+	}
+	for _, o := range all {
 		c := o.Config
 		if c.TLS != nil || c.WebSocket || c.Network != "tcp" {
 			continue
@@ -166,6 +170,15 @@ func (h *homeAssistant) plainPort(l *listeners) (port int, ready func(ctx contex
 		}
 	}
 	return 0, nil
+}
+
+// certificateAlarm shows notifications about certificates; nil outside the app.
+func (h *homeAssistant) certificateAlarm() func(context.Context, listen.CertificateStatus) {
+	if h.core == nil {
+		return nil
+	}
+	n := &addon.CertificateNotices{Notify: h.core.Notify, Panel: h.panel, Log: h.log}
+	return n.Tell
 }
 
 // certificateEnd reads the certificate of the encrypted ports; nil: there is none.

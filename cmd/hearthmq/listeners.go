@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,9 +23,20 @@ const retryInterval = time.Minute
 
 // listeners are the ports for MQTT clients.
 type listeners struct {
-	open   []listen.Opened
-	failed []listen.Opened
+	failed []listen.Opened // when it began
 	log    *slog.Logger
+	// alarm is told once a minute how each certificate fares; nil: nobody is.
+	alarm func(ctx context.Context, s listen.CertificateStatus)
+
+	mu   sync.Mutex
+	open []*listen.Opened // guarded by mu; what they point to does not change
+}
+
+// opened are the ports that are open by now.
+func (l *listeners) opened() []*listen.Opened {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.open)
 }
 
 func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, log *slog.Logger) *listeners {
@@ -31,7 +44,7 @@ func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, 
 	for i := range cfgs {
 		cfgs[i].Log, cfgs[i].Refused = log, turnedAway(b, cfgs[i].Name)
 	}
-	l.open, l.failed = l.try(ctx, cfgs)
+	_, l.failed = l.try(ctx, cfgs)
 	for _, f := range l.failed {
 		l.report(f)
 	}
@@ -41,22 +54,28 @@ func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, 
 // turnedAway tells the broker of a client that TLS refused.
 func turnedAway(b *broker.Broker, listener string) func(net.Addr, error) {
 	return func(remote net.Addr, err error) {
-		reason := broker.CertificateInvalid
-		if e, ok := errors.AsType[*listen.ClientError](err); ok && e.Missing {
-			reason = broker.CertificateRequired
+		reason, name := broker.CertificateInvalid, ""
+		if e, ok := errors.AsType[*listen.ClientError](err); ok {
+			if name = e.Name; e.Missing {
+				reason = broker.CertificateRequired
+			}
 		}
-		b.TurnedAway(remote.String(), listener, reason, err)
+		b.TurnedAway(name, remote.String(), listener, reason, err)
 	}
 }
 
-func (l *listeners) try(ctx context.Context, cfgs []listen.Config) (open, failed []listen.Opened) {
+// try opens ports and notes those that are open.
+func (l *listeners) try(ctx context.Context, cfgs []listen.Config) (open []*listen.Opened, failed []listen.Opened) {
 	for _, o := range listen.Open(ctx, cfgs) {
 		if o.Err != nil {
 			failed = append(failed, o)
 		} else {
-			open = append(open, o)
+			open = append(open, &o)
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = append(l.open, open...)
 	return open, failed
 }
 
@@ -72,11 +91,14 @@ func (l *listeners) report(f listen.Opened) {
 
 // serve gives the open ports to the broker and tries the others again, until ctx ends.
 func (l *listeners) serve(ctx context.Context, group *errgroup.Group, b *broker.Broker) {
-	start := func(o listen.Opened) {
+	start := func(o *listen.Opened) {
 		info := broker.ListenerInfo{Name: o.Config.Name, TLS: o.Config.TLS != nil, WebSocket: o.Config.WebSocket}
 		group.Go(func() error { return b.Serve(ctx, o.Listener, info) })
+		if o.Config.TLS != nil {
+			group.Go(func() error { watchCertificate(ctx, o, l.alarm); return nil })
+		}
 	}
-	for _, o := range l.open {
+	for _, o := range l.opened() {
 		start(o)
 	}
 	if len(l.failed) > 0 {
@@ -86,7 +108,7 @@ func (l *listeners) serve(ctx context.Context, group *errgroup.Group, b *broker.
 }
 
 // retry opens what could not be opened, once a minute, and ends when all is open.
-func (l *listeners) retry(ctx context.Context, failed []listen.Opened, start func(listen.Opened)) {
+func (l *listeners) retry(ctx context.Context, failed []listen.Opened, start func(*listen.Opened)) {
 	tick := time.NewTicker(retryInterval)
 	defer tick.Stop()
 	for len(failed) > 0 {
@@ -100,7 +122,7 @@ func (l *listeners) retry(ctx context.Context, failed []listen.Opened, start fun
 		for i, f := range failed {
 			cfgs[i], said[f.Config.Setting] = f.Config, f.Err.Error()
 		}
-		var open []listen.Opened
+		var open []*listen.Opened
 		open, failed = l.try(ctx, cfgs)
 		for _, o := range open {
 			l.log.Info("port opened", "listener", o.Config.Name, "address", o.Listener.Addr().String())
@@ -116,7 +138,7 @@ func (l *listeners) retry(ctx context.Context, failed []listen.Opened, start fun
 
 // close closes what serve did not take over; closing twice does no harm.
 func (l *listeners) close() {
-	for _, o := range l.open {
+	for _, o := range l.opened() {
 		_ = o.Listener.Close() // nobody waits for it any more
 	}
 }
@@ -126,7 +148,7 @@ type described struct{ label, where string }
 
 func (l *listeners) describe() []described {
 	var all []described
-	for _, o := range l.open {
+	for _, o := range l.opened() {
 		d := described{label(o.Config), o.Config.Address}
 		if port := portOf(o.Listener); port > 0 {
 			d.where = "port " + strconv.Itoa(port)
@@ -139,7 +161,7 @@ func (l *listeners) describe() []described {
 // endpoints are the open ports as the admin shows them.
 func (l *listeners) endpoints() []web.Endpoint {
 	var all []web.Endpoint
-	for _, o := range l.open {
+	for _, o := range l.opened() {
 		if port := portOf(o.Listener); port > 0 {
 			all = append(all, web.Endpoint{Label: label(o.Config), Port: port, TLS: o.Config.TLS != nil, WebSocket: o.Config.WebSocket})
 		}

@@ -238,7 +238,8 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	if s.standIn == nil {
 		s.listeners = openListeners(ctx, s.options.Listeners(), s.broker, s.log)
 		defer s.listeners.close()
-		if len(s.listeners.open) == 0 {
+		s.listeners.alarm = s.home.certificateAlarm()
+		if len(s.listeners.opened()) == 0 {
 			return errors.New("no port for MQTT could be opened")
 		}
 	} else if err := s.standIn.serve(ctx, group, s); err != nil {
@@ -255,7 +256,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		Bridges:      s.bridges,
 		Home:         s.home.newHome(s.broker, s.db),
 		Certificates: s.listeners.certificates, Backups: s.adminBackups(),
-		CertificateEnd: s.home.certificateEnd(), DiskFree: s.db.Free, StoreBytes: func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
+		DiskFree: s.db.Free, StoreBytes: func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
 	})
 	if err != nil {
 		return err

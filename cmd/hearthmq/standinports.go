@@ -83,6 +83,9 @@ func closeAll(list []*openPort) {
 func (s *standInPorts) serve(ctx context.Context, x *openPort) {
 	ctx, x.end = context.WithCancel(ctx)
 	s.log.Info("port opened", "listener", x.Info.Name, "address", x.Listener.Addr().String())
+	if x.Config.TLS != nil {
+		s.group.Go(func() error { watchCertificate(ctx, &x.Opened, nil); return nil })
+	}
 	s.group.Go(func() error {
 		err := s.broker.ServeWith(ctx, x.Listener, x.info.Load)
 		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
