@@ -73,7 +73,8 @@ func identity(c *broker.Credentials, u *User) *broker.Identity {
 // prove returns the user whose password it is. Cheap proofs come before the throttle,
 // so that system users and devices with generated passwords are never locked out.
 func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.Addr, name string, password []byte) (*User, *broker.Refusal) {
-	a := d.snap.Load().accounts[name]
+	s := d.snap.Load()
+	a := s.accounts[name]
 	reason := broker.WrongPassword
 	asked := a
 	switch {
@@ -91,7 +92,7 @@ func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.
 		t.failed(from, name)
 		return nil, broker.Refuse(reason, fmt.Errorf("a password has 1 to %d bytes", MaxPasswordBytes))
 	}
-	match, err := d.verifier.check(ctx, g, asked, password, func() bool { return t.allowed(from, name) })
+	match, err := d.verifier.check(ctx, g, asked, s.sorts, password, func() bool { return t.allowed(from, name) })
 	switch {
 	case errors.Is(err, errThrottled):
 		return nil, broker.Refuse(broker.TooManyAttempts, nil)

@@ -372,8 +372,17 @@ func TestProofs(t *testing.T) {
 // case A17: that a user is unknown can't be told from the time either. Tries of both
 // sorts alternate in random order and their times are compared by Kolmogorov and
 // Smirnov's test. A busy machine disturbs both alike; only three failures in a row count.
+// Imported hashes cost more than ours, or less, or work in another way.
 func TestRefusalsTakeTheSameTime(t *testing.T) {
 	a, d := open(t, Policy{})
+	imported := map[string]Hash{
+		"dearer":  newArgon2id([]byte("a chosen one"), Cost{Time: 2, MemoryKiB: 64, Threads: 1}),
+		"cheaper": newArgon2id([]byte("a chosen one"), Cost{Time: 1, MemoryKiB: 32, Threads: 1}),
+		"pbkdf2":  {scheme: schemePBKDF2, iterations: 50, salt: randomBytes(12), sum: randomBytes(64)},
+	}
+	for name, h := range imported {
+		create(t, a, NewUser{Name: name, Hash: h.String()})
+	}
 	create(t, a, NewUser{Name: "generated"})
 	create(t, a, NewUser{Name: "chosen", Password: "a chosen one"})
 	create(t, a, NewUser{Name: "off", Password: "a chosen one"})
@@ -383,7 +392,7 @@ func TestRefusalsTakeTheSameTime(t *testing.T) {
 	if testing.Short() {
 		n = 400
 	}
-	for _, name := range []string{"generated", "chosen", "off"} {
+	for _, name := range []string{"generated", "chosen", "off", "dearer", "cheaper", "pbkdf2"} {
 		for attempt := 1; ; attempt++ {
 			known, unknown := timesOf(t, d, name, n)
 			p := kolmogorovSmirnov(known, unknown)

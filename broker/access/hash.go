@@ -199,6 +199,11 @@ func (h Hash) Matches(password []byte) bool {
 	return subtle.ConstantTimeCompare(sum, h.sum) == 1
 }
 
+// costs reports whether verifying h takes as long as verifying other.
+func (h Hash) costs(other Hash) bool {
+	return h.scheme == other.scheme && h.cost == other.cost && h.iterations == other.iterations
+}
+
 // outdated reports whether the hash is worth replacing after a login: it is not
 // Argon2id, or weaker than c.
 func (h Hash) outdated(c Cost) bool {

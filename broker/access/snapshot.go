@@ -22,6 +22,7 @@ type snapshot struct {
 	anonymous  *grants
 	outsiders  *outsiders
 	classes    *classes
+	sorts      []Hash    // one of each cost among the users' slow hashes
 	ends       time.Time // when the first of those who learn with everything open has to be looked at again; zero: none
 }
 
@@ -97,7 +98,13 @@ func (s *snapshot) add(a *account) {
 	a.grants.done()
 	s.accounts[a.Name] = a
 	s.users = append(s.users, a.public())
+	if a.quick == nil && a.hash.scheme != 0 && len(s.sorts) < maxSorts && !slices.ContainsFunc(s.sorts, a.hash.costs) {
+		s.sorts = append(s.sorts, a.hash)
+	}
 }
+
+// maxSorts bounds what a wrong password costs where users' hashes come from many places.
+const maxSorts = 8
 
 // anonymousGrants are the rights of who has no user name; nil: none are let in.
 func anonymousGrants(policy string, roles map[string]*Role) *grants {

@@ -87,11 +87,12 @@ func (v *verifier) proofOf(u *User, password []byte) proof {
 
 // check reports whether password is the one of a. For a user that does not exist, or
 // can't log in with a password, a holds the name and no hash: the answer is no, after
-// as long as it takes for any other (case A17).
+// as long as it takes for any other (case A17). others are the sorts of hashes that
+// users have.
 //
 // allowed is asked before something expensive is done, perhaps several times. The
 // error is errThrottled, errGateFull or ctx's: then nothing is known about the password.
-func (v *verifier) check(ctx context.Context, g *gate, a *account, password []byte, allowed func() bool) (bool, error) {
+func (v *verifier) check(ctx context.Context, g *gate, a *account, others []Hash, password []byte, allowed func() bool) (bool, error) {
 	if a.quick != nil && a.quick(password) {
 		return true, nil
 	}
@@ -102,7 +103,7 @@ func (v *verifier) check(ctx context.Context, g *gate, a *account, password []by
 			return true, nil
 		}
 		if first {
-			match, err := v.compute(ctx, g, a, password, allowed)
+			match, err := v.compute(ctx, g, a, others, password, allowed)
 			v.land(key, f, match, err)
 			return match, err
 		}
@@ -144,7 +145,7 @@ func (v *verifier) land(key flightKey, f *flight, match bool, err error) {
 }
 
 // compute waits for its turn and does the hashing.
-func (v *verifier) compute(ctx context.Context, g *gate, a *account, password []byte, allowed func() bool) (bool, error) {
+func (v *verifier) compute(ctx context.Context, g *gate, a *account, others []Hash, password []byte, allowed func() bool) (bool, error) {
 	if !allowed() {
 		return false, errThrottled
 	}
@@ -156,15 +157,24 @@ func (v *verifier) compute(ctx context.Context, g *gate, a *account, password []
 	if !allowed() {
 		return false, errThrottled
 	}
-	slow := a.quick == nil && a.hash.scheme != 0
-	if slow && a.hash.Matches(password) {
-		if a.ID > 0 && !v.keep && a.hash.outdated(v.cost) {
+	own := Hash{}
+	if a.quick == nil {
+		own = a.hash
+	}
+	if own.scheme != 0 && own.Matches(password) {
+		if a.ID > 0 && !v.keep && own.outdated(v.cost) {
 			v.upgrade(a.User, newArgon2id(password, v.cost).String())
 		}
 		return true, nil
 	}
-	if !slow || a.hash.outdated(v.cost) { // cheaper than what an unknown user costs
+	// Each sort of hash once, whoever is asked for.
+	if !own.costs(v.dummy) {
 		v.dummy.Matches(password)
+	}
+	for _, h := range others {
+		if !own.costs(h) && !v.dummy.costs(h) {
+			h.Matches(password)
+		}
 	}
 	return false, nil
 }
