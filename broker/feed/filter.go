@@ -11,11 +11,14 @@ import (
 	"hearthmq/broker/topic"
 )
 
-// maxFilter bounds the bytes of a filter text, maxRegexpValue those of a value that
-// a regular expression looks through.
+// maxFilter bounds the bytes of a filter text, maxRegexpValue those of a name or a value
+// that a regular expression looks through. RE2 takes a step at most for each of its
+// instructions and each byte; maxRegexpSteps bounds these, by looking at less (case R11).
 const (
 	maxFilter      = 1024
 	maxRegexpValue = 16 << 10
+	maxRegexpCode  = 1000 // instructions
+	maxRegexpSteps = 1 << 19
 )
 
 // filter is what a person looks for: a Topic Filter when the text has a wildcard
@@ -25,6 +28,7 @@ const (
 type filter struct {
 	text   string
 	regexp *regexp.Regexp
+	reach  int    // bytes that regexp looks at
 	topics string // Topic Filter, or ""
 	needle []byte // in lower case
 	ascii  bool
@@ -65,20 +69,44 @@ func newRegexp(text string) (*filter, error) {
 	if len(text) > maxFilter {
 		return nil, fmt.Errorf("it is longer than %d characters", maxFilter)
 	}
-	re, err := regexp.Compile("(?is)" + text)
+	parsed, err := syntax.Parse("(?is)"+text, syntax.Perl)
 	if err != nil {
 		if e, ok := errors.AsType[*syntax.Error](err); ok {
 			return nil, errors.New(e.Code.String())
 		}
 		return nil, err
 	}
-	return &filter{text: text, regexp: re}, nil
+	size := codeSize(parsed) // before it is compiled, which takes its time, too
+	if size > maxRegexpCode {
+		return nil, errors.New("it repeats too much")
+	}
+	re, err := regexp.Compile("(?is)" + text)
+	if err != nil {
+		return nil, err
+	}
+	return &filter{text: text, regexp: re, reach: min(maxRegexpValue, maxRegexpSteps/size)}, nil
+}
+
+// codeSize is about how many instructions a regular expression takes. Its depth is
+// bounded by package syntax.
+func codeSize(re *syntax.Regexp) int {
+	size := 1
+	if re.Op == syntax.OpLiteral {
+		size = len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		size = min(size+codeSize(sub), maxRegexpCode+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min, re.Max, 1)
+	}
+	return min(size, maxRegexpCode+1)
 }
 
 // matchTopic reports whether the Topic Name alone is a match.
 func (f *filter) matchTopic(name string) bool {
 	if f.regexp != nil {
-		return f.regexp.MatchString(name)
+		return f.regexp.MatchString(name[:min(len(name), f.reach)])
 	}
 	if f.topics != "" {
 		return topic.Match(f.topics, name)
@@ -89,7 +117,7 @@ func (f *filter) matchTopic(name string) bool {
 // matchValue reports whether the value alone is a match.
 func (f *filter) matchValue(value []byte) bool {
 	if f.regexp != nil {
-		return f.regexp.Match(value[:min(len(value), maxRegexpValue)])
+		return f.regexp.Match(value[:min(len(value), f.reach)])
 	}
 	return f.topics == "" && f.contains(value)
 }

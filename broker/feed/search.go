@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// searchEvery is how often changed values are searched again.
-const searchEvery = time.Second
+// searchEvery is how often changed values are searched again. A search that takes longer
+// than searchSlice, such as one for a costly regular expression, goes on at the next look.
+const (
+	searchEvery = time.Second
+	searchSlice = 100 * time.Millisecond
+)
 
 // search is a filter at work for one View.
 type search struct {
@@ -15,17 +19,22 @@ type search struct {
 	matched map[*node]struct{}
 	sent    int // matches that the browser was told
 	at      time.Time
+	since   int64    // of the search under way: topics that had a message later than that
+	todo    []*entry // of it, not looked at yet
 	scratch []byte
 }
 
 // look searches when it is time to.
 func (v *View) look(now time.Time) {
 	s := &v.search
-	if s.filter == nil || !s.fresh && (v.paused || now.Sub(s.at) < searchEvery) {
+	if s.filter == nil || len(s.todo) == 0 && !s.fresh && (v.paused || now.Sub(s.at) < searchEvery) {
 		return
 	}
 	before := len(s.matched)
-	v.scan(now)
+	if len(s.todo) == 0 {
+		v.begin(now)
+	}
+	s.scan()
 	if s.fresh || len(s.matched) != before {
 		v.list.stale = true
 	}
@@ -41,25 +50,35 @@ func (v *View) takeMatch(u *Update) {
 	s.fresh, s.sent = false, len(s.matched)
 }
 
-// scan looks through the topics: all of them at first, later those that
-// changed. No lock is held but each topic's own, for as long as a copy takes.
-func (v *View) scan(now time.Time) {
+// begin starts to look through the topics: all of them at first, later those that
+// changed.
+func (v *View) begin(now time.Time) {
 	s := &v.search
-	since := s.at.Add(-searchEvery).UnixNano() // a message is recorded a little after it was received
+	s.since = s.at.Add(-searchEvery).UnixNano() // a message is recorded a little after it was received
 	if s.matched == nil {
-		since = 0
+		s.since = 0
 		s.matched = make(map[*node]struct{})
 	}
 	s.at = now
 	v.feed.mu.RLock()
-	entries := slices.Clone(v.feed.entries)
+	s.todo = slices.Clone(v.feed.entries)
 	v.feed.mu.RUnlock()
-	for _, e := range entries {
+}
+
+// scan goes on with that for a while. No lock is held but each topic's own, for as long
+// as a copy takes.
+func (s *search) scan() {
+	begun := time.Now()
+	for i, e := range s.todo {
+		if i&15 == 15 && time.Since(begun) > searchSlice {
+			s.todo = s.todo[i:]
+			return
+		}
 		if _, ok := s.matched[e.node]; ok {
 			continue
 		}
 		e.mu.Lock()
-		if e.received < since {
+		if e.received < s.since {
 			e.mu.Unlock()
 			continue
 		}
@@ -69,6 +88,7 @@ func (v *View) scan(now time.Time) {
 			s.matched[e.node] = struct{}{}
 		}
 	}
+	s.todo = nil
 }
 
 // counts returns how many topics match in each node, by node.at, and forgets matches
