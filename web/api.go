@@ -59,6 +59,8 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.clientOperations()
 			a.traceOperations()
 			a.messageOperations()
+			a.retainedOperations()
+			a.discoveryOperations()
 			a.tokenOperations()
 			a.bridgeOperations()
 			a.deviceOperations()

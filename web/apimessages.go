@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"iter"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -14,8 +13,6 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
-	"hearthmq/broker/feed"
-	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
 )
 
@@ -105,26 +102,12 @@ type publishInput struct {
 		Expiry   uint32 `json:"message_expiry,omitempty" doc:"Seconds; 0: never."`
 		Content  string `json:"content_type,omitempty" maxLength:"1024"`
 		Response string `json:"response_topic,omitempty" maxLength:"65535"`
+		Data     string `json:"correlation_data,omitempty" maxLength:"65535"`
+		IsText   bool   `json:"is_text,omitempty" doc:"Say that the payload is UTF-8 text."`
 		User     []struct {
 			Name  string `json:"name" maxLength:"1024"`
 			Value string `json:"value" maxLength:"1024"`
 		} `json:"user_properties,omitempty" maxItems:"32"`
-	}
-}
-
-type dropInput struct {
-	Body struct {
-		Filter string   `json:"filter,omitempty" maxLength:"65535" doc:"Topic filter with + and #."`
-		Topics []string `json:"topics,omitempty" maxItems:"10000" doc:"Instead of filter."`
-		Tell   bool     `json:"tell,omitempty" doc:"Deliver empty messages to those who are subscribed: so Home Assistant removes discovered devices."`
-		DryRun bool     `json:"dry_run,omitempty" doc:"Only say what would be removed."`
-	}
-}
-
-type dropOutput struct {
-	Body struct {
-		Count  int      `json:"count"`
-		Topics []string `json:"topics" doc:"The first 1000 of them."`
 	}
 }
 
@@ -134,10 +117,6 @@ func (a *api) messageOperations() {
 		access.ScopeRead, a.queryTopics)
 	operate(a, huma.Operation{OperationID: "get-topic", Method: http.MethodGet, Path: "/topics/{topic}", Tags: tags, Summary: "The last value of a topic, whole as far as it is kept", Errors: []int{404, 422}},
 		access.ScopeRead, a.getTopic)
-	operate(a, huma.Operation{OperationID: "query-retained", Method: http.MethodPost, Path: "/retained/query", Tags: tags, Summary: "Retained messages, sorted by topic. Changes nothing.", Errors: []int{422}},
-		access.ScopeRead, a.queryRetained)
-	operate(a, huma.Operation{OperationID: "delete-retained", Method: http.MethodPost, Path: "/retained/delete", Tags: tags, Summary: "Remove retained messages", Errors: []int{422}},
-		access.ScopeAdmin, a.deleteRetained)
 	operate(a, huma.Operation{OperationID: "publish", Method: http.MethodPost, Path: "/publish", Tags: tags, Summary: "Send a message, as HearthMQ itself", Errors: []int{422}},
 		access.ScopeAdmin, a.publishMessage)
 }
@@ -186,69 +165,6 @@ func (a *api) getTopic(_ context.Context, in *topicInput) (*topicOutput, error) 
 	}}, nil
 }
 
-func (a *api) queryRetained(_ context.Context, in *queryInput) (*topicsOutput, error) {
-	if err := checkFilter(in.Body.Filter); err != nil {
-		return nil, err
-	}
-	found := slices.SortedFunc(a.cfg.Broker.Retained(in.Body.Filter), func(x, y *broker.Message) int { return strings.Compare(x.Topic, y.Topic) })
-	out := new(topicsOutput)
-	out.Body.Topics = []apiTopic{}
-	for _, m := range found {
-		if m.Topic <= in.Body.After {
-			continue
-		}
-		if len(out.Body.Topics) == min(in.Body.Limit, maxListed) {
-			out.Body.More = true
-			break
-		}
-		out.Body.Topics = append(out.Body.Topics, apiTopic{
-			Topic: m.Topic, Key: keyOf(m.Topic), APIPayload: payloadOf(m.Payload[:min(len(m.Payload), in.Body.Most)], len(m.Payload)),
-			QoS: int(m.QoS), Retained: true, At: m.Received, ClientID: m.PublisherID, User: m.PublisherUser,
-		})
-	}
-	return out, nil
-}
-
-func (a *api) deleteRetained(ctx context.Context, in *dropInput) (*dropOutput, error) {
-	names := in.Body.Topics
-	switch {
-	case in.Body.Filter != "" && len(names) > 0, in.Body.Filter == "" && len(names) == 0:
-		return nil, access.Problems{"filter": "give either a filter or topics"}
-	case in.Body.Filter != "":
-		if err := checkFilter(in.Body.Filter); err != nil {
-			return nil, err
-		}
-		for m := range a.cfg.Broker.Retained(in.Body.Filter) {
-			names = append(names, m.Topic)
-		}
-		slices.Sort(names)
-	}
-	out := new(dropOutput)
-	out.Body.Topics = []string{}
-	if in.Body.DryRun {
-		out.Body.Count, out.Body.Topics = len(names), append(out.Body.Topics, names[:min(len(names), maxListed)]...)
-		return out, nil
-	}
-	dropped, err := a.cfg.Broker.DropRetained(ctx, names, in.Body.Tell)
-	for _, m := range dropped {
-		a.cfg.Feed.Cleared(m.Topic)
-		if len(out.Body.Topics) < maxListed {
-			out.Body.Topics = append(out.Body.Topics, m.Topic)
-		}
-	}
-	if out.Body.Count = len(dropped); out.Body.Count > 0 {
-		about := clipText(firstOf(in.Body.Filter, strings.Join(out.Body.Topics, ", ")), maxLogValue)
-		removal := feed.Removal{At: time.Now(), Actor: access.Actor(ctx).String(), What: about, Notified: in.Body.Tell}
-		if _, e := a.cfg.Trash.Put(context.WithoutCancel(ctx), removal, dropped); err == nil {
-			err = e
-		}
-		if e := a.cfg.Accounts.Note(context.WithoutCancel(ctx), "retained messages removed", about, "", ""); err == nil {
-			err = e
-		}
-	}
-	return out, err
-}
-
 func (a *api) publishMessage(ctx context.Context, in *publishInput) (*emptyOutput, error) {
 	b := in.Body
 	p := access.Problems{}
@@ -267,26 +183,23 @@ func (a *api) publishMessage(ctx context.Context, in *publishInput) (*emptyOutpu
 	if len(payload) > maxAPIPayload {
 		p["payload"] = "must be smaller than 512 kB"
 	}
-	if b.Response != "" && topic.ValidName(b.Response) != nil {
-		p["response_topic"] = "must be a topic without wildcards"
-	}
 	if len(p) > 0 {
 		return nil, p
 	}
 	m := broker.NewMessage(b.Topic, payload, byte(b.QoS), b.Retain)
-	if b.Expiry > 0 {
-		m.Expires = time.Now().Add(time.Duration(b.Expiry) * time.Second)
-	}
-	var properties packet.Properties
-	if b.Content != "" {
-		properties.SetContentType(b.Content)
-	}
-	if b.Response != "" {
-		properties.SetResponseTopic(b.Response)
+	m.PublisherID, m.Received = publisherAPI, time.Now()
+	properties := publishProperties{
+		ContentType: b.Content, ResponseTopic: b.Response, Correlation: b.Data, IsText: b.IsText, Expiry: b.Expiry,
 	}
 	for _, u := range b.User {
-		properties.AddUser(u.Name, u.Value)
+		properties.User = append(properties.User, [2]string{u.Name, u.Value})
 	}
-	m.Properties = properties.AppendForward(nil)
-	return nil, a.cfg.Broker.Publish(ctx, m)
+	if problem := properties.apply(m); problem != "" {
+		return nil, access.Problems{"properties": problem}
+	}
+	if err := a.cfg.Broker.Publish(ctx, m); err != nil {
+		return nil, err
+	}
+	a.log.Info("message published by the API", "actor", access.Actor(ctx), "topic", b.Topic)
+	return nil, nil
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -124,12 +123,11 @@ func deviceView(d *haDevice) ui.HADeviceView {
 
 var reasonBadges = map[string]string{reasonBroken: "error", reasonOrphan: "warning", reasonSilent: "warning", reasonNote: "neutral"}
 
-// announced are the configurations that a form of the discovery page means: those
-// of a device, or all that are orphaned.
-func (p retained) announced(form url.Values, b retainedBroker) map[*broker.Message]bool {
-	which, device := form.Get("which"), form.Get("device")
+// announced are the configurations that are meant: with which "device" those of that
+// device, with "orphaned" all that are.
+func (s *Server) announced(b retainedBroker, which, device string) map[*broker.Message]bool {
 	found := map[*broker.Message]bool{}
-	for _, d := range p.discovery(b).devices {
+	for _, d := range s.discovery(b).devices {
 		for _, e := range d.entities {
 			if which == "device" && topicKey(d.key) == device || which == "orphaned" && e.is(reasonOrphan) {
 				found[e.msg] = true

@@ -63,8 +63,12 @@ type retainedFilter struct {
 }
 
 func readRetainedFilter(form url.Values) retainedFilter {
-	f := retainedFilter{text: form.Get("q"), publisher: strings.TrimSpace(form.Get("publisher")), regexp: form.Get("regexp") == "1",
-		page: days(form.Get("page")), sort: form.Get("sort"), older: days(form.Get("older")), gone: days(form.Get("gone"))}
+	return retainedFilter{text: form.Get("q"), publisher: strings.TrimSpace(form.Get("publisher")), regexp: form.Get("regexp") == "1",
+		page: days(form.Get("page")), sort: form.Get("sort"), older: days(form.Get("older")), gone: days(form.Get("gone"))}.ready()
+}
+
+// ready returns the filter with its text understood.
+func (f retainedFilter) ready() retainedFilter {
 	var err error
 	if f.match, err = feed.NewFilter(f.text, f.regexp); err != nil {
 		f.problem = "Not a regular expression: " + err.Error()
@@ -243,7 +247,7 @@ func (p retained) chosen(form url.Values, b retainedBroker, f retainedFilter, no
 	case "ticked":
 		meant = func(m *broker.Message) bool { return slices.Contains(form["key"], topicKey(m.Topic)) }
 	case "device", "orphaned":
-		found := p.announced(form, b)
+		found := p.announced(b, form.Get("which"), form.Get("device"))
 		meant = func(m *broker.Message) bool { return found[m] }
 	default:
 		who := presenceOf(p.cfg.Broker.Sessions())
@@ -301,12 +305,15 @@ func whatWords(form url.Values, f retainedFilter) string {
 	switch form.Get("which") {
 	case "ticked":
 		return "chosen one by one"
-	case "device":
-		return "announced to Home Assistant by one device"
-	case "orphaned":
-		return "announced to Home Assistant by senders that are gone"
+	case "device", "orphaned":
+		return announcedWords[form.Get("which")]
 	}
 	return f.words()
+}
+
+var announcedWords = map[string]string{
+	"device":   "announced to Home Assistant by one device",
+	"orphaned": "announced to Home Assistant by senders that are gone",
 }
 
 // delete does what preview said.
@@ -332,7 +339,7 @@ func (p retained) delete(w http.ResponseWriter, r *http.Request) error {
 			return badRequest("nothing was chosen")
 		}
 	}
-	n, err := p.remove(r.Context(), b, list, whatWords(form, f), form.Get("tell") == "1")
+	dropped, _, err := p.remove(r.Context(), b, list, whatWords(form, f), form.Get("tell") == "1")
 	if err != nil {
 		return err
 	}
@@ -340,29 +347,29 @@ func (p retained) delete(w http.ResponseWriter, r *http.Request) error {
 	if form.Get("from") == "discovery" {
 		back = "/discovery"
 	}
-	if n == 0 {
+	if len(dropped) == 0 {
 		done = "retained-none"
 	}
 	return p.redirect(w, r, back+"?done="+done)
 }
 
 // remove deletes retained messages and keeps them in the trash, which comes first:
-// what can't be kept is not deleted.
-func (s *Server) remove(ctx context.Context, b retainedBroker, list []*broker.Message, what string, tell bool) (int, error) {
+// what can't be kept is not deleted. id is what undoes it.
+func (s *Server) remove(ctx context.Context, b retainedBroker, list []*broker.Message, what string, tell bool) (dropped []*broker.Message, id int64, err error) {
 	if len(list) == 0 {
-		return 0, nil
+		return nil, 0, nil
 	}
 	actor := principalOf(ctx).name
-	id, err := s.cfg.Trash.Put(ctx, feed.Removal{At: time.Now(), Actor: actor, What: what, Notified: tell}, list)
+	id, err = s.cfg.Trash.Put(ctx, feed.Removal{At: time.Now(), Actor: actor, What: what, Notified: tell}, list)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	names := make([]string, len(list))
 	for i, m := range list {
 		names[i] = m.Topic
 	}
 	// What was begun is finished, also when the browser goes away.
-	dropped, err := b.DropRetained(context.WithoutCancel(ctx), names, tell)
+	dropped, err = b.DropRetained(context.WithoutCancel(ctx), names, tell)
 	for _, m := range dropped {
 		s.cfg.Feed.Cleared(m.Topic)
 	}
@@ -370,10 +377,35 @@ func (s *Server) remove(ctx context.Context, b retainedBroker, list []*broker.Me
 		err = errors.Join(err, s.cfg.Trash.Forget(context.WithoutCancel(ctx), id))
 	}
 	if err != nil {
-		return len(dropped), fmt.Errorf("delete retained messages: %w", err)
+		return dropped, id, fmt.Errorf("delete retained messages: %w", err)
+	}
+	if len(dropped) == 0 {
+		return nil, 0, nil // somebody was faster
 	}
 	s.log.Info("retained messages deleted in the admin", "user", actor, "topics", len(dropped), "what", what, "told", tell)
-	return len(dropped), s.cfg.Accounts.Note(ctx, "retained messages deleted", what, ui.Plural(len(dropped), "message", "messages"), "")
+	return dropped, id, s.cfg.Accounts.Note(context.WithoutCancel(ctx), "retained messages deleted", what, ui.Plural(len(dropped), "message", "messages"), "")
+}
+
+// putBack undoes a removal in the name of ctx's person, and says how many messages there
+// are again. It fails with feed.ErrNoRemoval.
+func (s *Server) putBack(ctx context.Context, b retainedBroker, id int64) (int, error) {
+	removal, messages, err := s.cfg.Trash.Removed(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	restored, err := b.RestoreRetained(ctx, messages, removal.Notified)
+	if !removal.Notified {
+		s.cfg.Feed.Seed(slices.Values(restored))
+	}
+	if err != nil {
+		return len(restored), fmt.Errorf("put retained messages back: %w", err)
+	}
+	if err := s.cfg.Trash.Forget(ctx, id); err != nil {
+		return len(restored), err
+	}
+	s.log.Info("retained messages put back in the admin", "user", principalOf(ctx).name, "topics", len(restored))
+	return len(restored), s.cfg.Accounts.Note(ctx, "retained messages put back", removal.What, "", ui.Plural(len(restored), "message", "messages"))
 }
 
 // undo puts back what a deletion took.
@@ -394,25 +426,9 @@ func (p retained) undo(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return broker.ErrNotFound
 	}
-	removal, messages, err := p.cfg.Trash.Removed(r.Context(), id)
-	if errors.Is(err, feed.ErrNoRemoval) {
+	if _, err := p.putBack(r.Context(), b, id); errors.Is(err, feed.ErrNoRemoval) {
 		return p.redirect(w, r, back+"?done=retained-gone")
 	} else if err != nil {
-		return err
-	}
-	ctx := context.WithoutCancel(r.Context())
-	restored, err := b.RestoreRetained(ctx, messages, removal.Notified)
-	if !removal.Notified {
-		p.cfg.Feed.Seed(slices.Values(restored))
-	}
-	if err != nil {
-		return fmt.Errorf("put retained messages back: %w", err)
-	}
-	if err := p.cfg.Trash.Forget(ctx, id); err != nil {
-		return err
-	}
-	p.log.Info("retained messages put back in the admin", "user", principalOf(ctx).name, "topics", len(restored))
-	if err := p.cfg.Accounts.Note(ctx, "retained messages put back", removal.What, "", ui.Plural(len(restored), "message", "messages")); err != nil {
 		return err
 	}
 	return p.redirect(w, r, back+"?done=retained-restored")
