@@ -59,6 +59,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.clientOperations()
 			a.traceOperations()
 			a.messageOperations()
+			a.topicOperations()
 			a.retainedOperations()
 			a.discoveryOperations()
 			a.tokenOperations()

@@ -86,12 +86,6 @@ type topicsOutput struct {
 	}
 }
 
-type topicInput struct {
-	Topic string `path:"topic" maxLength:"87384" doc:"Topic as base64url without padding."`
-}
-
-type topicOutput struct{ Body apiTopic }
-
 type publishInput struct {
 	Body struct {
 		Topic    string `json:"topic" maxLength:"65535"`
@@ -115,8 +109,6 @@ func (a *api) messageOperations() {
 	tags := []string{"Messages"}
 	operate(a, huma.Operation{OperationID: "query-topics", Method: http.MethodPost, Path: "/topics/query", Tags: tags, Summary: "Topics with their last values, sorted. Changes nothing.", Errors: []int{422}},
 		access.ScopeRead, a.queryTopics)
-	operate(a, huma.Operation{OperationID: "get-topic", Method: http.MethodGet, Path: "/topics/{topic}", Tags: tags, Summary: "The last value of a topic, whole as far as it is kept", Errors: []int{404, 422}},
-		access.ScopeRead, a.getTopic)
 	operate(a, huma.Operation{OperationID: "publish", Method: http.MethodPost, Path: "/publish", Tags: tags, Summary: "Send a message, as HearthMQ itself", Errors: []int{422}},
 		access.ScopeAdmin, a.publishMessage)
 }
@@ -149,21 +141,6 @@ func (a *api) queryTopics(_ context.Context, in *queryInput) (*topicsOutput, err
 }
 
 func keyOf(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
-
-func (a *api) getTopic(_ context.Context, in *topicInput) (*topicOutput, error) {
-	name, err := nameOf(in.Topic)
-	if err != nil {
-		return nil, err
-	}
-	s, err := a.cfg.Feed.Last(name)
-	if err != nil {
-		return nil, err
-	}
-	return &topicOutput{apiTopic{
-		Topic: name, Key: keyOf(name), APIPayload: payloadOf(s.Payload, s.Size), QoS: int(s.QoS), Retained: s.Retain,
-		At: s.At, ClientID: s.ClientID, User: s.User,
-	}}, nil
-}
 
 func (a *api) publishMessage(ctx context.Context, in *publishInput) (*emptyOutput, error) {
 	b := in.Body

@@ -141,37 +141,48 @@ func (p topicsPage) series(_ context.Context, req topicRequest) (any, error) {
 }
 
 func (p topicsPage) pin(ctx context.Context, req topicRequest) (any, error) {
-	change := p.s.cfg.Feed.Unpin
-	if req.On {
-		change = p.s.cfg.Feed.Pin
-	}
-	switch err := change(ctx, req.Topic); {
+	switch err := p.s.pin(ctx, req.Topic, req.On); {
 	case errors.Is(err, feed.ErrTooManyPins):
-		return nil, problemWith(http.StatusConflict, fmt.Sprintf("%d topics are kept already. Stop keeping another one first.", feed.MaxPins))
+		return nil, problemWith(http.StatusConflict, tooManyPins)
 	case errors.Is(err, feed.ErrNoTopic):
 		return nil, problemWith(http.StatusConflict, "There is no room for more topics.")
 	case err != nil:
 		return nil, err
 	}
-	p.s.log.Info("keeping a topic's history changed in the admin", "user", principalOf(ctx).name, "topic", req.Topic, "on", req.On)
 	return nil, nil
+}
+
+var tooManyPins = fmt.Sprintf("%d topics are kept already. Stop keeping another one first.", feed.MaxPins)
+
+// pin begins or ends keeping a topic's history in the name of ctx's person, and notes
+// it. It fails with feed.ErrTooManyPins and feed.ErrNoTopic.
+func (s *Server) pin(ctx context.Context, name string, on bool) error {
+	change, action := s.cfg.Feed.Unpin, "history no longer kept"
+	if on {
+		change, action = s.cfg.Feed.Pin, "history kept"
+	}
+	if err := change(ctx, name); err != nil {
+		return err
+	}
+	s.log.Info("keeping a topic's history changed in the admin", "user", principalOf(ctx).name, "topic", name, "on", on)
+	return s.cfg.Accounts.Note(context.WithoutCancel(ctx), action, clipText(name, maxLogValue), "", "")
 }
 
 // whoAnswer says who has to do with a topic.
 type whoAnswer struct {
-	Publishers  []publisherLine  `json:"publishers"`
+	Publishers  []publisherLine  `json:"publishers" doc:"Who sent what is kept of it, the latest first."`
 	Subscribers []subscriberLine `json:"subscribers"`
-	Rights      []rightsLine     `json:"rights"`
+	Rights      []rightsLine     `json:"rights" doc:"Which user may receive it and publish to it."`
 	// More subscribers and users than are listed.
-	MoreSubscribers int `json:"moreSubscribers"`
-	MoreRights      int `json:"moreRights"`
+	MoreSubscribers int `json:"more_subscribers" doc:"Beyond those that are listed."`
+	MoreRights      int `json:"more_rights" doc:"Beyond those that are listed."`
 }
 
 type publisherLine struct {
 	Client string `json:"client"`
 	User   string `json:"user"`
 	Count  int    `json:"count"`
-	Age    int64  `json:"age"`
+	Age    int64  `json:"age" doc:"Milliseconds."`
 	Here   bool   `json:"here"` // connected now
 }
 
@@ -196,11 +207,14 @@ type verdict struct {
 	Why string `json:"why"`
 }
 
-func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) {
+func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) { return p.whoHas(req.Topic), nil }
+
+// whoHas says who has to do with a topic.
+func (p topicsPage) whoHas(name string) whoAnswer {
 	a := whoAnswer{Publishers: []publisherLine{}, Subscribers: []subscriberLine{}, Rights: []rightsLine{}}
-	a.Publishers = p.publishers(req.Topic)
+	a.Publishers = p.publishers(name)
 	if r, ok := p.s.cfg.Broker.(topicReader); ok {
-		for _, s := range r.Subscribers(req.Topic) {
+		for _, s := range r.Subscribers(name) {
 			if len(a.Subscribers) == maxWho {
 				a.MoreSubscribers++
 				continue
@@ -209,7 +223,7 @@ func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) {
 		}
 	}
 	if p.s.cfg.Directory == nil {
-		return a, nil
+		return a
 	}
 	names := []string{}
 	for _, u := range p.s.cfg.Directory.Users() {
@@ -217,14 +231,14 @@ func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) {
 			names = append(names, u.Name)
 		}
 	}
-	for _, name := range names {
+	for _, user := range names {
 		if len(a.Rights) == maxWho {
 			a.MoreRights = len(names) - maxWho
 			break
 		}
-		a.Rights = append(a.Rights, rightsLine{name, p.verdict(name, broker.Receive, req.Topic), p.verdict(name, broker.Publish, req.Topic)})
+		a.Rights = append(a.Rights, rightsLine{user, p.verdict(user, broker.Receive, name), p.verdict(user, broker.Publish, name)})
 	}
-	return a, nil
+	return a
 }
 
 func (p topicsPage) verdict(user string, act broker.Action, topicName string) verdict {

@@ -9,7 +9,7 @@ import { ago, count, plural, visible } from './format.js';
  * @typedef {{client: string, user: string, here: boolean, filter: string, qos: number, receives: boolean, why: string}} Subscriber
  * @typedef {{ok: boolean, why: string}} Verdict
  * @typedef {{user: string, read: Verdict, write: Verdict}} Rights
- * @typedef {{publishers: Publisher[], subscribers: Subscriber[], rights: Rights[], moreSubscribers: number, moreRights: number}} Who
+ * @typedef {{publishers: Publisher[], subscribers: Subscriber[], rights: Rights[], more_subscribers: number, more_rights: number}} Who
  */
 
 function el(/** @type {string} */ tag, /** @type {string} */ cls, /** @type {(Node | string)[]} */ ...inside) {
@@ -63,7 +63,7 @@ export function showWho(/** @type {HTMLElement} */ into, /** @type {Who} */ w) {
   });
   into.replaceChildren(
     section('Sent by', publishers, 'Nobody since HearthMQ started.', 0),
-    section(`Subscribed${w.subscribers.length ? ` (${count(w.subscribers.length + w.moreSubscribers)})` : ''}`, subscribers, 'Nobody is subscribed.', w.moreSubscribers),
-    section('Who may', rights, 'There are no users yet.', w.moreRights),
+    section(`Subscribed${w.subscribers.length ? ` (${count(w.subscribers.length + w.more_subscribers)})` : ''}`, subscribers, 'Nobody is subscribed.', w.more_subscribers),
+    section('Who may', rights, 'There are no users yet.', w.more_rights),
   );
 }
