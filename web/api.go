@@ -64,6 +64,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.discoveryOperations()
 			a.tokenOperations()
 			a.bridgeOperations()
+			a.importOperations()
 			a.deviceOperations()
 			s.apiDoc = a.doc
 		})

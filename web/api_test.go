@@ -22,6 +22,7 @@ type program struct {
 	t     *testing.T
 	url   string
 	token string
+	kind  string // of what is sent; "": JSON
 	doc   *huma.OpenAPI
 }
 
@@ -32,7 +33,7 @@ func (s *site) program(scope access.TokenScope) program {
 	s.t.Cleanup(srv.Close)
 	_, secret, err := s.tokens.Create(access.WithActor(s.t.Context(), access.ViaAdmin, adminName), "test-"+string(scope), scope)
 	s.must(err)
-	return program{s.t, srv.URL + apiPath, secret, s.server.apiDoc}
+	return program{t: s.t, url: srv.URL + apiPath, token: secret, doc: s.server.apiDoc}
 }
 
 // ask sends a request with a JSON body, or none, and decodes the answer into out.
@@ -43,7 +44,7 @@ func (p program) ask(want int, method, path, body string, out any) answer {
 		p.t.Fatal(err)
 	}
 	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", firstOf(p.kind, "application/json"))
 	}
 	if p.token != "" {
 		req.Header.Set("Authorization", "Bearer "+p.token)

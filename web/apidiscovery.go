@@ -70,7 +70,7 @@ func (a *api) discoveryOperations() {
 				return nil, access.Problems{"device": "give either a device or orphaned"}
 			}
 			var list []*broker.Message
-			for m := range a.announced(a.cfg.Broker, which, in.Body.Device) {
+			for m := range a.announcedBy(a.cfg.Broker, which, in.Body.Device) {
 				list = append(list, m)
 			}
 			if len(list) == 0 && !in.Body.Orphaned {

@@ -66,9 +66,11 @@ type auditOutput struct {
 }
 
 type logInput struct {
-	After uint64 `query:"after" doc:"last of the answer before."`
-	Level string `query:"level" enum:"debug,info,warning,error" default:"info"`
-	Limit int    `query:"limit" minimum:"1" maximum:"2000" default:"200"`
+	After  uint64 `query:"after" doc:"last of the answer before."`
+	Level  string `query:"level" enum:"debug,info,warning,error" default:"info"`
+	Text   string `query:"text" maxLength:"512" doc:"Stands in the line."`
+	Client string `query:"client" maxLength:"512" doc:"Stands in the client identifier or the user of the line."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"2000" default:"200"`
 }
 
 type apiLogLine struct {
@@ -86,7 +88,42 @@ type logOutput struct {
 	}
 }
 
+type debugInput struct {
+	Body struct {
+		On bool `json:"on"`
+	}
+}
+
+type apiCertificate struct {
+	Ports   string    `json:"ports"`
+	File    string    `json:"file"`
+	Names   []string  `json:"names" doc:"That it is good for."`
+	Issuer  string    `json:"issuer"`
+	Begins  time.Time `json:"begins,omitzero"`
+	Ends    time.Time `json:"ends,omitzero"`
+	Problem string    `json:"problem" doc:"Why it can't be used; empty when it can."`
+}
+
+type certificatesOutput struct {
+	Body struct {
+		Certificates []apiCertificate `json:"certificates"`
+	}
+}
+
+type apiAttention struct {
+	Kind  string `json:"kind" enum:"error,warning,info"`
+	Title string `json:"title"`
+	Text  string `json:"text"`
+}
+
+type attentionOutput struct {
+	Body struct {
+		Attention []apiAttention `json:"attention"`
+	}
+}
+
 type apiSetting struct {
+	Group   string `json:"group"`
 	Key     string `json:"key"`
 	Value   string `json:"value"`
 	Default string `json:"default"`
@@ -113,9 +150,34 @@ func (a *api) systemOperations() {
 			out := new(settingsOutput)
 			out.Body.Settings = []apiSetting{}
 			for _, s := range a.cfg.Settings {
-				out.Body.Settings = append(out.Body.Settings, apiSetting{s.Key, s.Value, s.Default, s.Origin, s.Meaning})
+				out.Body.Settings = append(out.Body.Settings, apiSetting{s.Group, s.Key, s.Value, s.Default, s.Origin, s.Meaning})
 			}
 			return out, nil
+		})
+	operate(a, huma.Operation{OperationID: "list-attention", Method: http.MethodGet, Path: "/attention", Tags: tags, Summary: "What somebody should look at, the worst first"},
+		access.ScopeRead, func(context.Context, *struct{}) (*attentionOutput, error) {
+			out := new(attentionOutput)
+			out.Body.Attention = []apiAttention{}
+			for _, v := range a.attention(a.cfg.Broker.Stats()) {
+				out.Body.Attention = append(out.Body.Attention, apiAttention{v.Kind, v.Title, v.Text})
+			}
+			return out, nil
+		})
+	operate(a, huma.Operation{OperationID: "list-certificates", Method: http.MethodGet, Path: "/certificates", Tags: tags, Summary: "The certificates of the encrypted ports"},
+		access.ScopeRead, func(context.Context, *struct{}) (*certificatesOutput, error) {
+			out := new(certificatesOutput)
+			out.Body.Certificates = []apiCertificate{}
+			if a.cfg.Certificates != nil {
+				for _, c := range a.cfg.Certificates() {
+					c.Names = append([]string{}, c.Names...)
+					out.Body.Certificates = append(out.Body.Certificates, apiCertificate(c))
+				}
+			}
+			return out, nil
+		})
+	operate(a, huma.Operation{OperationID: "set-debug", Method: http.MethodPost, Path: "/log/debug", Tags: tags, Summary: "Keep level debug in the log for 15 minutes, or no more"},
+		access.ScopeAdmin, func(ctx context.Context, in *debugInput) (*emptyOutput, error) {
+			return nil, a.keepDebug(ctx, in.Body.On)
 		})
 	operate(a, huma.Operation{
 		OperationID: "get-backup", Method: http.MethodGet, Path: "/backup", Tags: tags,
@@ -159,7 +221,18 @@ func (a *api) logLines(_ context.Context, in *logInput) (*logOutput, error) {
 	if in.After > out.Body.Last {
 		in.After = 0 // HearthMQ was started again
 	}
-	for _, e := range a.cfg.LogBook.After(in.After, levelOf(in.Level), in.Limit) {
+	filter := logFilter{level: levelOf(in.Level), client: in.Client, text: in.Text}
+	most := in.Limit
+	if in.Text != "" || in.Client != "" {
+		most = logEntries
+	}
+	for _, e := range a.cfg.LogBook.After(in.After, filter.level, most) {
+		if !filter.matches(e) {
+			continue
+		}
+		if len(out.Body.Lines) == in.Limit {
+			break
+		}
 		line := apiLogLine{Seq: e.Seq, At: e.At, Level: levelKey(e.Level), Message: e.Message, Values: map[string]string{}}
 		for _, v := range e.Values {
 			line.Values[v.Key] = v.Value

@@ -113,4 +113,12 @@ func (a *api) loginOnes() {
 		access.ScopeAdmin, func(ctx context.Context, in *idInput) (*emptyOutput, error) {
 			return nil, a.endLogin(ctx, in.ID)
 		})
+	operate(a, huma.Operation{OperationID: "end-logins", Method: http.MethodDelete, Path: "/logins", Tags: tags, Summary: "Log all browsers out"},
+		access.ScopeAdmin, func(ctx context.Context, _ *struct{}) (*emptyOutput, error) {
+			list, err := a.cfg.Logins.ListLogins(ctx, "")
+			if err != nil {
+				return nil, err
+			}
+			return nil, a.endLogins(ctx, list, 0)
+		})
 }

@@ -141,13 +141,22 @@ func (p settings) restore(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if p.cfg.Backups == nil {
-		return access.ErrNotFound
-	}
-	if err := p.cfg.Backups.Restore(form.Get("key")); err != nil {
+	if err := p.restoreBackup(r.Context(), form.Get("key")); err != nil {
 		return err
 	}
-	p.log.Warn("HearthMQ starts again with a backup", "actor", access.Actor(r.Context()))
 	w.Header().Set("Refresh", "8; url="+string(ui.Path(r.Context(), "/")))
 	return p.render(w, r, http.StatusOK, ui.RestoringPage(p.page(r)))
+}
+
+// restoreBackup has HearthMQ start again with a backup that was checked, in the name of
+// ctx's person. What is noted in the database goes with it, so the log tells it.
+func (s *Server) restoreBackup(ctx context.Context, key string) error {
+	if s.cfg.Backups == nil {
+		return access.ErrNotFound
+	}
+	if err := s.cfg.Backups.Restore(key); err != nil {
+		return err
+	}
+	s.log.Warn("HearthMQ starts again with a backup", "actor", access.Actor(ctx))
+	return nil
 }

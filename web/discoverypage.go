@@ -123,9 +123,9 @@ func deviceView(d *haDevice) ui.HADeviceView {
 
 var reasonBadges = map[string]string{reasonBroken: "error", reasonOrphan: "warning", reasonSilent: "warning", reasonNote: "neutral"}
 
-// announced are the configurations that are meant: with which "device" those of that
+// announcedBy are the configurations that are meant: with which "device" those of that
 // device, with "orphaned" all that are.
-func (s *Server) announced(b retainedBroker, which, device string) map[*broker.Message]bool {
+func (s *Server) announcedBy(b retainedBroker, which, device string) map[*broker.Message]bool {
 	found := map[*broker.Message]bool{}
 	for _, d := range s.discovery(b).devices {
 		for _, e := range d.entities {

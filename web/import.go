@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,10 +22,7 @@ import (
 
 // imports is the page that takes over what a Mosquitto has: files are sent, a dry run
 // says what would come of them, and what was looked at is then stored.
-type imports struct {
-	*Server
-	pending *pendingImport
-}
+type imports struct{ *Server }
 
 // pendingImport is the dry run that was looked at last. It is kept for importTime, in
 // memory: passwords are in it.
@@ -45,14 +44,16 @@ const (
 )
 
 func (s *Server) importRoutes(r chi.Router) {
-	i := imports{s, new(pendingImport)}
+	i := imports{s}
 	r.Get(importPath, s.handle(i.form))
 	r.Post(importPath, s.handle(i.look))
 	r.Post(importPath+"/apply", s.handle(i.apply))
 }
 
 // isUpload reports whether a request may bring more than a form.
-func isUpload(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Path == importPath }
+func isUpload(r *http.Request) bool {
+	return r.Method == http.MethodPost && (r.URL.Path == importPath || r.URL.Path == apiPath+apiImportPath)
+}
 
 func (i imports) view(r *http.Request) ui.PageView {
 	return i.Server.view(r, "Come from Mosquitto", "settings")
@@ -74,16 +75,44 @@ func (i imports) look(w http.ResponseWriter, r *http.Request) error {
 	if problem != "" {
 		return i.render(w, r, http.StatusUnprocessableEntity, ui.ImportPage(i.view(r), problem))
 	}
-	plan := mosquitto.NewPlan(mosquitto.ReadUploads(files), mosquitto.PlanOptions{Now: time.Now()})
-	if err := plan.Look(r.Context(), i.target()); err != nil {
+	report, token, err := i.lookImport(r.Context(), files)
+	if err != nil {
 		return err
 	}
-	v := importView(plan.Report)
+	v := importView(report)
 	status := http.StatusUnprocessableEntity
-	if plan.Report.OK() {
-		status, v.Token = http.StatusOK, i.pending.keep(plan)
+	if v.Token = token; token != "" {
+		status = http.StatusOK
 	}
 	return i.render(w, r, status, ui.ImportReportPage(i.view(r), v))
+}
+
+// lookImport says what would come of files. token is what has it stored; "" when
+// something in them keeps them from being imported.
+func (s *Server) lookImport(ctx context.Context, files []mosquitto.Upload) (report *mosquitto.Report, token string, err error) {
+	plan := mosquitto.NewPlan(mosquitto.ReadUploads(files), mosquitto.PlanOptions{Now: time.Now()})
+	if err := plan.Look(ctx, s.importTarget()); err != nil {
+		return nil, "", err
+	}
+	if plan.Report.OK() {
+		token = s.pending.keep(plan)
+	}
+	return plan.Report, token, nil
+}
+
+// importNow stores what a dry run showed, in the name of ctx's person. It fails with
+// access.Problems.
+func (s *Server) importNow(ctx context.Context, token string) (*mosquitto.Report, mosquitto.Done, error) {
+	plan := s.pending.take(token)
+	if plan == nil {
+		return nil, mosquitto.Done{}, access.Problems{"token": "this was imported already, or too long ago looked at: send the files again"}
+	}
+	done, err := plan.Apply(ctx, s.importTarget())
+	if err != nil {
+		return nil, done, err
+	}
+	s.log.InfoContext(ctx, "imported from Mosquitto", "users", len(done.Accounts.Users), "roles", len(done.Accounts.Roles), "retained", done.Retained, "actor", access.Actor(ctx))
+	return plan.Report, done, nil
 }
 
 // apply stores what the dry run showed.
@@ -92,23 +121,14 @@ func (i imports) apply(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	plan := i.pending.take(form.Get("token"))
-	if plan == nil {
-		return i.render(w, r, http.StatusUnprocessableEntity, ui.ImportPage(i.view(r), "this was imported already, or too long ago looked at: send the files again"))
+	report, done, err := i.importNow(r.Context(), form.Get("token"))
+	if p := problemsOf(err); p != nil {
+		return i.render(w, r, http.StatusUnprocessableEntity, ui.ImportPage(i.view(r), strings.Join(slices.Sorted(maps.Values(p)), "; ")))
 	}
-	done, err := plan.Apply(r.Context(), i.target())
 	if err != nil {
-		if p, ok := errors.AsType[access.Problems](err); ok {
-			var all []string
-			for _, text := range p {
-				all = append(all, text)
-			}
-			return i.render(w, r, http.StatusUnprocessableEntity, ui.ImportPage(i.view(r), strings.Join(all, "; ")))
-		}
 		return err
 	}
-	i.log.InfoContext(r.Context(), "imported from Mosquitto", "users", len(done.Accounts.Users), "roles", len(done.Accounts.Roles), "retained", done.Retained)
-	v := importView(plan.Report)
+	v := importView(report)
 	v.Done = []string{
 		plural(len(done.Accounts.Users), "user", "users"), plural(len(done.Accounts.Roles), "role", "roles"), plural(done.Retained, "retained message", "retained messages"),
 	}
@@ -122,8 +142,8 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// target is the running broker.
-func (i imports) target() mosquitto.Target {
+// importTarget is the running broker.
+func (i *Server) importTarget() mosquitto.Target {
 	return mosquitto.Target{
 		Accounts: i.cfg.Accounts, Directory: i.cfg.Directory,
 		Publish: func(ctx context.Context, list []*broker.Message) error {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -180,12 +181,25 @@ func (l logs) debug(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if form.Get("on") == "" {
-		l.cfg.LogBook.KeepDebug(0)
+	on := form.Get("on") != ""
+	if err := l.keepDebug(r.Context(), on); err != nil {
+		return err
+	}
+	if !on {
 		return l.redirect(w, r, "/logs")
 	}
-	l.cfg.LogBook.KeepDebug(debugSpan)
 	return l.redirect(w, r, "/logs?done=debug-on")
+}
+
+// keepDebug has more recorded for a while, or no more, in the name of ctx's person, and
+// notes it: topics and clients are told of then.
+func (s *Server) keepDebug(ctx context.Context, on bool) error {
+	span, action := time.Duration(0), "debug log ended"
+	if on {
+		span, action = debugSpan, "debug log begun"
+	}
+	s.cfg.LogBook.KeepDebug(span)
+	return s.cfg.Accounts.Note(context.WithoutCancel(ctx), action, "", "", "")
 }
 
 // download gives all that is in memory as text.

@@ -101,7 +101,7 @@ func bodyLimit(next http.Handler) http.Handler {
 			switch {
 			case isUpload(r):
 				most, span = maxUpload, uploadTime
-			case r.URL.Path == restorePath: // read by an administrator's request alone
+			case r.URL.Path == restorePath, r.URL.Path == apiPath+apiRestorePath: // read by an administrator's request alone
 				most, span = maxBackup, backupTime
 			}
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(span))

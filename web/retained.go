@@ -247,7 +247,7 @@ func (p retained) chosen(form url.Values, b retainedBroker, f retainedFilter, no
 	case "ticked":
 		meant = func(m *broker.Message) bool { return slices.Contains(form["key"], topicKey(m.Topic)) }
 	case "device", "orphaned":
-		found := p.announced(b, form.Get("which"), form.Get("device"))
+		found := p.announcedBy(b, form.Get("which"), form.Get("device"))
 		meant = func(m *broker.Message) bool { return found[m] }
 	default:
 		who := presenceOf(p.cfg.Broker.Sessions())

@@ -106,6 +106,7 @@ type Server struct {
 	clientMeter clientMeter
 	names       *addressNames
 	tracing     tracing
+	pending     pendingImport
 
 	apiDoc *huma.OpenAPI // set by apiRoutes
 }

@@ -94,15 +94,23 @@ func (p settings) endOthers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := p.endLogins(r.Context(), list, own); err != nil {
+		return err
+	}
+	return p.redirect(w, r, "/settings/logins?done=logins-ended")
+}
+
+// endLogins logs out all of them but one, in the name of ctx's person.
+func (s *Server) endLogins(ctx context.Context, list []access.BrowserLogin, but int64) error {
 	for _, l := range list {
-		if l.ID == own {
+		if l.ID == but {
 			continue
 		}
-		if err := p.endLogin(r.Context(), l.ID); err != nil {
+		if err := s.endLogin(ctx, l.ID); err != nil {
 			return err
 		}
 	}
-	return p.redirect(w, r, "/settings/logins?done=logins-ended")
+	return nil
 }
 
 // browserName says in few words which browser a User-Agent is of, as far as people

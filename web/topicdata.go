@@ -207,7 +207,9 @@ type verdict struct {
 	Why string `json:"why"`
 }
 
-func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) { return p.whoHas(req.Topic), nil }
+func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) {
+	return p.whoHas(req.Topic), nil
+}
 
 // whoHas says who has to do with a topic.
 func (p topicsPage) whoHas(name string) whoAnswer {
