@@ -57,6 +57,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.userOperations()
 			a.roleOperations()
 			a.clientOperations()
+			a.blockOperations()
 			a.traceOperations()
 			a.messageOperations()
 			a.topicOperations()

@@ -49,7 +49,9 @@ var apiOf = map[string]string{
 	"POST /clients/forget/ask":      "get-client",
 	"POST /clients/forget":          "delete-session",
 	"POST /clients/block/ask":       "get-client",
-	"POST /clients/block":           "block-client",
+	"POST /clients/block":           "block-client create-block",
+	"POST /clients/blocked":         "create-block list-blocks",
+	"POST /clients/blocked/lift":    "delete-block",
 	"POST /clients/trace":           "trace-client list-traces get-packets download-trace",
 	"POST /clients/trace/{id}/stop": "stop-trace",
 
@@ -73,14 +75,17 @@ var apiOf = map[string]string{
 	"POST /import":       "look-at-mosquitto",
 	"POST /import/apply": "import-mosquitto",
 
-	"POST /users/new":                "create-user",
-	"POST /users/connect/{template}": "connect-device list-templates",
-	"POST /users/{id}":               "change-user",
-	"POST /users/{id}/rules":         "change-user",
-	"POST /users/{id}/learn":         "start-learning accept-learning stop-learning get-learning",
-	"POST /users/{id}/password":      "set-password",
-	"POST /users/{id}/state":         "change-user",
-	"POST /users/{id}/delete":        "delete-user",
+	"POST /users/new":                     "create-user",
+	"POST /users/connect/{template}":      "connect-device list-templates",
+	"POST /users/{id}":                    "change-user",
+	"POST /users/find":                    "list-users",
+	"POST /users/{id}/rules":              "change-user",
+	"POST /users/{id}/limits":             "change-user",
+	"POST /users/{id}/product/{template}": "give-product set-password",
+	"POST /users/{id}/learn":              "start-learning accept-learning stop-learning get-learning",
+	"POST /users/{id}/password":           "set-password",
+	"POST /users/{id}/state":              "change-user",
+	"POST /users/{id}/delete":             "delete-user",
 
 	"POST /access/check":             "check",
 	"POST /access/why":               "why",
@@ -110,7 +115,7 @@ func TestAPIDoesWhatThePagesDo(t *testing.T) {
 	for _, route := range []string{
 		"POST /topics/sample", "POST /topics/who", "POST /topics/download", "POST /live/topics/history", "POST /live/topics/series", "POST /retained",
 		"POST /clients", "POST /live/clients", "POST /clients/show", "POST /clients/forget/ask", "POST /clients/block/ask", "POST /logs", "POST /logs/audit",
-		"POST /access/check", "POST /access/why",
+		"POST /access/check", "POST /access/why", "POST /users/find",
 	} {
 		reads[route] = true
 	}

@@ -2,9 +2,7 @@ package web
 
 import (
 	"context"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +68,22 @@ type apiSetupField struct {
 	Value string `json:"value"`
 }
 
+type givenInput struct {
+	ID       int64  `path:"id"`
+	Template string `path:"template" maxLength:"64" doc:"id of a template."`
+	Body     struct {
+		Values map[string]string `json:"values,omitempty" doc:"By the keys of the template. Absent: the defaults."`
+		DryRun bool              `json:"dry_run,omitempty" doc:"Only say which rules would be added."`
+	}
+}
+
+type givenOutput struct {
+	Body struct {
+		Added []string `json:"added" doc:"Rules that the user did not have."`
+		User  apiUser  `json:"user"`
+	}
+}
+
 type learningInput struct {
 	ID   int64 `path:"id"`
 	Body struct {
@@ -112,6 +126,9 @@ func (a *api) deviceOperations() {
 	operate(a, huma.Operation{OperationID: "connect-device", Method: http.MethodPost, Path: "/templates/{template}/devices", Tags: tags, DefaultStatus: http.StatusCreated, Errors: []int{404},
 		Summary: "Add a user for a device, with the rights that it needs; answers with what to set in the device"},
 		access.ScopeAdmin, a.newDevice)
+	operate(a, huma.Operation{OperationID: "give-product", Method: http.MethodPost, Path: "/users/{id}/templates/{template}", Tags: tags, Errors: []int{404, 409},
+		Summary: "Give a user that is there the rights of a product"},
+		access.ScopeAdmin, a.giveProduct)
 	operate(a, huma.Operation{OperationID: "get-learning", Method: http.MethodGet, Path: "/users/{id}/learning", Tags: tags, Errors: []int{404},
 		Summary: "What a user was seen doing, and the rules that would allow it"},
 		access.ScopeRead, func(ctx context.Context, in *idInput) (*learnedOutput, error) { return a.learned(ctx, in.ID) })
@@ -174,13 +191,14 @@ func (a *api) newDevice(ctx context.Context, in *newDeviceInput) (*newDeviceOutp
 	}
 	made, err := a.connectDevice(ctx, t, n)
 	if p := problemsOf(err); p != nil {
-		for _, key := range slices.Collect(maps.Keys(p)) {
+		all := access.Problems{}
+		for key, text := range p {
 			if value, ok := strings.CutPrefix(key, "key-"); ok {
-				p["values."+value] = p[key]
-				delete(p, key)
+				key = "values." + value
 			}
+			all[key] = text
 		}
-		return nil, p
+		return nil, all
 	}
 	if err != nil {
 		return nil, err
@@ -197,6 +215,38 @@ func (a *api) newDevice(ctx context.Context, in *newDeviceInput) (*newDeviceOutp
 		b.Setup = append(b.Setup, s)
 	}
 	return out, nil
+}
+
+func (a *api) giveProduct(ctx context.Context, in *givenInput) (*givenOutput, error) {
+	u, err := a.learner(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	t, err := access.FindTemplate(in.Template)
+	if err != nil {
+		return nil, err
+	}
+	rules, _, err := t.Fill(u.Name, in.Body.Values)
+	if p := problemsOf(err); p != nil {
+		all := access.Problems{}
+		for key, text := range p {
+			all["values."+key] = text
+		}
+		return nil, all
+	}
+	if err != nil {
+		return nil, err
+	}
+	missing := access.MissingRules(u.Rules, rules)
+	if !in.Body.DryRun && len(missing) > 0 {
+		if err := a.cfg.Accounts.AddRules(ctx, u.Name, missing); err != nil {
+			return nil, err
+		}
+	}
+	out := new(givenOutput)
+	u, err = a.userWithID(in.ID)
+	out.Body.Added, out.Body.User = ruleTexts(missing), a.user(u)
+	return out, err
 }
 
 // learner returns a user that rules can be learnt for.

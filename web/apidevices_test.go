@@ -112,3 +112,30 @@ func TestAPILearning(t *testing.T) {
 		p.ask(422, "POST", fmt.Sprintf("/users/%d/learning", s.user(name).ID), `{"seconds": 60}`, nil)
 	}
 }
+
+func TestAPIGivesProducts(t *testing.T) {
+	s := furnished(t, false)
+	p := s.program(access.ScopeAdmin)
+	at := fmt.Sprintf("/users/%d/templates/tasmota", s.user("old-tablet").ID)
+	var given struct {
+		Added []string
+		User  apiUser
+	}
+	p.ask(200, "POST", at, `{"dry_run": true}`, &given)
+	if len(given.Added) == 0 || len(given.User.Rules) != 0 {
+		t.Errorf("would give %+v", given)
+	}
+	p.ask(200, "POST", at, `{}`, &given)
+	if len(given.Added) == 0 || len(given.User.Rules) != len(given.Added) {
+		t.Errorf("gave %+v", given)
+	}
+	p.ask(200, "POST", at, `{}`, &given)
+	if len(given.Added) != 0 {
+		t.Errorf("again %+v", given)
+	}
+	if a := p.ask(422, "POST", at, `{"values": {"topic": "#"}}`, nil); !strings.Contains(a.body, "body.values.") {
+		t.Errorf("does not name the field: %s", a.body)
+	}
+	p.ask(404, "POST", at+"x", `{}`, nil)
+	p.ask(422, "POST", fmt.Sprintf("/users/%d/templates/tasmota", s.user("from-settings").ID), `{}`, nil)
+}

@@ -169,8 +169,9 @@ func (a *api) systemOperations() {
 			out.Body.Certificates = []apiCertificate{}
 			if a.cfg.Certificates != nil {
 				for _, c := range a.cfg.Certificates() {
-					c.Names = append([]string{}, c.Names...)
-					out.Body.Certificates = append(out.Body.Certificates, apiCertificate(c))
+					out.Body.Certificates = append(out.Body.Certificates, apiCertificate{
+						Ports: c.Ports, File: c.File, Names: append([]string{}, c.Names...), Issuer: c.Issuer, Begins: c.Begins, Ends: c.Ends, Problem: c.Problem,
+					})
 				}
 			}
 			return out, nil

@@ -125,3 +125,23 @@ func TestAPIBlocksClients(t *testing.T) {
 	p.ask(204, "DELETE", "/clients/"+keyOf("of-settings"), "", nil)
 	p.notes("session deleted", "of-settings")
 }
+
+func TestAPIBlocks(t *testing.T) {
+	s := furnished(t, true)
+	p := s.program(access.ScopeAdmin)
+	var b apiBlock
+	p.ask(201, "POST", "/blocks", `{"kind": "client", "value": "washer-0815", "note": "chatters"}`, &b)
+	if b.Value != "washer-0815" || b.CreatedBy != "token test-admin" || b.Note != "chatters" {
+		t.Errorf("block %+v", b)
+	}
+	var list struct{ Blocks []apiBlock }
+	p.ask(200, "GET", "/blocks", "", &list)
+	if len(list.Blocks) != 1 {
+		t.Errorf("blocks %+v", list)
+	}
+	p.ask(422, "POST", "/blocks", `{"kind": "address", "value": "the cellar"}`, nil)
+	p.ask(422, "POST", "/blocks", `{"kind": "smell", "value": "x"}`, nil)
+	at := fmt.Sprint("/blocks/", b.ID)
+	p.ask(204, "DELETE", at, "", nil)
+	p.ask(404, "DELETE", at, "", nil)
+}
