@@ -14,6 +14,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/feed"
+	"hearthmq/broker/mosquitto"
 	"hearthmq/broker/packet"
 	"hearthmq/nodered"
 )
@@ -79,6 +80,8 @@ type Config struct {
 	Trash feed.Trash
 	// Bridges are the connections to other brokers; nil: there are none.
 	Bridges Bridges
+	// FileUsers are those of Mosquitto's files, which are theirs to change; nil: there are none.
+	FileUsers func() []mosquitto.FileUser
 	// LogBook holds the last lines of the log; nil: an empty one.
 	LogBook *LogBook
 	// Certificates describes those of the encrypted ports; nil: there are none.

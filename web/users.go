@@ -34,11 +34,33 @@ func (u users) list(w http.ResponseWriter, r *http.Request) error {
 	v.Page = min(days(form.Get("page")), max(0, (len(all)-1)/usersRows))
 	v.First = v.Page * usersRows
 	connected := u.connectedByUser()
+	u.fileUsers(&v, connected)
 	now := time.Now()
 	for _, user := range all[v.First:min(len(all), v.First+usersRows)] {
 		v.Users = append(v.Users, userRow(user, connected[user.Name], now))
 	}
 	return u.render(w, r, http.StatusOK, ui.UsersPage(u.view(r, "Users", "users"), v))
+}
+
+// fileUsers adds those of Mosquitto's files to the first page of the list.
+func (u users) fileUsers(v *ui.UsersView, connected map[string]int) {
+	if u.cfg.FileUsers == nil {
+		return
+	}
+	list := u.cfg.FileUsers()
+	v.Files = len(list)
+	for _, f := range list {
+		if !strings.Contains(strings.ToLower(f.Name+"\n"+f.Place), strings.ToLower(v.Text)) {
+			continue
+		}
+		if len(v.FileUsers) == usersRows {
+			v.MoreFiles++
+			continue
+		}
+		v.FileUsers = append(v.FileUsers, ui.FileUser{
+			Name: f.Name, Place: f.Place, Listeners: strings.Join(f.Listeners, ", "), Rules: f.Rules, NoRules: f.NoRules, Clients: connected[f.Name],
+		})
+	}
 }
 
 // userMatches finds a piece of a name, a note or a role in either case.

@@ -70,6 +70,7 @@ type entrance struct {
 	prefix       string
 	passwords    *access.Directory // nil: there is no password_file
 	marks        map[string]uint64 // of each password, by user
+	users        *userFile         // where they come from
 	acl          *aclTable         // nil: there is no acl_file
 	dynsec       bool
 }
@@ -218,7 +219,7 @@ func (r *setupReader) access(ctx context.Context) {
 				u = r.users(ctx, f.passwords)
 				passwords[f.passwords] = u
 			}
-			x.passwords, x.marks = u.directory, u.marks
+			x.passwords, x.marks, x.users = u.directory, u.marks, u
 		}
 		if f.acl != "" {
 			t, ok := rights[f.acl]
@@ -263,6 +264,8 @@ func (c *Conf) accessFiles(s Security) accessFiles {
 
 // userFile is a password_file.
 type userFile struct {
+	file      string
+	lines     map[string]int // by user
 	directory *access.Directory
 	marks     map[string]uint64
 }
@@ -277,12 +280,12 @@ func (r *setupReader) users(ctx context.Context, name string) *userFile {
 		return found
 	})
 	r.found = append(r.found, in.Notices...)
-	u := &userFile{directory: access.NewDirectory(access.Policy{KeepHashes: true}), marks: map[string]uint64{}}
+	u := &userFile{directory: access.NewDirectory(access.Policy{KeepHashes: true}), marks: map[string]uint64{}, file: name, lines: map[string]int{}}
 	accounts := access.NewAccounts(access.NewMemoryRepository(), u.directory, nil, nil)
 	im := access.Import{Source: name}
 	for _, p := range in.Passwords {
 		im.Users = append(im.Users, access.NewUser{Name: p.User, Hash: p.Hash})
-		u.marks[p.User] = mark(p.Hash)
+		u.marks[p.User], u.lines[p.User] = mark(p.Hash), p.Line
 	}
 	r.setup.read[name] = &readFile{marks: u.marks}
 	err := accounts.Load(ctx)

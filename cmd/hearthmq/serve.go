@@ -18,6 +18,7 @@ import (
 	"hearthmq/broker/bridge"
 	"hearthmq/broker/control"
 	"hearthmq/broker/feed"
+	mosq "hearthmq/broker/mosquitto"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
 )
@@ -253,7 +254,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		Sessions: s.db.Logins(), Endpoints: s.endpoints(), SetupToken: token,
 		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Bans: s.bans, Trash: s.trash(),
-		Bridges:      s.bridges,
+		Bridges: s.bridges, FileUsers: s.fileUsers(),
 		Home:         s.home.newHome(s.broker, s.db),
 		Certificates: s.listeners.certificates, Backups: s.adminBackups(),
 		DiskFree: s.db.Free, StoreBytes: func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
@@ -273,6 +274,14 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	}
 	s.welcome(token())
 	return group.Wait()
+}
+
+// fileUsers are the users of Mosquitto's files, nil where HearthMQ has its own alone.
+func (s *server) fileUsers() func() []mosq.FileUser {
+	if s.standIn == nil {
+		return nil
+	}
+	return s.standIn.guard.Users
 }
 
 // endpoints are the open ports as the admin shows them.

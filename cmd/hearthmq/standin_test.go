@@ -293,6 +293,9 @@ func TestStandInLog(t *testing.T) {
 	if err1 != nil || err2 != nil || !strings.Contains(string(old), "client_id=watched") || !strings.Contains(string(now), "client_id=later") {
 		t.Errorf("%v %v\n%s\n--\n%s", err1, err2, old, now)
 	}
+	if line := "New client connected from 127.0.0.1:"; !strings.Contains(string(old), line) || !strings.Contains(string(old), " as watched (p2, c1, k60).  client_id=watched listener=") {
+		t.Errorf("the log is not Mosquitto's: %s", old)
+	}
 	if !strings.Contains(string(old), "T") || old[4] != '-' {
 		t.Errorf("timestamps: %.40s", old)
 	}

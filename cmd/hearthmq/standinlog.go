@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -183,11 +185,18 @@ var connectionMessages = []string{"client connected", "client disconnected", "cl
 // Handle implements slog.Handler.
 func (h *standInLog) Handle(_ context.Context, r slog.Record) error {
 	b := []byte(r.Message)
+	said := []string(nil)
+	if r.Message == "client connected" {
+		b, said = newClient(&r), inNewClient
+	}
 	if h.attrs != "" || r.NumAttrs() > 0 {
 		b = append(b, ' ')
 	}
 	b = append(b, h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
+		if slices.Contains(said, a.Key) {
+			return true
+		}
 		b = appendAttr(b, h.group, a)
 		return true
 	})
@@ -197,6 +206,33 @@ func (h *standInLog) Handle(_ context.Context, r slog.Record) error {
 		return nil
 	}
 	return h.write(r.Time, r.Level, string(b))
+}
+
+// inNewClient are the keys that newClient has said.
+var inNewClient = []string{"user", "remote", "protocol", "clean_start", "keep_alive"}
+
+// newClient says in Mosquitto's words that a client has come: there are programs that
+// look for this line.
+func newClient(r *slog.Record) []byte {
+	of := map[string]string{}
+	r.Attrs(func(a slog.Attr) bool {
+		of[a.Key] = a.Value.String()
+		return true
+	})
+	word := func(key string) string {
+		if w := of[key]; plain(w) {
+			return w
+		}
+		return strconv.Quote(of[key])
+	}
+	protocol := map[string]string{"3.1": "1", "3.1.1": "2", "5.0": "5"}[of["protocol"]]
+	clean := map[string]string{"true": "1"}[of["clean_start"]]
+	line := fmt.Appendf(nil, "New client connected from %s as %s (p%s, c%s, k%s", strings.NewReplacer("[", "", "]", "").Replace(of["remote"]), word("client_id"),
+		protocol, cmp.Or(clean, "0"), of["keep_alive"])
+	if of["user"] != "" {
+		line = fmt.Appendf(line, ", u'%s'", word("user"))
+	}
+	return append(line, ")."...)
 }
 
 // write sends a line everywhere. s.mu is held.
