@@ -306,7 +306,7 @@ func BlockedPage(v PageView, b BlockedView) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for _, x := range b.Blocked {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<li class=\"row\"><span class=\"row-icon row-icon-error\">")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<li class=\"row blocked\"><span class=\"row-icon row-icon-error\">")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -70,7 +70,7 @@ func round(f float64) float64 { return float64(int64(f*1000+0.5)) / 1000 }
 
 // health sums up. Only what somebody should act on is a warning.
 func health(s broker.Stats, attention []ui.AttentionView) ui.HealthView {
-	running := fmt.Sprintf("%s, running for %s.", ui.Plural(s.Clients, "client is connected", "clients are connected"), ui.Span(s.Now.Sub(s.Started)))
+	running := fmt.Sprintf("%s, running for %s.", ui.Connected(s.Clients), ui.Span(s.Now.Sub(s.Started)))
 	if s.StoreError != nil {
 		return ui.HealthView{Kind: "error", Title: "Messages can't be stored",
 			Text: "The broker keeps working from memory, but what it promised to keep would be lost when it stops. Is the disk full? The log says more."}

@@ -15,7 +15,7 @@ func TestOverview(t *testing.T) {
 	s := newSite(t, nil)
 	b := s.ingress()
 	a := b.get("/").is(t, http.StatusOK)
-	a.says(t, "All is well", "0 clients are connected", "First steps", "Create a user for the device", "Port 1883", "Nothing was denied",
+	a.says(t, "All is well", "No client is connected", "First steps", "Create a user for the device", "Port 1883", "Nothing was denied",
 		"mosquitto_pub -h 127.0.0.1 -p 1883")
 	if !strings.Contains(a.body, "<details class=\"card fold\" open>") {
 		t.Error("the first steps are folded while there are some")

@@ -25,6 +25,8 @@ const chromium = "/usr/bin/chromium"
 type tab struct {
 	t   *testing.T
 	ctx context.Context
+	// refused says that pages are meant to be refused, of which the browser tells in its console.
+	refused atomic.Bool
 }
 
 func openTab(t *testing.T, url string, width, height int64) *tab {
@@ -46,7 +48,7 @@ func openTab(t *testing.T, url string, width, height int64) *tab {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal("start Chromium: ", err)
 	}
-	b := &tab{t, ctx}
+	b := &tab{t: t, ctx: ctx}
 	console := chromedp.Console(ctx)
 	var mu sync.Mutex
 	var wrong []string
@@ -54,6 +56,9 @@ func openTab(t *testing.T, url string, width, height int64) *tab {
 		for m, err := range console {
 			if err != nil {
 				return // the tab is closed
+			}
+			if m.Source == "network" && b.refused.Load() {
+				continue
 			}
 			if m.Type == chromedp.ConsoleError || m.IsException() || m.Source == "security" {
 				mu.Lock()
@@ -136,6 +141,8 @@ func (b *tab) screenshot(name string) {
 func (b *tab) theme(name string) {
 	b.t.Helper()
 	eval[bool](b, fmt.Sprintf(`localStorage.setItem('hearthmq.theme', %q), dispatchEvent(new Event('hearthmq-theme'))`, name))
+	// The colours have changed over before a picture is taken.
+	eval[bool](b, `Promise.allSettled(document.getAnimations().map((a) => a.finished)).then(() => true)`)
 }
 
 // house is a feed full of devices, some of them hostile.

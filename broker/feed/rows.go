@@ -112,6 +112,13 @@ func (l *list) make(t *tree, s *search) {
 		}
 	}
 	l.stale, l.shape, l.all = false, t.shape, t.top.topics
+	if !l.sys { // what can't be seen is not counted
+		for _, n := range t.top.sorted() {
+			if n.name == "$SYS" && n.inside != nil {
+				l.all -= n.inside.topics
+			}
+		}
+	}
 	l.rows = l.rows[:0]
 	var below []int32
 	if l.filtering {
