@@ -866,9 +866,9 @@ func LoginsPage(v PageView, l LoginsView) templ.Component {
 
 // BackupView is the page of backups.
 type BackupView struct {
-	Possible bool
-	Limit    string // of an upload, "" for none to speak of
-	Problem  string // of the file that was uploaded
+	Impossible string // why there are no backups, "" where there are
+	Limit      string // of an upload, "" for none to speak of
+	Problem    string // of the file that was uploaded
 }
 
 // RestoreQuestion asks before a backup takes the place of everything.
@@ -923,8 +923,8 @@ func BackupPage(v PageView, b BackupView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if !b.Possible {
-				templ_7745c5c3_Err = NoticeBox(Notice{Kind: "warning", Text: "The data folder can't be written, so there is nothing to back up."}).Render(ctx, templ_7745c5c3_Buffer)
+			if b.Impossible != "" {
+				templ_7745c5c3_Err = NoticeBox(Notice{Kind: "warning", Text: b.Impossible}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -64,7 +65,9 @@ func (p settings) backupPage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p settings) backupView(w http.ResponseWriter, r *http.Request, status int, v ui.BackupView) error {
-	v.Possible = p.cfg.Backups != nil
+	if p.cfg.Backups == nil {
+		v.Impossible = cmp.Or(p.cfg.NoBackups, "There is nothing to back up.")
+	}
 	if principalOf(r.Context()).embedded {
 		v.Limit = ingressLimit
 	}

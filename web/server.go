@@ -53,6 +53,7 @@ type Config struct {
 	Tokens    *access.Tokens    // of the API; nil: there are none
 	Bans      *access.Bans      // who is kept out; nil: nobody can be
 	Backups   Backups           // nil: not possible
+	NoBackups string            // why not, for people
 
 	// Endpoints are the ports that are open, the plain MQTT one first.
 	Endpoints []Endpoint

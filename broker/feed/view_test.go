@@ -433,7 +433,7 @@ func TestWindow(t *testing.T) {
 		b.closed = true
 		b.view.ShowSys(false)
 		b.watch(time.Second)
-		if b.list.All != 2 || b.list.Topics != 50_002 || b.bytes > 1000 || b.row("many").Count != 50_000 {
+		if b.list.All != 2 || b.list.Topics != 50_001 || b.bytes > 1000 || b.row("many").Count != 50_000 {
 			t.Fatalf("%+v in %d bytes", b.list, b.bytes)
 		}
 		b.view.Fold(b.id("many"), true)

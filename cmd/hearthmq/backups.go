@@ -150,6 +150,17 @@ func (b *backups) asked() bool {
 	return b.yes
 }
 
+// againWithBackups runs a server, and the next one with each backup that the admin restores.
+func againWithBackups(ctx context.Context, run func(restored string) (*backups, error)) error {
+	for restored := ""; ; {
+		b, err := run(restored)
+		if err != nil || ctx.Err() != nil || !b.asked() {
+			return err
+		}
+		restored = b.restore(ctx)
+	}
+}
+
 // restore puts the uploaded backup in the database's place, while nothing uses it, and
 // returns what it holds. When that fails the database stays as it is.
 func (b *backups) restore(ctx context.Context) (contents string) {

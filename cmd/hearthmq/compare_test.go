@@ -82,6 +82,7 @@ func (m *realBroker) reload(tb testing.TB) {
 type ownStandIn struct {
 	hangup  chan os.Signal
 	log     *syncBuffer
+	out     *syncBuffer // what it told the person who started it
 	cancel  context.CancelFunc
 	exit    chan int
 	args    []string
@@ -94,14 +95,14 @@ func (o *ownStandIn) start(tb testing.TB, conf string) {
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background()) // stop ends it
 	o.hangup, o.exit = make(chan os.Signal, 1), make(chan int, 1)
-	o.log = newSyncBuffer(tb.Output())
+	o.log, o.out = newSyncBuffer(tb.Output()), newSyncBuffer(nil)
 	args := o.args
 	if conf != "" {
 		args = append([]string{"serve", "-c", conf, "-v"}, args...)
 	}
 	go func() {
 		o.exit <- run(ctx, process{
-			args: args, environ: o.environ, stdin: strings.NewReader(""), stdout: newSyncBuffer(nil), stderr: o.log, hangup: o.hangup,
+			args: args, environ: o.environ, stdin: strings.NewReader(""), stdout: o.out, stderr: o.log, hangup: o.hangup,
 		})
 	}()
 	eventually(tb, "HearthMQ runs or ends", func() bool { return strings.Contains(o.log.String(), "ready") || len(o.exit) > 0 })

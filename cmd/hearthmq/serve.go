@@ -69,20 +69,18 @@ func (c serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	restored := ""
-	for {
+	err = againWithBackups(ctx, func(restored string) (*backups, error) {
 		s := &server{
 			options: o, log: log, memory: memory, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard,
 			backups: newBackups(dir, log), restored: restored,
 		}
-		if err = s.run(ctx, dir); err == nil {
+		err := s.run(ctx, dir)
+		if err == nil {
 			guard.good(log)
 		}
-		if err != nil || ctx.Err() != nil || !s.backups.asked() {
-			return errors.Join(err, lock.Close())
-		}
-		restored = s.backups.restore(ctx)
-	}
+		return s.backups, err
+	})
+	return errors.Join(err, lock.Close())
 }
 
 // server is everything that runs, made from the bottom up.
@@ -256,7 +254,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Bans: s.bans, Trash: s.trash(),
 		Bridges: s.bridges, FileUsers: s.fileUsers(),
 		Home:         s.home.newHome(s.broker, s.db),
-		Certificates: s.listeners.certificates, Backups: s.adminBackups(),
+		Certificates: s.listeners.certificates, Backups: s.adminBackups(), NoBackups: s.noBackups(),
 		DiskFree: s.db.Free, StoreBytes: func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
 	})
 	if err != nil {
@@ -307,10 +305,21 @@ func (s *server) setupToken() func() string {
 // adminBackups are the backups of the admin; nil where there is no database of its own
 // to copy and to replace.
 func (s *server) adminBackups() web.Backups {
-	if s.backups == nil || s.unkept != nil {
+	if s.noBackups() != "" {
 		return nil
 	}
 	return s.backups
+}
+
+// noBackups says for people why there are none, "" where there are.
+func (s *server) noBackups() string {
+	switch {
+	case s.unkept != nil:
+		return "The data folder can't be written, so there is nothing to back up."
+	case s.backups == nil:
+		return "With this mosquitto.conf nothing is kept when HearthMQ stops (persistence is off), so there is nothing to back up."
+	}
+	return ""
 }
 
 // settings are the settings for the page that shows them.

@@ -81,8 +81,16 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 		return err
 	}
 	defer x.removeTemp(log)
-	s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x, memory: memory}
-	return errors.Join(s.run(ctx, x.data), lock.Close())
+	err = againWithBackups(ctx, func(restored string) (*backups, error) {
+		s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x, memory: memory, restored: restored}
+		if !x.temp {
+			s.backups = newBackups(x.data, log)
+		}
+		err := s.run(ctx, x.data)
+		x.fresh = false // Mosquitto's data was taken over, or a backup is in its place
+		return s.backups, err
+	})
+	return errors.Join(err, lock.Close())
 }
 
 // bridgesOf are the bridges of a configuration. The machine's name is part of those of
