@@ -133,3 +133,23 @@ func BenchmarkList(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkNewTopics is what topics cost that were never seen before, as when a house
+// starts: each message has another one.
+func BenchmarkNewTopics(b *testing.B) {
+	names := make([]string, 100_000)
+	for i := range names {
+		names[i] = fmt.Sprintf("home/room%d/device%d/state", i%50, i)
+	}
+	m := message("", `{"temperature":21.5}`)
+	b.ReportAllocs()
+	i, f := 0, feed.New(feed.Limits{})
+	for b.Loop() {
+		if i == len(names) {
+			i, f = 0, feed.New(feed.Limits{})
+		}
+		m.Topic, m.Slot = names[i], nil
+		f.OnPublish(m)
+		i++
+	}
+}

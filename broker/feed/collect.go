@@ -23,6 +23,11 @@ type sentDetail struct {
 // largeDetail is the wire size beyond which a Detail goes out once a second only.
 const largeDetail = 8 << 10
 
+// newsRate bounds the bytes a second, over some seconds, of what nobody asked for:
+// values that change faster are sent less often. What comes into sight costs credit
+// but does not wait for it.
+const newsRate = 18_000
+
 // collect gathers what is new at now, as much as one frame takes. What does not
 // fit is found again the next time.
 func (v *View) collect(now time.Time) (*Update, error) {
@@ -43,8 +48,11 @@ func (v *View) collect(now time.Time) (*Update, error) {
 	v.makeList(u)
 	v.takeMatch(u)
 	room := v.takeRows(u, frameBytes-4096)
+	v.credit = min(newsRate/4, v.credit+now.Sub(v.creditAt).Seconds()*newsRate)
+	v.creditAt = now
+	rows := room
 	room = v.takeDetail(u, room, now, v.paused) // before the values: it could never squeeze in behind them
-	v.takeValues(u, room, now)
+	v.credit -= float64(rows - v.takeValues(u, room, now))
 	if now.Sub(v.totalsAt) >= time.Second && !v.paused {
 		v.totalsAt = now
 		t := v.feed.Totals()
@@ -57,13 +65,14 @@ func (v *View) collect(now time.Time) (*Update, error) {
 	return u, nil
 }
 
-// takeValues adds the visible values that changed, or were never sent.
-func (v *View) takeValues(u *Update, room int, now time.Time) {
+// takeValues adds the visible values that changed, or were never sent, and returns
+// the room left.
+func (v *View) takeValues(u *Update, room int, now time.Time) int {
 	ns := now.UnixNano()
 	for i := range v.screen.slots {
 		s := &v.screen.slots[i]
 		e := s.node.entry.Load()
-		if e == nil || !s.sent || v.paused && s.version != 0 {
+		if e == nil || !s.sent || (v.paused || v.credit <= 0) && s.version != 0 {
 			continue
 		}
 		e.mu.Lock()
@@ -78,13 +87,15 @@ func (v *View) takeValues(u *Update, room int, now time.Time) {
 		}
 		version := e.version
 		e.mu.Unlock()
-		used := 60 + quotedLen([]byte(val.Text))
-		if room -= used; room < 0 {
-			return // its turn comes with the next tick
+		used := 48 + quotedLen([]byte(val.Text))
+		if used > room {
+			return room // its turn comes with the next tick
 		}
+		room -= used
 		s.version = version
 		u.Values = append(u.Values, val)
 	}
+	return room
 }
 
 // takeDetail adds the selection's Detail, or its rate when only that changed.
@@ -107,7 +118,7 @@ func (v *View) takeDetail(u *Update, room int, now time.Time, paused bool) int {
 	}
 	e.mu.Lock()
 	version, rate := e.version, e.rate.perSecond(ns, e.first)
-	if !d.due && (version == d.version || d.large && now.Sub(d.at) < time.Second) {
+	if !d.due && (version == d.version || v.credit <= 0 || d.large && now.Sub(d.at) < time.Second) {
 		e.mu.Unlock()
 		if math.Abs(rate-d.rate) > 0.02*d.rate && now.Sub(d.rateAt) >= time.Second {
 			d.rate, d.rateAt = rate, now

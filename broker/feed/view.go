@@ -56,6 +56,8 @@ type View struct {
 	search   search
 	totals   Totals
 	totalsAt time.Time
+	credit   float64 // bytes of news that may be sent now, see newsRate
+	creditAt time.Time
 }
 
 // NewView opens a View; Close it. It shows the top level until it is asked for

@@ -135,7 +135,7 @@ func allowOrigin(r *http.Request, allowed []string) bool {
 		}
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return false
 	}
 	host := url.URL{Host: r.Host}

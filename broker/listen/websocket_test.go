@@ -58,7 +58,7 @@ const (
 	ping                             = 0x9
 )
 
-func TestWebSocketHandshake(t *testing.T) { // [MQTT-6.0.0-4]
+func TestWebSocketHandshake(t *testing.T) { // [MQTT-6.0.0-4], case W12
 	for _, tt := range []struct {
 		name, header string
 		status       int
@@ -92,6 +92,26 @@ func TestWebSocketHandshake(t *testing.T) { // [MQTT-6.0.0-4]
 			}
 			if strings.Contains(strings.ToLower(answer), "extensions") {
 				t.Errorf("answer %q takes an extension", answer)
+			}
+		})
+	}
+}
+
+// case W12: unless the settings name others, only pages of this host and programs get in.
+func TestWebSocketOriginsByDefault(t *testing.T) {
+	for origin, status := range map[string]int{
+		"": 101, "http://hearth.test": 101, "https://hearth.test:8123": 101, "http://HEARTH.test": 101,
+		"https://panel.example": 403, "http://hearth.test.evil.example": 403, "http://evil.example/hearth.test": 403, "null": 403,
+		"file://hearth.test": 403, "hearth.test": 403, "http://hearth.test@evil.example": 403,
+	} {
+		t.Run(origin, func(t *testing.T) {
+			header := mqttProtocol
+			if origin != "" {
+				header += "Origin: " + origin + "\r\n"
+			}
+			ln := listen(t, Config{Name: "ws", WebSocket: true})
+			if answer := upgrade(t, dial(t, ln), header); !strings.HasPrefix(answer, fmt.Sprintf("HTTP/1.1 %d ", status)) {
+				t.Errorf("answer %.40q, want %d", answer, status)
 			}
 		})
 	}

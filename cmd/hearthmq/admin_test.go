@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -344,8 +345,15 @@ func TestSecretsStayInside(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a whole server")
 	}
-	s := start(t, options{"log_level": "trace", "logins": []map[string]string{{"username": "bus", "password": "canary-of-the-settings"}}})
+	dir := t.TempDir()
+	writeCertificate(t, dir)
+	nobody := httptest.NewServer(http.NotFoundHandler()) // for the Supervisor
+	t.Cleanup(nobody.Close)
+	s := startIn(t, dir, options{"log_level": "trace", "logins": []map[string]string{{"username": "bus", "password": "canary-of-the-settings"}}},
+		"SUPERVISOR_TOKEN=canary-of-the-supervisor", "SUPERVISOR_API="+nobody.URL)
 	p := owner(t, s)
+	p.post("/bridges/new", url.Values{"name": {"away"}, "addresses": {"127.0.0.1"}, "topics": {"sensors/# out 1"}, "version": {"5"}, "client_id": {"home-1"}, "username": {"u"}, "local_user": {""},
+		"password": {"canary-of-a-bridge"}, "start": {"automatic"}})
 	p.post("/users/new", url.Values{"name": {"lamp"}, "password-kind": {"choose"}, "password": {"canary-of-a-device"}})
 	var out, errs strings.Builder
 	if code := run(t.Context(), process{args: []string{"--data", s.dir, "token", "create", "--label", "script", "--scope", "admin"}, stdout: &out, stderr: &errs}); code != exitOK {
@@ -361,8 +369,14 @@ func TestSecretsStayInside(t *testing.T) {
 	for _, c := range p.http.Jar.Cookies(u) {
 		secrets = append(secrets, c.Value)
 	}
+	secrets = append(secrets, "canary-of-the-supervisor", "canary-of-a-bridge", "PRIVATE KEY")
+	key, err := os.ReadFile(filepath.Join(dir, "privkey.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets = append(secrets, strings.Split(string(key), "\n")[1]) // the key's first line
 	told := map[string]string{}
-	for _, path := range []string{"/", "/clients", "/users", "/access", "/retained", "/logs", "/live/logs?after=0", "/logs/audit", "/logs/download", "/settings",
+	for _, path := range []string{"/", "/bridges", "/bridges/edit/away", "/live/bridges", "/connect", "/clients", "/users", "/access", "/retained", "/logs", "/live/logs?after=0", "/logs/audit", "/logs/download", "/settings",
 		"/settings/certificates", "/settings/tokens", "/settings/logins", "/settings/backup", "/metrics", "/healthz"} {
 		told[path] = p.get(path)
 	}
@@ -394,6 +408,13 @@ func TestSecretsStayInside(t *testing.T) {
 		t.Errorf("only %d answers", len(told))
 	}
 	told["the log"] = s.log.String()
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap?debug=1", "/debug/pprof/goroutine?debug=2", "/debug/vars"} { // there is none
+		status, text := p.send(http.MethodGet, path, "", nil)
+		if status != http.StatusNotFound {
+			t.Errorf("%s: %d", path, status)
+		}
+		told[path] = text
+	}
 	for where, text := range told {
 		for _, secret := range secrets {
 			if secret != "" && strings.Contains(text, secret) {
