@@ -19,18 +19,26 @@ func (f *Feed) add(topicName string) *entry {
 	if e := f.index[topicName]; e != nil {
 		return e
 	}
-	missing := f.tree.missing(topicName)
-	need := int64(len(topicName) + missing*nodeBytes)
-	for tries := 0; !f.fits(missing, need); tries++ {
+	var at *node
+	var rest string
+	var more bool
+	var need int64
+	for tries := 0; ; tries++ {
+		// Again after an eviction, which may have taken a folder of ours.
+		missing := 0
+		if at, rest, more = f.tree.walk(topicName); more {
+			missing = strings.Count(rest, "/") + 1
+		}
+		if need = int64(len(topicName) + missing*nodeBytes); f.fits(missing, need) {
+			break
+		}
 		if tries == 4 || !f.evict(nil) {
 			return nil
 		}
-		missing = f.tree.missing(topicName) // the eviction may have taken a folder of ours
-		need = int64(len(topicName) + missing*nodeBytes)
 	}
 	name := strings.Clone(topicName)
 	e := &entry{topic: name, prevSize: -1}
-	e.node = f.tree.grow(name)
+	e.node = f.tree.grow(at, name[len(name)-len(rest):], more)
 	e.node.entry.Store(e)
 	f.tree.count(e.node, 1)
 	f.index[name] = e

@@ -185,18 +185,9 @@ func (t *tree) find(topicName string) *node {
 	return nil
 }
 
-// missing says how many nodes the topic still needs.
-func (t *tree) missing(topicName string) int {
-	if _, rest, more := t.walk(topicName); more {
-		return strings.Count(rest, "/") + 1
-	}
-	return 0
-}
-
-// grow returns the topic's node and makes what is missing. The names are parts of
-// topicName, which must have bytes of its own.
-func (t *tree) grow(topicName string) *node {
-	at, rest, more := t.walk(topicName)
+// grow makes the nodes that walk found missing below at and returns the last one.
+// The names are parts of rest, which must have bytes of its own.
+func (t *tree) grow(at *node, rest string, more bool) *node {
 	for more {
 		var name string
 		name, rest, more = strings.Cut(rest, "/")
