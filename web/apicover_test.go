@@ -317,3 +317,15 @@ func TestAPILogAndCertificates(t *testing.T) {
 	}
 	p.ask(204, "DELETE", "/logins", "", nil)
 }
+
+// Where nobody has made an administrator, programs work all the same, and strangers not.
+func TestAPIWithoutAdministrator(t *testing.T) {
+	s := newSite(t, nil)
+	p := s.program(access.ScopeAdmin)
+	p.ask(200, "GET", "/stats", "", nil)
+	p.ask(201, "POST", "/users", `{"name": "lamp"}`, nil)
+	stranger := p
+	stranger.token = ""
+	stranger.ask(401, "POST", "/users", `{"name": "mallory", "admin": true}`, nil)
+	s.direct().get("/metrics").is(t, http.StatusOK) // this machine
+}

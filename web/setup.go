@@ -45,11 +45,12 @@ func (c *claim) check(token string) error {
 	return nil
 }
 
-// unclaimed sends everybody to the set-up while there is no administrator.
+// unclaimed sends everybody to the set-up while there is no administrator, except
+// programs: they show a token, which may be made by the command line alone.
 func (s *Server) unclaimed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.Path
-		if s.cfg.Accounts.HasAdmin() || p == "/setup" || p == "/healthz" || strings.HasPrefix(p, "/static/") {
+		if s.cfg.Accounts.HasAdmin() || p == "/setup" || p == "/healthz" || p == "/metrics" || strings.HasPrefix(p, "/static/") || strings.HasPrefix(p, apiPath+"/") {
 			next.ServeHTTP(w, r)
 			return
 		}
