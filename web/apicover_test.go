@@ -14,6 +14,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 )
 
@@ -328,4 +329,23 @@ func TestAPIWithoutAdministrator(t *testing.T) {
 	stranger.token = ""
 	stranger.ask(401, "POST", "/users", `{"name": "mallory", "admin": true}`, nil)
 	s.direct().get("/metrics").is(t, http.StatusOK) // this machine
+}
+
+// A topic below $SYS with odd characters must not spoil the figures of all others.
+func TestMetricsOfOddTopics(t *testing.T) { // case W25
+	s := furnished(t, false)
+	for _, name := range []string{"home 1ä\\\n{x=\"y\"}", "home 1ö\\\n{x=\"y\"}"} {
+		s.must(s.broker.Publish(t.Context(), broker.NewMessage("$SYS/broker/connection/"+name+"/state", []byte("1"), 0, true)))
+	}
+	a := s.direct().get("/metrics").is(t, http.StatusOK)
+	const want = "broker_connection_home_1____x__y___state"
+	if n := strings.Count(a.body, "\n"+want+" 1\n"); n != 1 {
+		t.Errorf("%d times %s:\n%s", n, want, a.body)
+	}
+	line := regexp.MustCompile(`^(# HELP [a-zA-Z0-9_:]+ .*|# TYPE [a-zA-Z0-9_:]+ (gauge|counter)|[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})? [-+0-9.eE]+(Inf|NaN)?)$`)
+	for l := range strings.Lines(a.body) {
+		if l = strings.TrimSuffix(l, "\n"); !line.MatchString(l) {
+			t.Errorf("no line of Prometheus' format: %q", l)
+		}
+	}
 }

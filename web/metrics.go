@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -44,42 +45,42 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 // those of the process.
 func (s *Server) writeMetrics(w io.Writer) {
 	st := s.cfg.Broker.Stats()
-	metrics.WriteGaugeUint64(w, `hearthmq_info{version=`+strconv.Quote(s.cfg.Version)+`}`, 1)
+	fmt.Fprintf(w, "# HELP hearthmq_info What runs here.\n# TYPE hearthmq_info gauge\nhearthmq_info{version=%q} 1\n", s.cfg.Version)
 	for _, m := range []struct {
-		name  string
-		value float64
+		name, help string
+		value      float64
 	}{
-		{"hearthmq_start_time_seconds", float64(st.Started.Unix())},
-		{"hearthmq_connections", float64(st.Connections)},
-		{"hearthmq_clients", float64(st.Clients)},
-		{"hearthmq_sessions", float64(st.Sessions)},
-		{"hearthmq_subscriptions", float64(st.Subscriptions)},
-		{"hearthmq_retained_messages", float64(st.Retained)},
-		{"hearthmq_retained_bytes", float64(st.RetainedBytes)},
-		{"hearthmq_queued_messages", float64(st.QueuedMessages)},
-		{"hearthmq_queued_bytes", float64(st.QueuedBytes)},
-		{"hearthmq_topics", float64(s.cfg.Feed.Totals().Topics)},
-		{"hearthmq_store_pending_changes", float64(st.JournalPending)},
-		{"hearthmq_store_failing", flag(st.StoreError != nil)},
+		{"hearthmq_start_time_seconds", "When the broker started.", float64(st.Started.Unix())},
+		{"hearthmq_connections", "Network connections, those that have not said who they are too.", float64(st.Connections)},
+		{"hearthmq_clients", "Clients that are connected.", float64(st.Clients)},
+		{"hearthmq_sessions", "Sessions, connected or not.", float64(st.Sessions)},
+		{"hearthmq_subscriptions", "Subscriptions of all sessions.", float64(st.Subscriptions)},
+		{"hearthmq_retained_messages", "Retained messages.", float64(st.Retained)},
+		{"hearthmq_retained_bytes", "Size of the retained messages.", float64(st.RetainedBytes)},
+		{"hearthmq_queued_messages", "Messages that wait for clients.", float64(st.QueuedMessages)},
+		{"hearthmq_queued_bytes", "Size of the messages that wait.", float64(st.QueuedBytes)},
+		{"hearthmq_topics", "Topics whose last value is known.", float64(s.cfg.Feed.Totals().Topics)},
+		{"hearthmq_store_pending_changes", "Changes that are not on disk yet.", float64(st.JournalPending)},
+		{"hearthmq_store_failing", "1 while nothing can be stored.", flag(st.StoreError != nil)},
 	} {
-		metrics.WriteGaugeFloat64(w, m.name, m.value)
+		writeMetric(w, m.name, "gauge", m.help, m.value)
 	}
 	for _, m := range []struct {
-		name  string
-		value uint64
+		name, help string
+		value      uint64
 	}{
-		{"hearthmq_connects_accepted_total", st.ConnectsAccepted},
-		{"hearthmq_connects_refused_total", st.ConnectsRefused},
-		{"hearthmq_denied_total", st.Denied},
-		{"hearthmq_messages_received_total", st.PublishReceived},
-		{"hearthmq_messages_sent_total", st.PublishSent},
-		{"hearthmq_messages_dropped_total", st.PublishDropped},
-		{"hearthmq_packets_received_total", st.PacketsReceived},
-		{"hearthmq_packets_sent_total", st.PacketsSent},
-		{"hearthmq_bytes_received_total", st.BytesReceived},
-		{"hearthmq_bytes_sent_total", st.BytesSent},
+		{"hearthmq_connects_accepted_total", "Clients that were let in.", st.ConnectsAccepted},
+		{"hearthmq_connects_refused_total", "Clients that were not let in.", st.ConnectsRefused},
+		{"hearthmq_denied_total", "Things that clients tried and may not.", st.Denied},
+		{"hearthmq_messages_received_total", "Messages from clients.", st.PublishReceived},
+		{"hearthmq_messages_sent_total", "Messages to clients.", st.PublishSent},
+		{"hearthmq_messages_dropped_total", "Messages that clients did not get.", st.PublishDropped},
+		{"hearthmq_packets_received_total", "MQTT packets from clients.", st.PacketsReceived},
+		{"hearthmq_packets_sent_total", "MQTT packets to clients.", st.PacketsSent},
+		{"hearthmq_bytes_received_total", "Bytes from clients.", st.BytesReceived},
+		{"hearthmq_bytes_sent_total", "Bytes to clients.", st.BytesSent},
 	} {
-		metrics.WriteCounterUint64(w, m.name, m.value)
+		writeMetric(w, m.name, "counter", m.help, float64(m.value))
 	}
 	s.writeMosquittoMetrics(w)
 	metrics.WriteProcessMetrics(w)
@@ -104,18 +105,38 @@ var mosquittoCounters = []string{
 // $SYS/broker/load/messages/received/1min is broker_load_messages_received_1min.
 func (s *Server) writeMosquittoMetrics(w io.Writer) {
 	found := slices.SortedFunc(s.cfg.Broker.Retained("$SYS/broker/#"), func(x, y *broker.Message) int { return strings.Compare(x.Topic, y.Topic) })
-	names := strings.NewReplacer("/", "_", " ", "_", "-", "_", ".", "_")
+	seen := map[string]bool{} // names of bridges may become one
 	for _, m := range found {
 		number, _, _ := strings.Cut(string(m.Payload), " ") // "17 seconds"
 		value, err := strconv.ParseFloat(number, 64)
 		if err != nil {
 			continue // the version
 		}
-		name := names.Replace(strings.TrimPrefix(m.Topic, "$SYS/"))
-		if slices.Contains(mosquittoCounters, name) {
-			metrics.WriteCounterFloat64(w, name, value)
-		} else {
-			metrics.WriteGaugeFloat64(w, name, value)
+		name := strings.Map(nameRune, strings.TrimPrefix(m.Topic, "$SYS/"))
+		if seen[name] {
+			continue
 		}
+		seen[name] = true
+		kind := "gauge"
+		if slices.Contains(mosquittoCounters, name) {
+			kind = "counter"
+		}
+		writeMetric(w, name, kind, m.Topic, value)
 	}
+}
+
+// nameRune is what stands for a character of a topic in a name. One that may not stand
+// there would have Prometheus refuse all figures.
+func nameRune(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+		return r
+	}
+	return '_'
+}
+
+var helpText = strings.NewReplacer("\\", `\\`, "\n", `\n`)
+
+// writeMetric writes one figure with what it is.
+func writeMetric(w io.Writer, name, kind, help string, value float64) {
+	fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n%s %s\n", name, helpText.Replace(help), name, kind, name, strconv.FormatFloat(value, 'g', -1, 64))
 }
