@@ -134,6 +134,7 @@ func TestProxyHeader(t *testing.T) {
 	}
 }
 
+// case A24: a PROXY header of somebody who is no trusted proxy is what a client sent.
 func TestProxyHeaderOfStrangers(t *testing.T) {
 	ln := listen(t, Config{Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
 	c := dial(t, ln)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -358,5 +359,55 @@ func TestWebSocketClient(t *testing.T) {
 	kind, b, err := ws.ReadMessage()
 	if err != nil || kind != websocket.BinaryMessage || string(b) != "\xd0\x00" {
 		t.Errorf("read %d %q, %v", kind, b, err)
+	}
+}
+
+// case A24: whose address it is says the socket, or the PROXY header of a trusted proxy;
+// nobody is believed what HTTP headers say.
+func TestWebSocketAddress(t *testing.T) {
+	const claims = "X-Forwarded-For: 192.0.2.7, 192.0.2.8\r\nX-Real-IP: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\nX-Client-IP: 192.0.2.7\r\n"
+	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	for _, tt := range []struct {
+		name, first, want string
+		proxies           []netip.Prefix
+	}{
+		{"no proxy is trusted", "", "own", nil},
+		{"another proxy is trusted", "", "own", []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
+		{"a trusted proxy's client", "PROXY TCP4 203.0.113.5 192.0.2.1 5000 1884\r\n", "203.0.113.5:5000", trusted},
+		{"a trusted proxy itself", "PROXY UNKNOWN\r\n", "own", trusted},
+	} {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, shared port %v", tt.name, shared), func(t *testing.T) {
+				cfg := Config{WebSocket: true, Proxies: tt.proxies}
+				ln := listen(t, cfg)
+				if shared {
+					cfg.Network, cfg.Address = "tcp", "127.0.0.1:0"
+					plain, web, err := ListenShared(t.Context(), Config{Network: "tcp", Address: "127.0.0.1:0", Proxies: tt.proxies}, cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { plain.Close() })
+					ln = web
+				}
+				c := dial(t, ln)
+				send(t, c, tt.first)
+				if got := upgrade(t, c, mqttProtocol+claims); !strings.HasPrefix(got, "HTTP/1.1 101 ") {
+					t.Fatalf("answer %q", got)
+				}
+				want := tt.want
+				if want == "own" {
+					want = c.LocalAddr().String()
+				}
+				if got := accept(t, ln).RemoteAddr().String(); got != want {
+					t.Errorf("RemoteAddr %s, want %s", got, want)
+				}
+			})
+		}
+	}
+	ln := listen(t, Config{WebSocket: true, Proxies: trusted})
+	c := dial(t, ln)
+	send(t, c, "GET /mqtt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
+	if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 {
+		t.Error("a proxy that only says it by HTTP was answered")
 	}
 }

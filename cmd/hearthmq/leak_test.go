@@ -57,7 +57,7 @@ func abandonments() []abandonment {
 		{"QoS 2 without its PUBREL", "mqtt", connect + publish(0x34, 1), connack + 4, ""},
 		{"subscribed", "mqtt", connect + frameOf(0x82, filters), connack + 4 + 10, ""},
 		{"subscribed to its own", "mqtt", connect + frameOf(0x82, filters), connack + 4 + 10, publish(0x32, 1) + publish(0x34, 2)},
-		{"a session that stays", "mqtt", hello("leak-stays", 0, "") + frameOf(0x82, filters), connack, publish(0x32, 1)},
+		{"a session that stays", "mqtt", hello("leak-stays", 0, "") + frameOf(0x82, "\x00\x01"+mqttString("stays/#")+"\x01"), connack, publish(0x32, 1)},
 		{"half an upgrade", "ws", upgrade[:90], 0, ""},
 		{"a WebSocket", "ws", upgrade, upgraded, ""},
 		{"MQTT over WebSocket", "ws", upgrade, upgraded, masked},
