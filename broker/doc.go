@@ -24,7 +24,7 @@
 // # Locks, outermost first
 //
 //	journal.gate (read) → retained stripe → retained.mu → sessions.mu →
-//	subscriptions.mu → Session.mu → conn.mu → journal.mu, warm.mu, shareGroup (leaves)
+//	subscriptions.mu → Session.mu → conn.mu → journal.mu, warm.mu, audiences.mu, shareGroup (leaves)
 //
 // Never take one to the left while holding one to the right. No lock is held
 // over blocking I/O, hashing, Store calls or Observer calls.
