@@ -18,9 +18,9 @@ import (
 func TestClassesAgainstCountingOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	everything := names([]string{"a", "b", "z", "u1", "c2"}, 3)
-	rounds := 150
+	rounds := 40
 	if testing.Short() {
-		rounds = 40
+		rounds = 15
 	}
 	for range rounds {
 		d := NewDirectory(Policy{})
