@@ -15,6 +15,7 @@ import (
 // Where Linux says how much memory this container may use, and how much there is.
 const (
 	cgroupLimit = "/sys/fs/cgroup/memory.max"
+	oldLimit    = "/sys/fs/cgroup/memory/memory.limit_in_bytes" // cgroups version 1, as on some network storage
 	machineFile = "/proc/meminfo"
 )
 
@@ -33,7 +34,11 @@ func limitMemory(setting addon.Size, environ []string, log *slog.Logger) int64 {
 	}
 	limit := int64(setting)
 	if limit == 0 {
-		limit = memoryShare(readText(cgroupLimit), readText(machineFile))
+		cgroup := readText(cgroupLimit)
+		if cgroup == "" {
+			cgroup = readText(oldLimit)
+		}
+		limit = memoryShare(cgroup, readText(machineFile))
 	}
 	if limit == 0 {
 		return 0
