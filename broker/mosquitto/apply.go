@@ -51,7 +51,7 @@ func (p *Plan) look(ctx context.Context, t Target) (*target, error) {
 	p.renameRoles(t.Directory)
 	r := p.Report
 	if t.Store == nil && len(p.State.Sessions) > 0 {
-		r.Left = append(r.Left, Notice{Level: Left, Text: fmt.Sprintf("%s: sessions come over only while HearthMQ does not run", plural(len(p.State.Sessions), "session", "sessions"))})
+		r.Left = append(r.Left, Notice{Level: Left, Text: fmt.Sprintf("%s: sessions, with what waits in them for devices that are away, come over only while HearthMQ does not run, by hearthmq import mosquitto --db. Devices subscribe anew when they connect", plural(len(p.State.Sessions), "session", "sessions"))})
 		p.State.Sessions = nil
 	}
 	x := &target{Target: &t}
