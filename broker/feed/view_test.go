@@ -424,7 +424,7 @@ func TestHostileTopics(t *testing.T) {
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := feed.New(feed.Limits{})
-		for i := range 50_000 {
+		for i := range 20_000 {
 			f.OnPublish(message(fmt.Sprintf("many/%d/state", i), "1"))
 		}
 		f.OnPublish(message("$SYS/broker/uptime", "1"))
@@ -433,24 +433,24 @@ func TestWindow(t *testing.T) {
 		b.closed = true
 		b.view.ShowSys(false)
 		b.watch(time.Second)
-		if b.list.All != 2 || b.list.Topics != 50_001 || b.bytes > 1000 || b.row("many").Count != 50_000 {
+		if b.list.All != 2 || b.list.Topics != 20_001 || b.bytes > 1000 || b.row("many").Count != 20_000 {
 			t.Fatalf("%+v in %d bytes", b.list, b.bytes)
 		}
 		b.view.Fold(b.id("many"), true)
 		b.watch(time.Second)
-		if b.list.All != 50_002 || len(b.rows) != feed.MaxVisible || b.bytes > 30_000 || b.opened[b.id("many")] != "many" {
+		if b.list.All != 20_002 || len(b.rows) != feed.MaxVisible || b.bytes > 30_000 || b.opened[b.id("many")] != "many" {
 			t.Fatalf("%+v, %d rows, %d bytes", b.list, len(b.rows), b.bytes)
 		}
-		if r := b.rows[10]; r.Name != "9" || b.rows[11].Name != "10" || r.Up != 0 || r.Pos != 10 || r.Size != 50_000 || r.Level != 2 || !r.Folder || r.Topic {
+		if r := b.rows[10]; r.Name != "9" || b.rows[11].Name != "10" || r.Up != 0 || r.Pos != 10 || r.Size != 20_000 || r.Level != 2 || !r.Folder || r.Topic {
 			t.Errorf("order: %+v", r)
 		}
 		// To the other end: what is known already does not come again.
 		b.bytes = 0
-		b.view.Show(49_902, 100)
+		b.view.Show(19_902, 100)
 		b.watch(time.Second)
-		b.view.Show(49_912, 100)
+		b.view.Show(19_912, 100)
 		b.watch(time.Second)
-		if last := b.rows[50_001]; last.Name != "z" || len(b.rows) != 90 || b.bytes > 6500 {
+		if last := b.rows[20_001]; last.Name != "z" || len(b.rows) != 90 || b.bytes > 6500 {
 			t.Errorf("%+v, %d rows, %d bytes", last, len(b.rows), b.bytes)
 		}
 		// A topic that is linked to: the screen goes there, with the folders open.
@@ -461,7 +461,7 @@ func TestWindow(t *testing.T) {
 		}
 		b.view.Seek("Z", 0)
 		b.watch(time.Second)
-		if b.at.Index != 50_002 || b.at.Chosen {
+		if b.at.Index != 20_002 || b.at.Chosen {
 			t.Errorf("at %+v", b.at)
 		}
 		for _, name := range []string{"many/nothing", "", "/", "many/777/state/"} {
@@ -476,7 +476,7 @@ func TestWindow(t *testing.T) {
 		again.closed = true
 		again.view.Reopen([]string{"many", "many/777", "gone"})
 		again.watch(time.Second)
-		if again.list.All != 50_004 || len(again.opened) != 2 { // with $SYS
+		if again.list.All != 20_004 || len(again.opened) != 2 { // with $SYS
 			t.Errorf("%+v, opened %v", again.list, again.opened)
 		}
 		again.view.FoldAll()
@@ -494,7 +494,7 @@ func TestWindowFollowsChanges(t *testing.T) {
 		f := feed.New(feed.Limits{Topics: 60})
 		b := look(t, f)
 		r := rand.New(rand.NewPCG(1, 2))
-		for round := range 200 {
+		for round := range 50 {
 			for range r.IntN(20) {
 				f.OnPublish(message(fmt.Sprintf("t%d/%d/x", r.IntN(9), r.IntN(40)), "v"))
 			}
