@@ -195,14 +195,6 @@ func (t Text) appendJSON(b []byte) []byte {
 	return append(b, `"}`...)
 }
 
-func appendIDs(b []byte, ids []uint32) []byte {
-	b = append(b, '[')
-	for _, id := range ids {
-		b = append(strconv.AppendUint(b, uint64(id), 10), ',')
-	}
-	return endList(b)
-}
-
 // endList closes a list whose elements each left a comma.
 func endList(b []byte) []byte {
 	if b[len(b)-1] == ',' {
