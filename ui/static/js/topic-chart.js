@@ -88,7 +88,9 @@ export class TopicChart {
         return o;
       }));
     }
-    if (!codes.includes(this.#chosen)) this.#chosen = codes[0] ?? '';
+    // Not what every device sends beside what it measures.
+    const measured = paths.findIndex((p) => !/^(battery|voltage|link_?quality|lqi|rssi)/i.test(p.at(-1) ?? ''));
+    if (!codes.includes(this.#chosen)) this.#chosen = codes[Math.max(measured, 0)] ?? '';
     this.#select.value = this.#chosen;
     byId('chart-field').hidden = paths.length === 0 || (paths.length === 1 && paths[0].length === 0);
   }

@@ -108,6 +108,7 @@ export class TopicDetail {
     byId('detail-topic').textContent = visible(this.topic) || '(empty)';
     const isTopic = d.value !== undefined;
     byId('detail-live').hidden = !isTopic;
+    this.#pane.classList.toggle('is-folder', !isTopic);
     if (!isTopic) {
       byId('detail-badges').replaceChildren(badge('neutral', 'Folder: no message has this topic itself'));
       return;
