@@ -141,7 +141,7 @@ func (b *Broker) publishWill(bt *batch, id *Identity, w *Will) (tell func()) {
 		return func() { b.denied(id, Publish, m.Topic, d.Rule) }
 	}
 	m.QoS, m.Retain, m.id = min(m.QoS, d.MaxQoS), m.Retain && !d.NoRetain, 0
-	m.Publisher, m.Received = id, time.Now()
+	m.Publisher, m.Received = id, bt.now // what is left of an expiry is counted from there
 	if w.Expiry > 0 {
 		m.Expires = m.Received.Add(time.Duration(w.Expiry) * time.Second)
 	}

@@ -67,3 +67,22 @@ func TestWillInOneGroup(t *testing.T) {
 		})
 	}
 }
+
+// What is left of a will's Message Expiry Interval is never more than was set, however
+// long the rules take [MQTT-3.3.2-6].
+func TestWillExpiryIsNotProlonged(t *testing.T) {
+	auth := &atPublish{f: func(string) {}}
+	inWorld(t, func(c *broker.Config, d *broker.Deps) { c.Durability, d.Authorizer = broker.Memory, auth }, func(w *world) {
+		sub := w.clean(packet.V50, "sub")
+		sub.Subscribe("w", 0)
+		connect := packet.Connect{ClientID: "dev", CleanStart: true, Will: &packet.Will{Topic: "w", Payload: []byte("gone")}}
+		connect.Will.Properties.SetMessageExpiry(10)
+		c, _ := w.login(packet.V50, connect)
+		auth.f = func(string) { time.Sleep(300 * time.Millisecond) }
+		c.Close()
+		time.Sleep(time.Second)
+		if got := w.expectPublish(sub, "w", "gone", 0, false).MessageExpiry; got != 10 {
+			w.Errorf("Message Expiry Interval %d, want 10", got)
+		}
+	})
+}

@@ -198,7 +198,11 @@ func (h *history) leave(c *call) error {
 		return h.unexpected(c, 0)
 	case "read":
 		return h.read(c)
-	case "lseek", "readv", "recvfrom", "recvmsg", "sendto", "sendmsg", "writev", "pwritev", "pwritev2", "fallocate",
+	case "recvfrom":
+		if !c.flag(3, "MSG_PEEK") { // which moves nothing
+			return h.unexpected(c, 0)
+		}
+	case "lseek", "readv", "recvmsg", "sendto", "sendmsg", "writev", "pwritev", "pwritev2", "fallocate",
 		"sendfile", "splice", "copy_file_range", "sync_file_range", "msync", "truncate":
 		return h.unexpected(c, 0)
 	case "mmap":
