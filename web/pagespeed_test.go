@@ -21,11 +21,12 @@ import (
 
 // What a page may cost in a filled house.
 const (
-	pageTime  = 5 * time.Millisecond // p95 of the server's part
-	pageBytes = 100_000              // without payloads
-	// judgeTime is pageTime for discovery, which judges all entities anew each time:
-	// a third of it at the median, more when the garbage of the last look is collected.
-	judgeTime = 20 * time.Millisecond
+	// pageTime is the server's part. The median is held to it: one in twenty or so meets
+	// the collection of other pages' garbage, which takes up to 11 ms on two processors.
+	pageTime = 5 * time.Millisecond
+	// judgeTime is the same for discovery, which judges all entities at each visit.
+	judgeTime = 15 * time.Millisecond
+	pageBytes = 100_000 // without payloads
 )
 
 // filled returns a site with 300 devices that announce 3,000 entities to Home
@@ -128,8 +129,8 @@ func TestPagesOfAFilledHouse(t *testing.T) {
 		if strings.HasPrefix(path, "/discovery") {
 			most = judgeTime
 		}
-		if f.p95 >= most && !raceEnabled {
-			machine.Timing(t, "%s takes %v (p95)", path, f.p95)
+		if f.p50 >= most && !raceEnabled {
+			machine.Timing(t, "%s takes %v (median; p95 %v)", path, f.p50, f.p95)
 		}
 	}
 	slices.SortFunc(figures, func(a, b figure) int { return cmp.Compare(b.p50, a.p50) })
