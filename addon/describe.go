@@ -57,7 +57,8 @@ var descriptions = []description{
 	{"mqtts_address", groupPorts, "MQTT, encrypted; it opens once certificate and key exist.", ""},
 	{"wss_address", groupPorts, "MQTT over WebSocket, encrypted; it opens once certificate and key exist.", ""},
 	{"unix_socket", groupPorts, "Path of a socket for programs on the same machine.", "none"},
-	{"proxy_protocol", groupPorts, "Networks whose proxies tell the client's address with the PROXY protocol.", "none"},
+	{"proxy_protocol", groupPorts, "Networks whose proxies tell the client's address with the PROXY protocol. From there nothing else is taken.", "none"},
+	{"trusted_proxies", groupPorts, "Networks whose HTTP proxies (nginx, Caddy, Traefik …) are believed whom they speak for: their `X-Forwarded-For` counts for MQTT over WebSocket and for the admin, in limits, blocks, network rules and logs.", "none"},
 	{"bridge_networks", groupPorts, "Networks that bridges to other brokers may reach although they are near: without, a bridge never goes to this machine itself, to link-local addresses or to Home Assistant's own network, 172.30.32.0/23.", "none"},
 	{"ws_origins", groupPorts, "Web pages that may connect over WebSocket beside those of the same host: origins such as `https://panel.example`.", "none"},
 

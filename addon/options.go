@@ -34,7 +34,9 @@ type Options struct {
 	UnixSocket    string         `koanf:"unix_socket"`
 	WebAddress    string         `koanf:"web_address"`
 	ProxyProtocol []netip.Prefix `koanf:"proxy_protocol"`
-	WSOrigins     []string       `koanf:"ws_origins"`
+	// TrustedProxies are believed whom they speak for, by HTTP.
+	TrustedProxies []netip.Prefix `koanf:"trusted_proxies"`
+	WSOrigins      []string       `koanf:"ws_origins"`
 	// BridgeNetworks are networks near this machine that bridges may reach.
 	BridgeNetworks []netip.Prefix `koanf:"bridge_networks"`
 	// IngressAddress is where Home Assistant's ingress finds the admin. It is
@@ -194,7 +196,7 @@ func (o *Options) Broker() broker.Config {
 // exempt are the networks whose addresses may have as many connections as they like:
 // proxies, who speak for others, and Home Assistant with its apps.
 func (o *Options) exempt() []netip.Prefix {
-	list := slices.Clone(o.ProxyProtocol)
+	list := slices.Concat(o.ProxyProtocol, o.TrustedProxies)
 	if o.app {
 		list = append(list, netip.MustParsePrefix("172.30.32.0/23"))
 	}
@@ -239,7 +241,7 @@ func (o *Options) Listeners() []listen.Config {
 		l.Network = "tcp"
 		l.Proxies = o.ProxyProtocol
 		if l.WebSocket {
-			l.Origins = o.WSOrigins
+			l.Origins, l.Forwarders = o.WSOrigins, o.TrustedProxies
 		}
 		l.ReadLimit = 4 * int64(o.MaxPacketSize) // a message may carry several packets
 		all = append(all, l)

@@ -34,6 +34,9 @@ func TestOptionsListeners(t *testing.T) {
 			o.WSAddress, o.MQTTSAddress, o.WSSAddress = "", "", ""
 			o.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		}, []listen.Config{edit(mqtt, func(c *listen.Config) { c.Proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })}},
+		{"behind an HTTP proxy", func(o *Options) {
+			o.MQTTSAddress, o.WSSAddress, o.TrustedProxies = "", "", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		}, []listen.Config{mqtt, edit(ws, func(c *listen.Config) { c.Forwarders = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })}},
 		{"client certificates", func(o *Options) {
 			o.MQTTAddress, o.WSAddress, o.WSSAddress = "", "", ""
 			o.CertFile, o.KeyFile, o.CAFile, o.RequireCertificate = "/etc/c.pem", "k.pem", "ca.pem", true

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 
+	"hearthmq/broker/forwarded"
 	"hearthmq/ui"
 )
 
@@ -100,6 +101,32 @@ func (s *Server) refusedPage(w http.ResponseWriter, r *http.Request, p principal
 			"It may still be starting: try again in a minute. With the setting ui_admin_only: false the question is not asked."
 	}
 	s.errorPage(w, r, http.StatusForbidden, e)
+}
+
+// forwardedClient puts the address of the client for whom a trusted proxy speaks in place of
+// the proxy's: it counts where logins are slowed down, and in logs (case A24). The port stays
+// that of the proxy's connection. A proxy whose word can't be read is refused: its own address
+// may be allowed more than that of whoever asks.
+func (s *Server) forwardedClient(next http.Handler) http.Handler {
+	if len(s.cfg.TrustedProxies) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil { // no address of a network, hence of no proxy
+			next.ServeHTTP(w, r)
+			return
+		}
+		client, err := forwarded.Client(peer.Addr(), r.Header[forwarded.Header], s.cfg.TrustedProxies)
+		if err != nil {
+			s.log.Warn("a proxy does not say for whom it speaks", "remote", r.RemoteAddr, "err", err)
+			http.Error(w, "X-Forwarded-For can't be read", http.StatusBadRequest)
+			return
+		}
+		r = r.WithContext(r.Context()) // a copy of its own
+		r.RemoteAddr = netip.AddrPortFrom(client, peer.Port()).String()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // withoutProxyHeaders deletes, on the direct port, what only the Supervisor or a

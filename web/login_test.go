@@ -3,8 +3,10 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -283,5 +285,51 @@ func TestDirectIsNotFramed(t *testing.T) { // cases W8, W24
 				t.Errorf("%s: %s is %q", path, name, h.Get(name))
 			}
 		}
+	}
+}
+
+// case A24, case W15: logins behind a trusted proxy are slowed down by the address that the
+// proxy tells, as MQTT's are, and nobody else is believed one.
+func TestGuessingBehindAProxy(t *testing.T) {
+	s := furnishedWith(t, false, func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.168.1.2/32")} })
+	direct := s.server.Direct()
+	login := func(peer, forwarded, password string) int {
+		r := httptest.NewRequest(http.MethodPost, "/login", strings.NewReader(loginForm(adminName, password, "").Encode()))
+		r.RemoteAddr = peer
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		w := httptest.NewRecorder()
+		direct.ServeHTTP(w, r)
+		return w.Code
+	}
+	const proxy = "192.168.1.2:4000"
+	guess := func(peer string, forwarded func(n int) string) int {
+		for n := range 50 {
+			if login(peer, forwarded(n), "guess") == http.StatusTooManyRequests {
+				return n
+			}
+		}
+		return -1
+	}
+	if guess(proxy, func(n int) string { return fmt.Sprintf("198.51.100.%d, 203.0.113.5", n) }) < 0 {
+		t.Error("who invents the beginning of the list is not slowed down")
+	}
+	if got := login(proxy, "203.0.113.5", adminPass); got != http.StatusTooManyRequests {
+		t.Errorf("who guessed: %d", got)
+	}
+	if got := login(proxy, "203.0.113.6", adminPass); got != http.StatusSeeOther {
+		t.Errorf("another client of the proxy: %d", got)
+	}
+	if guess("192.168.1.3:4000", func(n int) string { return fmt.Sprintf("198.51.100.%d", n) }) < 0 {
+		t.Error("who is no proxy and invents addresses is not slowed down")
+	}
+	if got := login(proxy, "unknown", adminPass); got != http.StatusBadRequest {
+		t.Errorf("a proxy that does not say for whom it speaks: %d", got)
+	}
+	if got := login(proxy, "", adminPass); got != http.StatusSeeOther {
+		t.Errorf("the proxy itself: %d", got)
 	}
 }

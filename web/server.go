@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
@@ -60,6 +61,8 @@ type Config struct {
 	// SetupToken returns the one-time token of the set-up link, at least 128
 	// random bits as text, or "" when there is none. nil: there is none.
 	SetupToken func() string
+	// TrustedProxies are networks whose proxies are believed whom they speak for.
+	TrustedProxies []netip.Prefix
 	// AdminOnly lets only administrators of Home Assistant in by ingress (ui_admin_only).
 	AdminOnly bool
 	// IngressAdmin says whether the Home Assistant user with this ID is an
@@ -150,10 +153,11 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Direct returns the admin with its own login, for a port that anybody can
-// reach. It trusts no header that a proxy might have set.
+// reach. It trusts no header that a proxy might have set, but X-Forwarded-For of
+// Config.TrustedProxies.
 func (s *Server) Direct() http.Handler {
 	r := chi.NewRouter()
-	r.Use(requestID, headers("'none'", true), s.accessLog, s.recoverer,
+	r.Use(requestID, headers("'none'", true), s.forwardedClient, s.accessLog, s.recoverer,
 		withoutProxyHeaders, middleware.ClientIPFromRemoteAddr, s.directIdentity,
 		bodyLimit, s.sameOrigin, s.unclaimed)
 	s.public(r)

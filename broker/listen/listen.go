@@ -27,6 +27,10 @@ type Config struct {
 	// Proxies are the networks whose connections start with a PROXY protocol
 	// header. Nobody else's header is believed.
 	Proxies []netip.Prefix
+	// Forwarders are the networks whose HTTP proxies are believed whom they speak for
+	// (X-Forwarded-For), on MQTT over WebSocket. A PROXY header goes before: what counts is
+	// the address it tells.
+	Forwarders []netip.Prefix
 	// ProxyTLS lets in only clients of which the proxy says, in version 2 of the
 	// protocol, that they spoke TLS with it.
 	ProxyTLS bool

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hearthmq/broker/forwarded"
 )
 
 // maxHandshakeBytes bounds the request line and headers of a WebSocket handshake.
@@ -26,6 +29,7 @@ type webSocketListener struct {
 	server   *http.Server
 	upgrader websocket.Upgrader
 	limit    int64
+	trusted  []netip.Prefix
 	pending  atomic.Int64 // connections in their handshake
 	log      *slog.Logger // names the listener
 }
@@ -36,7 +40,7 @@ var subprotocols = []string{"mqtt", "mqttv3.1"} // [MQTT-6.0.0-4]
 
 func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 	g := newGate(ln)
-	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, log: cfg.log().With("listener", cfg.Name)}
+	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, trusted: cfg.Forwarders, log: cfg.log().With("listener", cfg.Name)}
 	if w.limit <= 0 {
 		w.limit = defaultReadLimit
 	}
@@ -101,6 +105,12 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "Offer the WebSocket subprotocol mqtt.", http.StatusBadRequest)
 		return
 	}
+	remote, err := w.client(r)
+	if err != nil { // case A24
+		w.log.Warn("A proxy does not say for whom it speaks", "remote", r.RemoteAddr, "err", err)
+		http.Error(rw, "X-Forwarded-For can't be read.", http.StatusBadRequest)
+		return
+	}
 	ws, err := w.upgrader.Upgrade(rw, r, nil)
 	if err != nil { // the client was answered
 		w.log.Debug("WebSocket handshake refused", "remote", r.RemoteAddr, "err", err)
@@ -112,7 +122,21 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(w.limit)
-	w.give(&webSocketConn{ws: ws})
+	w.give(&webSocketConn{ws: ws, remote: remote})
+}
+
+// client returns the address of the client for whom a trusted proxy speaks, with the port
+// of the proxy's connection; nil where the connection's own address is the client's.
+func (w *webSocketListener) client(r *http.Request) (net.Addr, error) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return nil, nil // no address of a network, hence of no proxy
+	}
+	client, err := forwarded.Client(peer.Addr(), r.Header[forwarded.Header], w.trusted)
+	if err != nil || client == peer.Addr() {
+		return nil, err
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(client, peer.Port())), nil
 }
 
 func offersMQTT(r *http.Request) bool {

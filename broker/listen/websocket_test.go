@@ -362,8 +362,8 @@ func TestWebSocketClient(t *testing.T) {
 	}
 }
 
-// case A24: whose address it is says the socket, or the PROXY header of a trusted proxy;
-// nobody is believed what HTTP headers say.
+// case A24: whose address it is says the socket, or the PROXY header of a trusted proxy.
+// What HTTP headers say counts only of proxies that are named for it.
 func TestWebSocketAddress(t *testing.T) {
 	const claims = "X-Forwarded-For: 192.0.2.7, 192.0.2.8\r\nX-Real-IP: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\nX-Client-IP: 192.0.2.7\r\n"
 	trusted := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -409,5 +409,67 @@ func TestWebSocketAddress(t *testing.T) {
 	send(t, c, "GET /mqtt HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n")
 	if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("a proxy that only says it by HTTP was answered")
+	}
+}
+
+// case A24: X-Forwarded-For is believed of trusted proxies alone, on a port of its own, on a
+// shared one, and behind a PROXY header; package forwarded has the rule itself.
+func TestWebSocketForwarded(t *testing.T) {
+	here, elsewhere := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
+	for _, tt := range []struct {
+		name, proxy, headers string
+		trusted              []netip.Prefix
+		want                 string // without the port; "": refused
+	}{
+		{"nobody is trusted", "", "X-Forwarded-For: 192.0.2.7\r\n", nil, "127.0.0.1"},
+		{"another is trusted", "", "X-Forwarded-For: 192.0.2.7\r\n", elsewhere, "127.0.0.1"},
+		{"a trusted proxy", "", "X-Forwarded-For: 192.0.2.7\r\n", here, "192.0.2.7"},
+		{"however it is written", "", "x-forwarded-FOR: 192.0.2.7\r\n", here, "192.0.2.7"},
+		{"IPv6", "", "X-Forwarded-For: 2001:db8::7\r\n", here, "2001:db8::7"},
+		{"an invented beginning", "", "X-Forwarded-For: 198.51.100.1, 192.0.2.7\r\n", here, "192.0.2.7"},
+		{"two lines", "", "X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-For: 192.0.2.7\r\n", here, "192.0.2.7"},
+		{"other headers say nothing", "", "X-Real-IP: 192.0.2.7\r\nForwarded: for=192.0.2.7\r\n", here, "127.0.0.1"},
+		{"the proxy itself", "", "", here, "127.0.0.1"},
+		{"not readable", "", "X-Forwarded-For: unknown\r\n", here, ""},
+		{"behind a PROXY header of a client", "PROXY TCP4 198.51.100.5 192.0.2.1 5000 1884\r\n", "X-Forwarded-For: 192.0.2.7\r\n", elsewhere, "198.51.100.5"},
+		{"behind a PROXY header of a trusted proxy", "PROXY TCP4 203.0.113.5 192.0.2.1 5000 1884\r\n", "X-Forwarded-For: 192.0.2.7\r\n", elsewhere, "192.0.2.7"},
+		{"behind a PROXY header, the first proxy named only", "PROXY TCP4 203.0.113.5 192.0.2.1 5000 1884\r\n", "X-Forwarded-For: 192.0.2.7\r\n", here, "203.0.113.5"},
+	} {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, shared port %v", tt.name, shared), func(t *testing.T) {
+				cfg := Config{Network: "tcp", Address: "127.0.0.1:0", WebSocket: true, Forwarders: tt.trusted}
+				if tt.proxy != "" {
+					cfg.Proxies = here
+				}
+				ln := listen(t, cfg)
+				if shared {
+					plain, web, err := ListenShared(t.Context(), Config{Network: "tcp", Address: "127.0.0.1:0", Proxies: cfg.Proxies}, cfg)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { plain.Close() })
+					ln = web
+				}
+				c := dial(t, ln)
+				send(t, c, tt.proxy)
+				got := upgrade(t, c, mqttProtocol+tt.headers)
+				if tt.want == "" {
+					if !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+						t.Errorf("answer %q", got)
+					}
+					return
+				}
+				if !strings.HasPrefix(got, "HTTP/1.1 101 ") {
+					t.Fatalf("answer %q", got)
+				}
+				remote := netip.MustParseAddrPort(accept(t, ln).RemoteAddr().String())
+				if remote.Addr().String() != tt.want {
+					t.Errorf("RemoteAddr %s, want %s", remote, tt.want)
+				}
+				if tt.proxy == "" && remote.Port() != uint16(c.LocalAddr().(*net.TCPAddr).Port) {
+					t.Errorf("port %d is not the connection's", remote.Port())
+				}
+			})
+		}
 	}
 }

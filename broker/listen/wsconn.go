@@ -16,8 +16,9 @@ import (
 // MQTT [MQTT-6.0.0-2]. Reads are made by one goroutine at a time; everything
 // else may be called by any.
 type webSocketConn struct {
-	ws    *websocket.Conn
-	frame io.Reader // what is left of the message being read, or nil
+	ws     *websocket.Conn
+	frame  io.Reader // what is left of the message being read, or nil
+	remote net.Addr  // the client's address as a trusted proxy told it, or nil
 
 	writing       sync.Mutex
 	writeDeadline atomic.Pointer[time.Time]
@@ -102,7 +103,12 @@ func (c *webSocketConn) PeerName() (string, error) { return peerName(c.ws.NetCon
 func (c *webSocketConn) LocalAddr() net.Addr { return c.ws.LocalAddr() }
 
 // RemoteAddr implements net.Conn.
-func (c *webSocketConn) RemoteAddr() net.Addr { return c.ws.RemoteAddr() }
+func (c *webSocketConn) RemoteAddr() net.Addr {
+	if c.remote != nil {
+		return c.remote
+	}
+	return c.ws.RemoteAddr()
+}
 
 // SetDeadline implements net.Conn.
 func (c *webSocketConn) SetDeadline(t time.Time) error {

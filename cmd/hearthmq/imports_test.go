@@ -31,7 +31,8 @@ var importTable = []importRule{
 		pkg: "broker", ours: []string{"broker/packet", "broker/topic"}, others: []string{"golang.org/x/time/rate"},
 		never: []string{"database/sql", "net/http", "addon", "web", "ui", "broker/access", "broker/feed", "broker/listen", "broker/sqlite"},
 	},
-	{pkg: "broker/listen", others: []string{"github.com/gorilla/websocket"}},
+	{pkg: "broker/forwarded", others: []string{}},
+	{pkg: "broker/listen", ours: []string{"broker/forwarded"}, others: []string{"github.com/gorilla/websocket"}},
 	{
 		pkg: "broker/access", ours: []string{"broker", "broker/packet", "broker/topic"},
 		never: []string{"database/sql", "net/http", "web", "addon"},
@@ -65,7 +66,7 @@ var importTable = []importRule{
 	{pkg: "nodered", ours: []string{"outbound"}, others: []string{}},
 	{pkg: "ui", others: []string{"github.com/a-h/templ"}},
 	{
-		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "broker/mosquitto", "nodered", "outbound", "ui"},
+		pkg: "web", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/feed", "broker/feed/payload", "broker/forwarded", "broker/mosquitto", "nodered", "outbound", "ui"},
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{

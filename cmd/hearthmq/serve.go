@@ -250,7 +250,8 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	s.web, err = openWeb(s.options, web.Config{
 		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.endpoints(), SetupToken: token,
-		AdminOnly: s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
+		TrustedProxies: s.options.TrustedProxies,
+		AdminOnly:      s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Bans: s.bans, Trash: s.trash(),
 		Bridges: s.bridges, FileUsers: s.fileUsers(),
 		Home:         s.home.newHome(s.broker, s.db),
