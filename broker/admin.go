@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -24,6 +25,18 @@ func (b *Broker) Sessions() []SessionInfo {
 		infos[i] = s.info()
 	}
 	return infos
+}
+
+// AllSessions visits all sessions, in no order. It costs less than Sessions, which
+// makes a list of them and sorts it.
+func (b *Broker) AllSessions() iter.Seq[SessionInfo] {
+	return func(yield func(SessionInfo) bool) {
+		for _, s := range b.sessions.all() {
+			if !yield(s.info()) {
+				return
+			}
+		}
+	}
 }
 
 // Session describes one session and its subscriptions, sorted by filter. It fails

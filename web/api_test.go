@@ -19,7 +19,7 @@ import (
 
 // program is a client of the API, as a script is one.
 type program struct {
-	t     *testing.T
+	t     testing.TB
 	url   string
 	token string
 	kind  string // of what is sent; "": JSON

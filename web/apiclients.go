@@ -56,7 +56,7 @@ func clientOf(s *clientInfo) APIClient {
 		Protocol: protocolName(s.Version), Since: s.Since, Created: s.Created, KeepAlive: int(s.KeepAlive / time.Second),
 		Expiry: s.Expiry, Subscriptions: s.Subscriptions, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Inflight: s.Inflight,
 		Dropped: s.Dropped, Violations: s.Violations, Received: s.Received, Sent: s.Sent, WillTopic: s.WillTopic,
-		Host: s.host, Product: s.product, InRate: s.in, OutRate: s.out,
+		Host: s.host, Product: s.product(), InRate: s.in, OutRate: s.out,
 	}
 	if s.Connected && s.Identity != nil {
 		c.Listener = s.Identity.Listener
@@ -187,9 +187,13 @@ func (a *api) getClient(_ context.Context, in *clientInput) (*clientOutput, erro
 	}
 	out := new(clientOutput)
 	info := a.clientInfo(s)
-	rate := a.clientMeter.observe(a.cfg.Broker.Sessions())[id]
-	info.in, info.out = rate.in, rate.out
-	out.Body.APIClient = clientOf(info)
+	sessions := a.cfg.Broker.Sessions()
+	for i, r := range a.clientMeter.observe(sessions) {
+		if sessions[i].ClientID == id {
+			info.clientRates = r
+		}
+	}
+	out.Body.APIClient = clientOf(&info)
 	out.Body.SubscriptionList = []apiSubscription{}
 	for _, x := range subscriptions {
 		out.Body.SubscriptionList = append(out.Body.SubscriptionList, apiSubscription{

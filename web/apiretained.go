@@ -109,7 +109,7 @@ func (a *api) retainedLike(fields RetainedFields) ([]*broker.Message, retainedFi
 	if f.problem != "" {
 		return nil, f, access.Problems{"text": f.problem}
 	}
-	now, who := time.Now(), presenceOf(a.cfg.Broker.Sessions())
+	now, who := time.Now(), presenceOf(a.cfg.Broker.AllSessions())
 	var list []*broker.Message
 	for m := range a.cfg.Broker.Retained(filter) {
 		if !m.Expired(now) && f.keepsTo(m, now, who) {

@@ -32,23 +32,21 @@ type apiUser struct {
 	Changed      time.Time `json:"changed"`
 }
 
-func (a *api) user(u access.User) apiUser {
+func describeUser(u access.User, connected map[string]int) apiUser {
 	out := apiUser{
 		ID: u.ID, Name: u.Name, Note: u.Note, Password: string(u.Kind), Admin: u.Admin, Disabled: u.Disabled,
 		System: u.System, FromSettings: u.FromSettings, Roles: append([]string{}, u.Roles...), Rules: ruleTexts(u.Rules),
 		Limits: apiLimits(u.Limits), Networks: strings.Fields(access.FormatNetworks(u.Networks)),
-		Revision: u.Revision, Created: u.Created, Changed: u.Changed,
+		Revision: u.Revision, Created: u.Created, Changed: u.Changed, Clients: connected[u.Name],
 	}
 	if out.Password == "" {
 		out.Password = "none"
 	}
-	for _, s := range a.cfg.Broker.Sessions() {
-		if s.Connected && s.User == u.Name {
-			out.Clients++
-		}
-	}
 	return out
 }
+
+// user describes one user.
+func (a *api) user(u access.User) apiUser { return describeUser(u, a.connectedByUser()) }
 
 func ruleTexts(rules []access.Rule) []string {
 	texts := make([]string, len(rules))
@@ -134,8 +132,9 @@ func (a *api) userOperations() {
 		access.ScopeRead, func(context.Context, *struct{}) (*usersOutput, error) {
 			out := new(usersOutput)
 			out.Body.Users = []apiUser{}
+			connected := a.connectedByUser()
 			for _, u := range a.cfg.Directory.Users() {
-				out.Body.Users = append(out.Body.Users, a.user(u))
+				out.Body.Users = append(out.Body.Users, describeUser(u, connected))
 			}
 			return out, nil
 		})

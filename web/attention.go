@@ -87,10 +87,9 @@ func (s *Server) urgent(stats broker.Stats) []ui.AttentionView {
 // leftovers is what is good for nothing any more, and whose messages are lost.
 func (s *Server) leftovers(now time.Time) []ui.AttentionView {
 	var list []ui.AttentionView
-	sessions := s.cfg.Broker.Sessions()
 	var dropped uint64
 	losers := 0
-	for _, x := range sessions {
+	for x := range s.cfg.Broker.AllSessions() {
 		if x.Dropped > 0 {
 			losers++
 			dropped += x.Dropped
@@ -104,22 +103,16 @@ func (s *Server) leftovers(now time.Time) []ui.AttentionView {
 	if !ok {
 		return list
 	}
-	orphaned, broken := 0, 0
-	for _, d := range s.discovery(b).devices {
-		for _, e := range d.entities {
-			orphaned += one(e.is(reasonOrphan))
-			broken += one(e.is(reasonBroken))
-		}
-	}
-	if orphaned > 0 {
+	found := s.discovery(b)
+	if orphaned := found.orphaned; orphaned > 0 {
 		list = append(list, ui.AttentionView{Kind: "info", Title: fmt.Sprintf("%s in Home Assistant without a sender", ui.Plural(orphaned, "entity", "entities")),
 			Text: "Devices that are gone left their announcements behind.", Label: "Look and remove", Path: "/discovery?show=orphaned"})
 	}
-	if broken > 0 {
+	if broken := found.broken; broken > 0 {
 		list = append(list, ui.AttentionView{Kind: "info", Title: ui.Plural(broken, "announcement", "announcements") + " to Home Assistant can't work",
 			Text: "Home Assistant makes nothing of them.", Label: "See why", Path: "/discovery?show=broken"})
 	}
-	who, stale := presenceOf(sessions), 0
+	who, stale := presenceOf(s.cfg.Broker.AllSessions()), 0
 	for m := range b.Retained("#") {
 		if !owned(m) && who.gone(m, now) > staleAfter {
 			stale++

@@ -49,7 +49,8 @@ func (c clients) clientView(clientID string) (ui.ClientView, error) {
 	if err != nil {
 		return ui.ClientView{}, err
 	}
-	info := c.clientInfo(s)
+	found := c.clientInfo(s)
+	info := &found
 	v := ui.ClientView{ClientRow: clientRow(info, time.Now()), Facts: clientFacts(info)}
 	if u, ok := c.cfg.Directory.User(s.User); ok {
 		v.UserID = u.ID

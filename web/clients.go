@@ -70,9 +70,11 @@ func (c clients) list(w http.ResponseWriter, r *http.Request) error {
 // clientInfo is a session with what the admin knows beyond.
 type clientInfo struct {
 	broker.SessionInfo
-	in, out       float64 // messages a second
-	product, host string
+	clientRates
+	host string
 }
+
+func (c *clientInfo) product() string { return productOf(c.SessionInfo) }
 
 func (c *clientInfo) addr() (a netip.Addr) {
 	if c.Connected && c.Identity != nil {
@@ -89,7 +91,7 @@ func (c *clientInfo) matches(text string) bool {
 	if c.addr().IsValid() {
 		address = c.addr().String()
 	}
-	all := strings.ToLower(strings.Join([]string{c.ClientID, orAnonymous(c.User), address, c.host, c.product}, "\n"))
+	all := strings.ToLower(strings.Join([]string{c.ClientID, orAnonymous(c.User), address, c.host, c.product()}, "\n"))
 	return strings.Contains(all, strings.ToLower(text))
 }
 
@@ -99,18 +101,19 @@ func orAnonymous(user string) string { return firstOf(user, "anonymous") }
 func (s *Server) clientInfos() []*clientInfo {
 	sessions := s.cfg.Broker.Sessions()
 	rates := s.clientMeter.observe(sessions)
-	list := make([]*clientInfo, len(sessions))
+	infos, list := make([]clientInfo, len(sessions)), make([]*clientInfo, len(sessions))
 	for i, x := range sessions {
-		list[i] = s.clientInfo(x)
-		list[i].in, list[i].out = rates[x.ClientID].in, rates[x.ClientID].out
+		infos[i] = s.clientInfo(x)
+		infos[i].clientRates = rates[i]
+		list[i] = &infos[i]
 	}
 	return list
 }
 
-func (s *Server) clientInfo(x broker.SessionInfo) *clientInfo {
-	c := &clientInfo{SessionInfo: x, product: productOf(x)}
-	if c.addr().IsValid() {
-		c.host = s.names.of(c.addr())
+func (s *Server) clientInfo(x broker.SessionInfo) clientInfo {
+	c := clientInfo{SessionInfo: x}
+	if addr := c.addr(); addr.IsValid() {
+		c.host = s.names.of(addr)
 	}
 	return c
 }
@@ -157,7 +160,7 @@ func sortClients(list []*clientInfo, less func(a, b *clientInfo) int) {
 
 func clientRow(s *clientInfo, now time.Time) ui.ClientRow {
 	row := ui.ClientRow{
-		ClientID: s.ClientID, User: s.User, Product: s.product, Connected: s.Connected, Address: "Not connected",
+		ClientID: s.ClientID, User: s.User, Product: s.product(), Connected: s.Connected, Address: "Not connected",
 		Totals: ui.Count(s.Received) + " in, " + ui.Count(s.Sent) + " out · " + ui.Plural(s.Subscriptions, "subscription", "subscriptions"),
 	}
 	if s.Connected && s.addr().IsValid() {

@@ -64,9 +64,9 @@ func TestClientSorts(t *testing.T) {
 	}
 	day := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	list := []*clientInfo{
-		{SessionInfo: broker.SessionInfo{ClientID: "a", User: "z", Connected: true, Identity: at("10.0.0.9"), Since: day, Queued: 1, Dropped: 3}, in: 1},
-		{SessionInfo: broker.SessionInfo{ClientID: "b", User: "y", Connected: true, Identity: at("10.0.0.10"), Since: day.Add(time.Hour), Queued: 5}, in: 9},
-		{SessionInfo: broker.SessionInfo{ClientID: "c", User: "x", Since: day.Add(2 * time.Hour), Inflight: 3, Dropped: 9}, out: 2},
+		{SessionInfo: broker.SessionInfo{ClientID: "a", User: "z", Connected: true, Identity: at("10.0.0.9"), Since: day, Queued: 1, Dropped: 3}, clientRates: clientRates{in: 1}},
+		{SessionInfo: broker.SessionInfo{ClientID: "b", User: "y", Connected: true, Identity: at("10.0.0.10"), Since: day.Add(time.Hour), Queued: 5}, clientRates: clientRates{in: 9}},
+		{SessionInfo: broker.SessionInfo{ClientID: "c", User: "x", Since: day.Add(2 * time.Hour), Inflight: 3, Dropped: 9}, clientRates: clientRates{out: 2}},
 	}
 	for key, want := range map[string]string{
 		"name": "abc", "user": "cba", "address": "cab", "rate": "bca", "waiting": "bca", "dropped": "cab", "since": "cba", "away": "cab",
@@ -118,7 +118,7 @@ func (s *site) gone(clientID string) {
 	})
 }
 
-func eventually(t *testing.T, what string, done func() bool) {
+func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -248,8 +248,8 @@ func TestClientRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m clientMeter
 		start := time.Now()
-		look := func(received, sent uint64, since time.Time) clientReading {
-			return m.observe([]broker.SessionInfo{{ClientID: "a", Connected: true, Since: since, Received: received, Sent: sent}, {ClientID: "away"}})["a"]
+		look := func(received, sent uint64, since time.Time) clientRates {
+			return m.observe([]broker.SessionInfo{{ClientID: "a", Connected: true, Since: since, Received: received, Sent: sent}, {ClientID: "away"}})[0]
 		}
 		time.Sleep(10 * time.Second) // of the bubble
 		if r := look(100, 10, start); r.in != 10 || r.out != 1 {

@@ -54,7 +54,7 @@ func (c connect) page(w http.ResponseWriter, r *http.Request, status int, proble
 
 func (c connect) connectView(r *http.Request) ui.ConnectView {
 	home, inApp := c.home(r.Context())
-	here := connectedProducts(c.cfg.Broker.Sessions())
+	here := connectedProducts(c.cfg.Broker.AllSessions())
 	v := ui.ConnectView{
 		Cards:  []ui.ConnectCard{c.homeAssistantCard(home, inApp, here), c.zigbeeCard(home, inApp, here), c.nodeREDCard(home, inApp, here)},
 		Wizard: wizardPath, Host: c.outsideHost(r),

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -125,13 +126,13 @@ func TestConnectedProducts(t *testing.T) {
 		{broker.SessionInfo{ClientID: "somebody"}, ""},
 	} {
 		tt.session.Connected = true
-		got := connectedProducts([]broker.SessionInfo{tt.session})
+		got := connectedProducts(slices.Values([]broker.SessionInfo{tt.session}))
 		delete(got, "") // who is not recognised
 		if tt.want == "" && len(got) > 0 || tt.want != "" && got[tt.want] != 1 {
 			t.Errorf("%s: %v, want %s", tt.session.ClientID, got, tt.want)
 		}
 		tt.session.Connected = false
-		if got := connectedProducts([]broker.SessionInfo{tt.session}); len(got) > 0 {
+		if got := connectedProducts(slices.Values([]broker.SessionInfo{tt.session})); len(got) > 0 {
 			t.Errorf("%s, away: %v", tt.session.ClientID, got)
 		}
 	}

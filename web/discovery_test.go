@@ -152,17 +152,19 @@ func TestDiscoveryPage(t *testing.T) {
 
 // TestDiscoverySilence: what is silent is only said once the broker has run for a while.
 func TestDiscoverySilence(t *testing.T) {
-	none := func(string) ([]byte, bool) { return nil, false }
+	none := func(string, int) ([]byte, bool) { return nil, false }
 	for up, want := range map[time.Duration]bool{time.Minute: false, 3 * time.Hour: true} {
 		_, list := readDiscovery(configOf("homeassistant/sensor/x/config", `{"state_topic":"a","unique_id":"x"}`))
-		list[0].judge(presenceOf(nil), none, up, time.Now())
+		g := groundsOf(none, up)
+		list[0].judge(0, &g)
 		if got := list[0].is(reasonSilent); got != want {
 			t.Errorf("after %v: silent %v", up, got)
 		}
 	}
-	offlineNow := func(string) ([]byte, bool) { return []byte(`{"state": "offline"}`), true }
+	offlineNow := func(string, int) ([]byte, bool) { return []byte(`{"state": "offline"}`), true }
 	_, list := readDiscovery(configOf("homeassistant/sensor/x/config", `{"state_topic":"a","unique_id":"x","avty_t":"b"}`))
-	list[0].judge(presenceOf([]broker.SessionInfo{{ClientID: "here", Connected: true}}), offlineNow, time.Hour*9, time.Now())
+	g := groundsOf(offlineNow, time.Hour*9)
+	list[0].judge(0, &g)
 	if r := list[0].reasons; len(r) != 1 || r[0].kind != reasonNote {
 		t.Errorf("offline: %v", r)
 	}

@@ -24,25 +24,16 @@ const (
 // discovery judges all that was announced, as it is now.
 func (s *Server) discovery(b retainedBroker) *discovery {
 	stats := s.cfg.Broker.Stats()
-	type value struct {
-		beginning []byte
-		known     bool
-	}
-	values := map[string]value{} // entities share their topics
-	last := func(name string) ([]byte, bool) {
-		v, ok := values[name]
-		if !ok {
-			v.beginning, v.known = s.cfg.Feed.Value(name, availabilityBytes)
-			if !v.known {
-				for m := range b.Retained(name) {
-					v = value{m.Payload, true}
-				}
+	last := func(name string, most int) ([]byte, bool) {
+		value, known := s.cfg.Feed.Value(name, most)
+		if !known { // the feed's memory is bounded
+			for m := range b.Retained(name) {
+				return m.Payload[:min(len(m.Payload), most)], true
 			}
-			values[name] = v
 		}
-		return v.beginning, v.known
+		return value, known
 	}
-	return judge(b, &s.announced, presenceOf(s.cfg.Broker.Sessions()), last, stats.Now.Sub(stats.Started), time.Now())
+	return s.announced.judge(b, presenceOf(s.cfg.Broker.AllSessions()), last, stats.Now.Sub(stats.Started), time.Now())
 }
 
 // discoveryKinds are what ?show= may ask for: fixed words, no topic among them.
@@ -67,13 +58,9 @@ func (p discoveryPage) show(w http.ResponseWriter, r *http.Request) error {
 // fill takes the devices of one page out of all.
 func (p discoveryPage) fill(v *ui.DiscoveryView, all *discovery, kind string, page int) {
 	v.Devices, v.Entities = len(all.devices), all.entities
+	v.Broken, v.Orphaned, v.Silent = all.broken, all.orphaned, all.silent
 	rows, at := 0, 0
 	for _, d := range all.devices {
-		for _, e := range d.entities {
-			v.Broken += one(e.is(reasonBroken))
-			v.Orphaned += one(e.is(reasonOrphan))
-			v.Silent += one(e.is(reasonSilent))
-		}
 		if kind != "" && !d.is(kind) {
 			continue
 		}
@@ -107,15 +94,12 @@ func deviceView(d *haDevice) ui.HADeviceView {
 		}
 		v.Entities = append(v.Entities, row)
 	}
-	for _, k := range []struct{ kind, badge, word string }{
-		{reasonBroken, "error", "broken"}, {reasonOrphan, "warning", "orphaned"}, {reasonSilent, "warning", "silent"},
-	} {
-		n := 0
-		for _, e := range d.entities {
-			n += one(e.is(k.kind))
-		}
-		if n > 0 {
-			v.Badges = append(v.Badges, ui.ReasonView{Kind: k.badge, Text: strconv.Itoa(n) + " " + k.word})
+	for _, k := range []struct {
+		n           int
+		badge, word string
+	}{{d.broken, "error", "broken"}, {d.orphaned, "warning", "orphaned"}, {d.silent, "warning", "silent"}} {
+		if k.n > 0 {
+			v.Badges = append(v.Badges, ui.ReasonView{Kind: k.badge, Text: strconv.Itoa(k.n) + " " + k.word})
 		}
 	}
 	return v

@@ -1,16 +1,13 @@
 package web
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"hearthmq/broker"
 	"hearthmq/broker/topic"
-	"hearthmq/ui"
 )
 
 // discoveryFilters find the configurations of Home Assistant's MQTT discovery:
@@ -70,12 +67,27 @@ func (e *entity) is(kind string) bool {
 type haDevice struct {
 	key, name, model string
 	entities         []*entity
-	lower            string // name, to sort by
-	place            int    // rank, to sort by
+	tally
+	lower string // name, to sort by
 }
 
-func (d *haDevice) is(kind string) bool {
-	return slices.ContainsFunc(d.entities, func(e *entity) bool { return e.is(kind) })
+// tally counts entities by what is wrong with them.
+type tally struct{ broken, orphaned, silent int }
+
+func (t *tally) count(e *entity) {
+	t.broken += one(e.is(reasonBroken))
+	t.orphaned += one(e.is(reasonOrphan))
+	t.silent += one(e.is(reasonSilent))
+}
+
+func (t *tally) is(kind string) bool {
+	switch kind {
+	case reasonBroken:
+		return t.broken > 0
+	case reasonOrphan:
+		return t.orphaned > 0
+	}
+	return kind == reasonSilent && t.silent > 0
 }
 
 // readDiscovery reads one configuration. The device is the same for all entities
@@ -237,100 +249,6 @@ func withBase(name, base string) string {
 		return rest + base
 	}
 	return name
-}
-
-// discovery is everything that was announced to Home Assistant.
-type discovery struct {
-	devices  []*haDevice
-	entities int
-}
-
-// lookup says what is known of a topic: its last value, and whether there is one.
-type lookup func(topicName string) (value []byte, known bool)
-
-// judge reads all configurations that read does not know yet and finds what is wrong
-// with them.
-func judge(b retainedBroker, read *announcements, who *presence, last lookup, up time.Duration, now time.Time) *discovery {
-	all := &discovery{}
-	read.begin()
-	defer read.end()
-	byKey := make(map[string]*haDevice, len(read.known)/8)
-	type identity struct{ component, id string }
-	ids := make(map[identity]*entity, len(read.known))
-	for _, filter := range discoveryFilters {
-		for m := range b.Retained(filter) {
-			if m.Expired(now) || len(m.Payload) == 0 {
-				continue
-			}
-			d, list := read.of(m)
-			if known := byKey[d.key]; known == nil {
-				byKey[d.key] = &d
-				all.devices = append(all.devices, &d)
-			}
-			for _, e := range list {
-				e.judge(who, last, up, now)
-				if e.uniqueID != "" {
-					id := identity{e.component, e.uniqueID}
-					if other := ids[id]; other != nil && other.msg != e.msg {
-						e.add(reasonBroken, "The same unique ID stands in another configuration; Home Assistant takes only one of them")
-					}
-					ids[id] = e
-				}
-			}
-			byKey[d.key].entities = append(byKey[d.key].entities, list...)
-			all.entities += len(list)
-		}
-	}
-	for _, d := range all.devices {
-		d.lower, d.place = strings.ToLower(d.name), d.rank()
-	}
-	slices.SortFunc(all.devices, func(a, b *haDevice) int {
-		return cmp.Or(a.place-b.place, strings.Compare(a.lower, b.lower), strings.Compare(a.key, b.key))
-	})
-	return all
-}
-
-// sorted returns the device's entities in order.
-func (d *haDevice) sorted() []*entity {
-	slices.SortFunc(d.entities, func(a, b *entity) int {
-		return cmp.Or(strings.Compare(a.component, b.component), strings.Compare(a.name, b.name), strings.Compare(a.msg.Topic, b.msg.Topic))
-	})
-	return d.entities
-}
-
-// rank puts devices with problems first.
-func (d *haDevice) rank() int {
-	for i, kind := range []string{reasonBroken, reasonOrphan, reasonSilent} {
-		if d.is(kind) {
-			return i
-		}
-	}
-	return 3
-}
-
-// longEnough is how long the broker must have run before silence means something.
-const longEnough = time.Hour
-
-// judge adds what only the broker's state tells.
-func (e *entity) judge(who *presence, last lookup, up time.Duration, now time.Time) {
-	if gone := who.gone(e.msg, now); gone >= 24*time.Hour {
-		e.add(reasonOrphan, fmt.Sprintf("Its sender %q is gone for %s", ui.LastLevels(e.msg.PublisherID, 60), ui.Plural(int(gone/(24*time.Hour)), "day", "days")))
-	}
-	for _, name := range e.available {
-		if value, known := last(name); known && offline(value) {
-			e.add(reasonNote, "Offline at the moment")
-			break
-		}
-	}
-	if len(e.states) == 0 || e.component == "device_automation" || e.component == "tag" || e.component == "event" || up < longEnough {
-		return
-	}
-	for _, name := range e.states {
-		if _, known := last(name); known {
-			return
-		}
-	}
-	e.add(reasonSilent, fmt.Sprintf("Nothing came on %s since HearthMQ started %s ago", ui.LastLevels(e.states[0], 80), ui.Span(up)))
 }
 
 // offline reports whether a value of an availability topic says so.

@@ -20,9 +20,10 @@ type overview struct{ *Server }
 
 func (o overview) show(w http.ResponseWriter, r *http.Request) error {
 	stats := o.cfg.Broker.Stats()
+	list := o.attention(stats)
 	return o.render(w, r, http.StatusOK, ui.OverviewPage(o.view(r, "Overview", "overview", "dashboard"), ui.OverviewView{
-		Health:    health(stats, o.attention(stats)),
-		Attention: o.attention(stats),
+		Health:    health(stats, list),
+		Attention: list,
 		Figures:   o.figures(stats),
 		Start:     o.start(r),
 		Denials:   o.denials(5),
@@ -143,9 +144,12 @@ func (s *Server) storeBytes() (int64, bool) {
 func (o overview) start(r *http.Request) ui.StartView {
 	v := ui.StartView{Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: o.endpoints()}
 	v.HasUser = slices.ContainsFunc(o.cfg.Directory.Users(), func(u access.User) bool { return !u.System && !u.Admin })
-	v.HasClient = slices.ContainsFunc(o.cfg.Broker.Sessions(), func(s broker.SessionInfo) bool {
-		return s.Connected && s.User != access.HomeAssistantUser && s.User != access.AddonsUser
-	})
+	for s := range o.cfg.Broker.AllSessions() {
+		if s.Connected && s.User != access.HomeAssistantUser && s.User != access.AddonsUser {
+			v.HasClient = true
+			break
+		}
+	}
 	for _, e := range o.cfg.Endpoints {
 		if !e.TLS && !e.WebSocket {
 			v.Command = fmt.Sprintf("mosquitto_pub -h %s -p %d -u USER -P PASSWORD -t test/hello -m hello", v.Host, e.Port)

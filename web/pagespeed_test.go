@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/brokertest"
 	"hearthmq/broker/packet"
@@ -21,17 +20,18 @@ import (
 
 // What a page may cost in a filled house.
 const (
-	// pageTime is the server's part. The median is held to it: one in twenty or so meets
-	// the collection of other pages' garbage, which takes up to 11 ms on two processors.
-	pageTime = 5 * time.Millisecond
-	// judgeTime is the same for discovery, which judges all entities at each visit.
-	judgeTime = 15 * time.Millisecond
+	// pageTime is the server's part, of nineteen visits in twenty: the time that the page
+	// itself is on a processor, which is the same however busy the machine is. Where
+	// nobody else wants the processors, the clock on the wall is held to it too.
+	pageTime  = 5 * time.Millisecond
 	pageBytes = 100_000 // without payloads
+	// raceCost is how much slower the race detector makes a page.
+	raceCost = 15
 )
 
 // filled returns a site with 300 devices that announce 3,000 entities to Home
 // Assistant, 1,000 clients and 500 users.
-func filled(t *testing.T) *site {
+func filled(t testing.TB) *site {
 	t.Helper()
 	s := newSite(t, nil)
 	s.createUser(access.NewUser{Name: adminName, Password: adminPass, Admin: true})
@@ -73,23 +73,64 @@ func filled(t *testing.T) *site {
 	return s
 }
 
+// visitor asks for pages as Home Assistant does.
+func (s *site) visitor() func(path string) *httptest.ResponseRecorder {
+	h := ingressProxy(s.server.Ingress(), ingressBase)
+	return func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		w.Body.Grow(pageBytes) // what a connection does without
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, ingressBase+path, nil))
+		return w
+	}
+}
+
+// figure is what visits to one page took.
+type figure struct {
+	path               string
+	wall, wall95       time.Duration
+	running, running95 time.Duration // on a processor
+	bytes              int
+}
+
+// visits measures; before is called ahead of each visit, and not measured. The caller
+// holds its thread.
+func visits(path string, get func(string) *httptest.ResponseRecorder, before func(i int)) figure {
+	const n = 40
+	wall, running, f := make([]time.Duration, n), make([]time.Duration, n), figure{path: path}
+	for i := range wall {
+		before(i)
+		start, ran := time.Now(), brokertest.ThreadTime()
+		f.bytes = get(path).Body.Len()
+		wall[i], running[i] = time.Since(start), brokertest.ThreadTime()-ran
+	}
+	slices.Sort(wall)
+	slices.Sort(running)
+	f.wall, f.wall95, f.running, f.running95 = wall[n/2], wall[n*95/100-1], running[n/2], running[n*95/100-1]
+	return f
+}
+
+// judge holds a page to pageTime.
+func (f figure) judge(t *testing.T, machine *brokertest.Machine) {
+	t.Helper()
+	most := pageTime
+	if raceEnabled {
+		most *= raceCost
+	}
+	if f.running95 >= most {
+		t.Errorf("%s is on a processor for %v (p95; median %v)", f.path, f.running95, f.running)
+	}
+	if f.wall95 >= most {
+		machine.Timing(t, "%s takes %v (p95; median %v)", f.path, f.wall95, f.wall)
+	}
+}
+
 // TestPagesOfAFilledHouse holds every page to pageTime and pageBytes. It follows
 // the links, of each sort of page some.
 func TestPagesOfAFilledHouse(t *testing.T) {
 	s := filled(t)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	h := ingressProxy(s.server.Ingress(), ingressBase)
-	get := func(path string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, ingressBase+path, nil))
-		return w
-	}
-	type figure struct {
-		path          string
-		p50, p95, ran time.Duration
-		bytes         int
-	}
+	get := s.visitor()
 	var figures []figure
 	queue := []string{"/", "/topics", "/clients", "/users", "/access", "/bridges", "/retained", "/discovery"}
 	seen, sorts := map[string]bool{}, map[string]int{}
@@ -115,27 +156,25 @@ func TestPagesOfAFilledHouse(t *testing.T) {
 			t.Errorf("%s has %d bytes", path, w.Body.Len())
 		}
 		machine := brokertest.WatchMachine()
-		took, running := make([]time.Duration, 20), brokertest.ThreadTime()
-		for i := range took {
-			start := time.Now()
-			get(path)
-			took[i] = time.Since(start)
-		}
-		slices.Sort(took)
-		ran := (brokertest.ThreadTime() - running) / time.Duration(len(took))
-		f := figure{path, took[len(took)/2], took[18], ran, w.Body.Len()}
+		f := visits(path, get, func(int) {})
+		f.judge(t, machine)
 		figures = append(figures, f)
-		most := pageTime
-		if strings.HasPrefix(path, "/discovery") {
-			most = judgeTime
-		}
-		if f.p50 >= most && !raceEnabled {
-			machine.Timing(t, "%s takes %v (median; p95 %v)", path, f.p50, f.p95)
-		}
 	}
-	slices.SortFunc(figures, func(a, b figure) int { return cmp.Compare(b.p50, a.p50) })
+	// The judgement of discovery is kept. Here something that it rests on is different at
+	// each visit: a device comes or goes, or announces itself otherwise.
+	machine := brokertest.WatchMachine()
+	f := visits("/discovery", get, func(i int) {
+		s.keep("zigbee2mqtt/bridge/state", []string{`{"state":"online"}`, `{"state":"offline"}`}[i%2], "bridge", "zigbee2mqtt", time.Now())
+		s.keep("homeassistant/sensor/0x0000/measurement_0/config", fmt.Sprintf(`{"unique_id":"0x0_0","state_topic":"a/%d"}`, i), "bridge", "zigbee2mqtt", time.Now())
+	})
+	f.judge(t, machine)
+	f.path += ", judged anew"
+	figures = append(figures, f)
+
+	slices.SortFunc(figures, func(a, b figure) int { return cmp.Compare(b.running, a.running) })
 	for _, f := range figures {
-		t.Logf("%-45s p50 %8v p95 %8v, mean on a processor %8v; %7d bytes", f.path, f.p50.Round(time.Microsecond), f.p95.Round(time.Microsecond), f.ran.Round(time.Microsecond), f.bytes)
+		t.Logf("%-40s on a processor p50 %8v p95 %8v, wall p50 %8v p95 %8v; %6d bytes", f.path, f.running.Round(time.Microsecond), f.running95.Round(time.Microsecond),
+			f.wall.Round(time.Microsecond), f.wall95.Round(time.Microsecond), f.bytes)
 	}
 	if len(figures) < 20 {
 		t.Errorf("%d pages only", len(figures))
@@ -160,32 +199,4 @@ func sortOf(path string) string {
 	}
 	slices.Sort(keys)
 	return strings.Join(parts, "/") + "?" + strings.Join(keys, "&")
-}
-
-// TestAnnouncementsAreReadOnce: a page reads anew what changed, nothing else, and
-// what was read of one page is not changed by the next.
-func TestAnnouncementsAreReadOnce(t *testing.T) {
-	var a announcements
-	m := configOf("homeassistant/sensor/x/config", `{"state_topic":"a"}`)
-	look := func(m *broker.Message) *entity {
-		a.begin()
-		defer a.end()
-		_, list := a.of(m)
-		return list[0]
-	}
-	first := look(m)
-	first.add(reasonOrphan, "judged")
-	parsed := a.known[m.Topic].list[0]
-	same := configOf(m.Topic, string(m.Payload)) // announced again, as it was
-	if e := look(same); len(e.reasons) != 1 || e.is(reasonOrphan) || e.msg != same || a.known[m.Topic].list[0] != parsed {
-		t.Errorf("the second look sees %v", e.reasons)
-	}
-	if e := look(configOf(m.Topic, `{"state_topic":"b"}`)); e.states[0] != "b" {
-		t.Error("a change is not seen")
-	}
-	a.begin()
-	a.end()
-	if len(a.known) != 0 {
-		t.Error("what is gone is kept")
-	}
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/base64"
+	"iter"
 	"strings"
 	"time"
 
@@ -25,9 +26,9 @@ const (
 	publisherAPI   = "HearthMQ API"
 )
 
-func presenceOf(sessions []broker.SessionInfo) *presence {
-	p := &presence{away: make(map[string]time.Time, len(sessions)), stems: make(map[stem]bool)}
-	for _, s := range sessions {
+func presenceOf(sessions iter.Seq[broker.SessionInfo]) *presence {
+	p := &presence{away: make(map[string]time.Time), stems: make(map[stem]bool)}
+	for s := range sessions {
 		if !s.Connected {
 			p.away[s.ClientID] = s.Since
 			continue

@@ -1,6 +1,10 @@
 package web
 
-import "hearthmq/broker"
+import (
+	"iter"
+
+	"hearthmq/broker"
+)
 
 // The products that have cards of their own on the Connect page, as productOf names them.
 const (
@@ -25,9 +29,9 @@ var listed = []struct{ name, icon, template string }{
 }
 
 // connectedProducts counts the connected clients of each product.
-func connectedProducts(sessions []broker.SessionInfo) map[string]int {
+func connectedProducts(sessions iter.Seq[broker.SessionInfo]) map[string]int {
 	n := map[string]int{}
-	for _, s := range sessions {
+	for s := range sessions {
 		if s.Connected {
 			n[productOf(s)]++
 		}

@@ -7,17 +7,31 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/a-h/templ"
 
 	"hearthmq/ui"
 )
 
+// pageBuffers are what pages are built in: they grow to a hundred thousand bytes, and
+// each new one would be work for the collector of garbage.
+var pageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPageBuffer is the largest buffer that is used again.
+const maxPageBuffer = 256 << 10
+
 // render writes a page. It is built in memory first, so that a failure can
 // still become an error page.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, page templ.Component) error {
-	var b bytes.Buffer
-	if err := page.Render(r.Context(), &b); err != nil {
+	b := pageBuffers.Get().(*bytes.Buffer)
+	defer func() {
+		if b.Cap() <= maxPageBuffer {
+			b.Reset()
+			pageBuffers.Put(b)
+		}
+	}()
+	if err := page.Render(r.Context(), b); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
 	h := w.Header()

@@ -164,7 +164,7 @@ func (p retained) retainedView(f retainedFilter, now time.Time) ui.RetainedView 
 	if !ok {
 		return v
 	}
-	who := presenceOf(p.cfg.Broker.Sessions())
+	who := presenceOf(p.cfg.Broker.AllSessions())
 	var found []*broker.Message
 	for m := range b.Retained("#") {
 		if owned(m) || m.Expired(now) {
@@ -250,7 +250,7 @@ func (p retained) chosen(form url.Values, b retainedBroker, f retainedFilter, no
 		found := p.announcedBy(b, form.Get("which"), form.Get("device"))
 		meant = func(m *broker.Message) bool { return found[m] }
 	default:
-		who := presenceOf(p.cfg.Broker.Sessions())
+		who := presenceOf(p.cfg.Broker.AllSessions())
 		meant = func(m *broker.Message) bool { return f.keepsTo(m, now, who) }
 	}
 	var list []*broker.Message
@@ -289,7 +289,7 @@ func (p retained) preview(w http.ResponseWriter, r *http.Request) error {
 	if v.Which == "ticked" {
 		v.Keys = form["key"]
 	}
-	who := presenceOf(p.cfg.Broker.Sessions())
+	who := presenceOf(p.cfg.Broker.AllSessions())
 	for i, m := range list {
 		v.Bytes += uint64(m.Size())
 		if i < previewRows {

@@ -161,10 +161,10 @@ func TestRetainedLargeHouse(t *testing.T) {
 
 func TestPresence(t *testing.T) {
 	now := time.Now()
-	p := presenceOf([]broker.SessionInfo{
+	p := presenceOf(slices.Values([]broker.SessionInfo{
 		{ClientID: "here", Connected: true}, {ClientID: "away", Since: now.Add(-48 * time.Hour)},
 		{ClientID: "mqttjs_8af3bb12", User: "z2m", Connected: true},
-	})
+	}))
 	old := now.AddDate(0, 0, -10)
 	for _, c := range []struct {
 		client, user string

@@ -85,7 +85,7 @@ func (a rights) check(w http.ResponseWriter, r *http.Request) error {
 		q.Remote = from
 	}
 	q.Listener = f.Listener
-	for _, s := range a.cfg.Broker.Sessions() { // what was not said: as the client is connected
+	for s := range a.cfg.Broker.AllSessions() { // what was not said: as the client is connected
 		if s.ClientID == q.ClientID && s.Identity != nil && s.User == q.User {
 			q.Listener = firstOf(q.Listener, s.Identity.Listener)
 			if !q.Remote.IsValid() {

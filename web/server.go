@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -23,7 +24,8 @@ import (
 // Broker is what the admin needs of the running broker. *broker.Broker is one.
 type Broker interface {
 	Stats() broker.Stats
-	Sessions() []broker.SessionInfo // sorted by Client Identifier
+	Sessions() []broker.SessionInfo            // sorted by Client Identifier
+	AllSessions() iter.Seq[broker.SessionInfo] // in no order
 	// Session returns one session with its subscriptions, or broker.ErrNotFound.
 	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
 	// Disconnect ends a client's Network Connection with a Reason Code, or returns broker.ErrNotFound.

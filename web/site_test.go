@@ -31,7 +31,7 @@ const (
 
 // site is the whole admin over a real broker, real accounts and a real feed.
 type site struct {
-	t        *testing.T
+	t        testing.TB
 	server   *Server
 	broker   *broker.Broker
 	accounts *access.Accounts
@@ -46,7 +46,7 @@ type site struct {
 }
 
 // newSite returns a site without an administrator; change alters its Config.
-func newSite(t *testing.T, change func(*Config)) *site {
+func newSite(t testing.TB, change func(*Config)) *site {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s := &site{t: t, denials: access.NewDenials(), sessions: memstore.NewWithCleanupInterval(0)}
@@ -149,7 +149,7 @@ func (s *site) user(name string) access.User {
 	return u
 }
 
-func mustRules(t *testing.T, lines ...string) []access.Rule {
+func mustRules(t testing.TB, lines ...string) []access.Rule {
 	t.Helper()
 	rules, err := parseRules(strings.Join(lines, "\n"))
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *site) listen() {
 }
 
 type device struct {
-	t *testing.T
+	t testing.TB
 	c mqtt.Client
 }
 
@@ -207,7 +207,7 @@ func (d device) subscribe(filters ...string) {
 
 // browser is a client of the admin that behaves as browsers do.
 type browser struct {
-	t    *testing.T
+	t    testing.TB
 	base string // URL in front of the admin's paths
 	http *http.Client
 }
@@ -240,7 +240,7 @@ func ingressProxy(h http.Handler, base string) http.Handler {
 	}))
 }
 
-func newBrowser(t *testing.T, srv *httptest.Server, path string) *browser {
+func newBrowser(t testing.TB, srv *httptest.Server, path string) *browser {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -301,7 +301,7 @@ func (b *browser) login() *browser {
 	return b
 }
 
-func (a answer) is(t *testing.T, status int) answer {
+func (a answer) is(t testing.TB, status int) answer {
 	t.Helper()
 	if a.StatusCode != status {
 		t.Fatalf("%s %s: status %d, want %d\n%s", a.Request.Method, a.Request.URL.Path, a.StatusCode, status, text(a.body))

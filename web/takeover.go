@@ -35,7 +35,7 @@ func (c connect) takeOverView(ctx context.Context) ui.TakeOverView {
 		return ui.TakeOverView{}
 	}
 	v := ui.TakeOverView{From: home.Other.Name}
-	here := connectedProducts(c.cfg.Broker.Sessions())
+	here := connectedProducts(c.cfg.Broker.AllSessions())
 	pointed := home.Integration.SetUp && home.Integration.Host == home.Host
 	v.Steps = []ui.TakeOverStep{
 		copyStep(home, pointed), recordStep(home), c.integrationStep(home, pointed, here), appsStep(home, here), stopStep(home), c.portsStep(home),

@@ -44,9 +44,10 @@ func (u users) userView(_ *http.Request, user access.User) ui.UserView {
 	}
 	v.Rules.Action, v.Rules.Revision = userPath(user.ID)+"/rules", user.Revision
 	v.Rules.Title, v.Rules.Hint = "Own rules", "They count beside those of the roles. A deny beats an allow; the order never matters."
-	for _, s := range u.cfg.Broker.Sessions() {
+	for s := range u.cfg.Broker.AllSessions() {
 		if s.Connected && s.User == user.Name {
-			v.Sessions = append(v.Sessions, clientRow(u.clientInfo(s), now))
+			info := u.clientInfo(s)
+			v.Sessions = append(v.Sessions, clientRow(&info, now))
 		}
 	}
 	v.Clients = len(v.Sessions)

@@ -88,7 +88,7 @@ func since(t, now time.Time) string {
 // connectedByUser counts the connected clients of each user.
 func (s *Server) connectedByUser() map[string]int {
 	n := map[string]int{}
-	for _, session := range s.cfg.Broker.Sessions() {
+	for session := range s.cfg.Broker.AllSessions() {
 		if session.Connected {
 			n[session.User]++
 		}

@@ -157,9 +157,9 @@ func (d *Directory) User(name string) (User, bool) {
 	return a.public(), true
 }
 
-// Users returns all users by name, without secrets. The slice is the caller's, the
-// lists in it are shared and must not be changed.
-func (d *Directory) Users() []User { return slices.Clone(d.snap.Load().users) }
+// Users returns all users by name, without secrets. The slice and the lists in it are
+// shared and must not be changed.
+func (d *Directory) Users() []User { return slices.Clip(d.snap.Load().users) }
 
 // Role returns the role of that name. Its rules must not be changed.
 func (d *Directory) Role(name string) (Role, bool) {

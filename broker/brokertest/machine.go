@@ -85,20 +85,3 @@ func stalled() float64 {
 	}
 	return v / 1e6
 }
-
-// ThreadTime is how long the calling thread has run on a processor, whatever
-// others do meanwhile; it moves in steps of milliseconds and is zero where Linux does
-// not say. The caller holds its thread
-// (runtime.LockOSThread).
-func ThreadTime() time.Duration {
-	text, err := os.ReadFile("/proc/thread-self/schedstat")
-	if err != nil {
-		return 0
-	}
-	ns, _, _ := strings.Cut(string(text), " ")
-	v, err := strconv.ParseInt(ns, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(v)
-}
