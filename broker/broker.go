@@ -153,7 +153,11 @@ func (b *Broker) forget(c *conn) {
 	end := c.ended
 	c.mu.Unlock()
 	b.event(Disconnected{At: time.Now(), Identity: c.id, Code: end.code, Reason: end.reason})
-	b.log.Info("client disconnected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.address(), "reason", end.reason)
+	attrs := []any{"client_id", c.id.ClientID, "user", c.id.User, "remote", c.address(), "reason", end.reason}
+	if c.cfg.LikeMosquitto {
+		attrs = append(attrs, "code", end.code)
+	}
+	b.log.Info("client disconnected", attrs...)
 }
 
 // Shutdown ends all connections (MQTT 5 clients are told [MQTT-3.14.0-1]), waits

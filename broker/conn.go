@@ -1,12 +1,14 @@
 package broker
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +25,7 @@ type conn struct {
 	cfg    *Config // what holds for this connection
 	mount  string  // in front of the client's topics
 	remote netip.AddrPort
+	path   string          // of the client's own Unix domain socket, "": it has none
 	ctx    context.Context // ends with the connection
 	cancel context.CancelFunc
 
@@ -118,6 +121,8 @@ func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *co
 	if a := nc.RemoteAddr(); a != nil {
 		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
 			c.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+		} else if strings.HasPrefix(a.String(), "/") {
+			c.path = a.String()
 		}
 	}
 	c.now = time.Now()
@@ -402,10 +407,10 @@ func (c *conn) teardown(err error) {
 }
 
 // address is where the client is, for people: behind a Unix socket, or within this
-// program, there is no address.
+// program, there is mostly no address.
 func (c *conn) address() string {
 	if !c.remote.IsValid() {
-		return c.info.Name
+		return cmp.Or(c.path, c.info.Name)
 	}
 	return c.remote.String()
 }

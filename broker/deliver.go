@@ -166,7 +166,7 @@ func (b *Broker) outgoingQoS(m *Message, t *target) byte {
 // keepQoS0 queues a QoS 0 message for a session that is away, where the settings want
 // that.
 func (b *Broker) keepQoS0(bt *batch, p *publication, t *target, retain bool) bool {
-	if !b.cfg().QueueQoS0 {
+	if !b.cfg().QueueQoS0 && !t.session.holds.Load() {
 		return false
 	}
 	if !b.gateHeld(p.msg) {

@@ -32,11 +32,8 @@ func (l *flights) add(d delivery, id uint16) *flight {
 	if l.byID == nil {
 		l.byID = make(map[uint16]*flight)
 	}
-	for id == 0 {
-		l.lastID++
-		if _, used := l.byID[l.lastID]; !used { // [MQTT-4.3.2-1] [MQTT-4.3.3-1]
-			id = l.lastID
-		}
+	if id == 0 {
+		id = l.nextID() // [MQTT-4.3.2-1] [MQTT-4.3.3-1]
 	}
 	f := l.spare
 	if f != nil {
@@ -59,6 +56,16 @@ func (l *flights) add(d delivery, id uint16) *flight {
 	l.byID[id] = f
 	l.bytes += len(d.msg.Payload)
 	return f
+}
+
+// nextID is the next Packet Identifier that nothing under way has. Fewer than 65535 may be.
+func (l *flights) nextID() uint16 {
+	for {
+		l.lastID++
+		if _, used := l.byID[l.lastID]; !used && l.lastID != 0 {
+			return l.lastID
+		}
+	}
 }
 
 // reserve keeps a Packet Identifier from being given to others before it is added.

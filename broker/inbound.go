@@ -266,7 +266,7 @@ func (s *Session) acked(bt *batch, c *conn, t packet.Type, id uint16, code packe
 		s.b.stats.strayAcks.Add(1)
 		if t == packet.TypePubrec && !code.Failed() {
 			unknown := packet.Success
-			if c.version == packet.V50 {
+			if c.version == packet.V50 && !c.cfg.LikeMosquitto {
 				unknown = packet.PacketIDNotFound
 			}
 			c.ackAfter(bt, ackPending{typ: packet.TypePubrel, id: id, code: unknown})

@@ -175,7 +175,9 @@ func (c *conn) outgoingAliases(most uint16) uint16 {
 }
 
 // queues reports whether QoS 0 messages are kept for a session without a connection.
-func (s *Session) queues() bool { return s.persistent && s.b.cfg().QueueQoS0 }
+func (s *Session) queues() bool {
+	return s.persistent && (s.b.cfg().QueueQoS0 || s.holds.Load())
+}
 
 // retainedCopy is the message as it is retained: it may have to end by itself.
 func (c *Config) retainedCopy(m *Message) *Message {

@@ -22,6 +22,7 @@ type Session struct {
 	dropped    atomic.Uint64
 	violations atomic.Uint64 // by the client, tolerated
 	noLocal    atomic.Bool   // a subscription of it had No Local at some time
+	holds      atomic.Bool   // QoS 0 messages are kept for it while it is away
 
 	mu         sync.Mutex
 	gone       bool // deleted: nothing may be added any more

@@ -174,7 +174,7 @@ func TestKeepRemote(t *testing.T) {
 			old.Subscribe("in", 1)
 			old.Close()
 			far.say(t, "in", "waits", 1, false)
-			set(t, manager(t, "near", near, n), settings("b", func(s *Settings) { s.Version, s.KeepRemote = v, keep }, Topic{Pattern: "in", In: true, QoS: 1}))
+			set(t, manager(t, "near", near, n), settings("b", func(s *Settings) { s.Version, s.LikeMosquitto, s.SessionExpiry = v, keep, 1<<32-1 }, Topic{Pattern: "in", In: true, QoS: 1}))
 			far.say(t, "in", "comes", 1, false)
 			pass(time.Second)
 			if keep {

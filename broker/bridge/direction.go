@@ -24,11 +24,14 @@ type direction struct {
 	broker   string // identifier of this broker, for loops
 	outward  bool
 	noRetain bool // RETAIN does not go along
+	set      *Settings
 	log      *slog.Logger
 	count    *traffic
 	last     *atomic.Int64 // Unix nanoseconds of the last message of either direction
 
-	subscribing subscribing // what was asked of from
+	subscribing subscribing         // what was asked of from
+	own         map[uint16]struct{} // identifiers of messages of the bridge itself
+	aliases     map[uint16][]byte   // topics that from gave a Topic Alias
 
 	pub  packet.Publish // reused
 	name []byte         // reused
@@ -40,32 +43,34 @@ type direction struct {
 // subscribing follows the requests that a bridge has sent to one side.
 type subscribing struct {
 	mu      sync.Mutex
-	filters []string // of the SUBSCRIBE under way, in its order
+	filters map[uint16][]string // of the SUBSCRIBEs under way, in the order of each
 	done    func(refused []string)
 }
 
 // expect notes a SUBSCRIBE; done is called once it is answered.
-func (s *subscribing) expect(filters []string, done func(refused []string)) {
+func (s *subscribing) expect(id uint16, filters []string, done func(refused []string)) {
 	s.mu.Lock()
-	s.filters, s.done = filters, done
+	if s.filters == nil {
+		s.filters = make(map[uint16][]string)
+	}
+	s.filters[id], s.done = filters, done
 	s.mu.Unlock()
 }
 
-func (s *subscribing) answered(codes []packet.ReasonCode) {
+func (s *subscribing) answered(id uint16, codes []packet.ReasonCode) {
 	s.mu.Lock()
-	filters, done := s.filters, s.done
-	s.done = nil
+	filters, done := s.filters[id], s.done
+	delete(s.filters, id)
 	s.mu.Unlock()
-	if done == nil {
-		return
-	}
 	var refused []string
 	for i, c := range codes {
 		if c >= 0x80 && i < len(filters) {
 			refused = append(refused, filters[i])
 		}
 	}
-	done(refused)
+	if len(refused) > 0 {
+		done(refused)
+	}
 }
 
 // run passes on until one of the links fails.
@@ -101,8 +106,10 @@ func (d *direction) handle(f packet.Frame) error {
 		if err := p.Decode(d.from.version, f); err != nil {
 			return err
 		}
-		d.subscribing.answered(p.Codes)
+		d.subscribing.answered(p.PacketID, p.Codes)
 	case packet.TypeUnsuback, packet.TypePingresp: // that it came is all there is to know
+	case packet.TypePingreq: // not a broker's to ask, but Mosquitto answers
+		d.from.put(new(packet.Pingresp))
 	case packet.TypeDisconnect:
 		var p packet.Disconnect
 		if err := p.Decode(d.from.version, f); err != nil {
@@ -121,8 +128,8 @@ func (d *direction) publish(f packet.Frame) error {
 	if err := p.Decode(d.from.version, f); err != nil {
 		return err
 	}
-	if p.HasAlias { // none was offered [MQTT-3.1.2-27]
-		return &packet.Error{Code: packet.TopicAliasInvalid, Msg: "Topic Alias from a broker that may use none"}
+	if err := d.resolve(p); err != nil {
+		return err
 	}
 	p.SubscriptionIDs = p.SubscriptionIDs[:0]
 	p.Retain = p.Retain && !d.noRetain
@@ -144,6 +151,29 @@ func (d *direction) publish(f packet.Frame) error {
 	return nil
 }
 
+// resolve gives a message with a Topic Alias its topic.
+func (d *direction) resolve(p *packet.Publish) error {
+	if !p.HasAlias {
+		return nil
+	}
+	p.HasAlias = false
+	if d.outward || p.TopicAlias == 0 || p.TopicAlias > d.set.TopicAliases { // [MQTT-3.1.2-26] [MQTT-3.1.2-27]
+		return &packet.Error{Code: packet.TopicAliasInvalid, Msg: "Topic Alias above what was offered"}
+	}
+	if len(p.Topic) > 0 {
+		if d.aliases == nil {
+			d.aliases = make(map[uint16][]byte)
+		}
+		d.aliases[p.TopicAlias] = append(d.aliases[p.TopicAlias][:0], p.Topic...)
+		return nil
+	}
+	p.Topic = d.aliases[p.TopicAlias]
+	if len(p.Topic) == 0 {
+		return &packet.Error{Code: packet.ProtocolError, Msg: "Topic Alias that stands for nothing"}
+	}
+	return nil
+}
+
 func (d *direction) rename(p *packet.Publish) (why string) {
 	var ok bool
 	if d.name, ok = d.names.name(d.name[:0], p.Topic); !ok {
@@ -159,7 +189,7 @@ func (d *direction) trace(p *packet.Publish) (why string) {
 	if loops(seen, d.broker) {
 		return "it has been here before"
 	}
-	if d.outward && d.to.version == packet.V50 {
+	if d.outward && d.to.version == packet.V50 && d.set.mark(seen) {
 		p.Properties = stamp(p.Properties, seen, d.broker)
 	}
 	return ""
@@ -187,6 +217,10 @@ func (d *direction) ack(f packet.Frame) error {
 	id, code, err := packet.DecodeAck(d.from.version, f)
 	if err != nil {
 		return err
+	}
+	if _, ours := d.own[id]; ours {
+		delete(d.own, id)
+		return nil
 	}
 	if _, ours := d.dropped[id]; ours && f.Type() == packet.TypePubrel {
 		delete(d.dropped, id)

@@ -50,6 +50,10 @@ func loops(seen, id string) bool {
 	return false
 }
 
+// mark reports whether a message that was seen there is to say where it has been. A bridge
+// in Mosquitto's place adds nothing to messages that say nothing.
+func (s *Settings) mark(seen string) bool { return !s.LikeMosquitto || seen != "" }
+
 // stamp returns the properties with the broker id added to those that the message
 // has come through.
 func stamp(properties []byte, seen, id string) []byte {

@@ -27,6 +27,9 @@ type Local interface {
 	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
 	DeleteSession(clientID string) error
 	ForgetReceived(ctx context.Context, clientID string) error
+	HoldQoS0(clientID string, hold bool)
+	TakePacketID(clientID string) (uint16, error)
+	RestartPacketIDs(clientID string)
 }
 
 // State is what a bridge is doing.
@@ -124,6 +127,10 @@ func (m *Manager) Set(list []Settings) error {
 	for name, p := range m.running {
 		s := wanted[name]
 		if s != nil && reflect.DeepEqual(s, p.set) {
+			p.replaceLater(nil)
+			continue
+		}
+		if s != nil && s.LazyReload && p.replaceLater(s) {
 			continue
 		}
 		p.stop()
@@ -143,6 +150,21 @@ func (m *Manager) Set(list []Settings) error {
 		}
 	}
 	return nil
+}
+
+// succeed starts the changed version of a bridge whose connection has ended.
+func (m *Manager) succeed(old *runner, s Settings) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.running[s.Name]
+	if p == nil || p.runner != old {
+		return // changed again, or at its end
+	}
+	p.stop()
+	if old.set.localID() != s.localID() {
+		_ = m.Local.DeleteSession(old.set.localID()) // ErrNotFound: one that keeps nothing
+	}
+	m.running[s.Name] = m.start(&s, gone(old.set, &s))
 }
 
 // gone lists what the earlier version of a bridge asked for on the other side and the

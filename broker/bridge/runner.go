@@ -28,6 +28,7 @@ type runner struct {
 
 	mu     sync.Mutex
 	status Status
+	next   *Settings // a change that waits for the connection's end; nil: none
 	rated  sample
 }
 
@@ -48,6 +49,7 @@ func (r *runner) run(ctx context.Context) {
 	defer r.wg.Wait()
 	defer r.change(func(s *Status) { s.State = Stopped })
 	pause := time.Duration(0)
+	r.m.Local.RestartPacketIDs(r.set.localID())
 	r.notifyLocal(ctx, "0")
 	for !r.primed(ctx, &pause) {
 		if !r.sleep(ctx, pause) {
@@ -55,6 +57,9 @@ func (r *runner) run(ctx context.Context) {
 		}
 	}
 	for {
+		if r.replaced() {
+			return
+		}
 		if r.set.Start == Lazy && !r.awaitWork(ctx) {
 			return
 		}
@@ -87,6 +92,9 @@ func (r *runner) run(ctx context.Context) {
 		if stood > 0 && stood >= r.set.RestartStable {
 			pause = 0
 		}
+		if r.replaced() {
+			return
+		}
 		if r.address = (r.address + 1) % len(r.set.Addresses); r.address != 0 && stood == 0 {
 			continue // the others first
 		}
@@ -98,6 +106,29 @@ func (r *runner) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// replaced reports whether a changed version is to take over. Whoever runs the bridges
+// starts it.
+func (r *runner) replaced() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.next == nil {
+		return false
+	}
+	go r.m.succeed(r, *r.next) // it waits for this one's end
+	return true
+}
+
+// replaceLater has a changed version take over when the connection ends, if there is one.
+func (r *runner) replaceLater(s *Settings) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s != nil && r.status.State != Connected {
+		return false
+	}
+	r.next = s
+	return true
 }
 
 // primed reports whether the local session stands.

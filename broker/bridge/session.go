@@ -12,8 +12,8 @@ import (
 	"hearthmq/broker/packet"
 )
 
-// subscribeID is the Packet Identifier of a bridge's own requests. The messages that
-// it passes on bring identifiers from the other end, which count from below.
+// subscribeID is the Packet Identifier of a bridge's own requests to this broker. The
+// messages that it passes on bring identifiers from the other end, which count from below.
 const (
 	subscribeID   = 65535
 	unsubscribeID = 65534
@@ -118,7 +118,7 @@ func (r *runner) subscribe(l *link, filters map[string]byte, retainHandling byte
 // too; whether what was found there is new can't be told in MQTT 3.1.
 func (r *runner) reach(ctx context.Context, address string) (l *link, ack *packet.Connack, begun bool, err error) {
 	clean := r.set.Clean || r.set.LocalClean
-	anew := r.fresh && !r.set.KeepRemote
+	anew := r.fresh && !r.set.LikeMosquitto
 	if anew && !clean && r.set.Version < packet.V50 {
 		// A Clean Session ends with its connection: this one is there to end the old one.
 		l, _, err := r.login(ctx, address, true)
@@ -155,13 +155,14 @@ func (r *runner) tryLogin(ctx context.Context, address string, clean bool) (*lin
 	if err != nil {
 		return nil, nil, err
 	}
+	r.m.Local.HoldQoS0(r.set.localID(), true)
 	l := newLink(nc, r.set.Version, r.set.MaxPacket)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	p := connectPacket(r.set)
 	p.CleanStart, p.Bridge = clean, r.private
 	if r.set.Notify && !r.set.NotifyLocal {
-		p.Will = &packet.Will{QoS: 1, Retain: true, Topic: r.set.stateTopic(), Payload: []byte("0")}
+		p.Will = &packet.Will{QoS: 1, Retain: !r.set.DropRetain, Topic: r.set.stateTopic(), Payload: []byte("0")}
 	}
 	ack, err := l.connect(p)
 	if err != nil {
@@ -187,11 +188,14 @@ func connectPacket(s *Settings) *packet.Connect {
 	if s.MaxPacket > 0 {
 		p.Properties.SetMaximumPacketSize(s.MaxPacket)
 	}
-	if !s.Clean {
+	switch {
+	case s.SessionExpiry > 0:
+		p.Properties.SetSessionExpiry(s.SessionExpiry)
+	case !s.Clean && !s.LikeMosquitto:
 		p.Properties.SetSessionExpiry(broker.NeverExpires)
-		if s.SessionExpiry > 0 {
-			p.Properties.SetSessionExpiry(s.SessionExpiry)
-		}
+	}
+	if s.TopicAliases > 0 {
+		p.Properties.SetTopicAliasMaximum(s.TopicAliases)
 	}
 	return p
 }
@@ -199,6 +203,7 @@ func connectPacket(s *Settings) *packet.Connect {
 // carry connects both sides and passes on until one of them fails, ctx ends, or the
 // bridge has a reason of its own. stood is for how long both were connected.
 func (r *runner) carry(ctx context.Context, address string) (stood time.Duration, err error) {
+	defer r.m.Local.HoldQoS0(r.set.localID(), false)
 	remote, ack, begun, err := r.reach(ctx, address)
 	if err != nil {
 		return 0, err
@@ -232,18 +237,20 @@ func (r *runner) pass(ctx context.Context, local, remote *link, ack *packet.Conn
 	in, out := r.set.mappings()
 	r.last.Store(time.Now().UnixNano())
 	outward := &direction{
-		from: local, to: remote, names: out, broker: r.m.ID, outward: true, log: r.log, count: &r.out, last: &r.last,
+		from: local, to: remote, names: out, broker: r.m.ID, outward: true, set: r.set, log: r.log, count: &r.out, last: &r.last,
 		noRetain: r.set.DropRetain || ack.Properties.Has(packet.PropRetainAvailable) && ack.Properties.RetainAvailable == 0,
 	}
-	inward := &direction{from: remote, to: local, names: in, broker: r.m.ID, log: r.log, count: &r.in, last: &r.last}
+	inward := &direction{from: remote, to: local, names: in, broker: r.m.ID, set: r.set, log: r.log, count: &r.in, last: &r.last}
 
 	ends := make(chan error, 3)
-	r.wg.Go(func() { ends <- inside(outward.run()) })
-	r.wg.Go(func() { ends <- inward.run() })
-
-	err := r.ask(outward, inward, ack)
+	err := r.askThere(outward, inward, ack)
 	if err == nil {
 		r.connected(ctx)
+		r.wg.Go(func() { ends <- inside(outward.run()) })
+		r.wg.Go(func() { ends <- inward.run() })
+		err = r.askHere(outward, inward, ack)
+	}
+	if err == nil {
 		keepAlive := r.set.KeepAlive
 		if ack.Properties.Has(packet.PropServerKeepAlive) {
 			keepAlive = time.Duration(ack.Properties.ServerKeepAlive) * time.Second
@@ -268,36 +275,78 @@ func (e *localError) Unwrap() error { return e.err }
 
 func inside(err error) error { return &localError{err} }
 
-// ask subscribes on both sides to what is carried.
-func (r *runner) ask(outward, inward *direction, ack *packet.Connack) error {
-	most := byte(2)
+// mostQoS is the QoS that the other side takes at most.
+func mostQoS(ack *packet.Connack) byte {
 	if ack.Properties.Has(packet.PropMaximumQoS) {
-		most = ack.Properties.MaximumQoS
+		return ack.Properties.MaximumQoS
 	}
-	there, here := r.set.carried(true), r.set.carried(false)
+	return 2
+}
+
+// askThere tells the other side that the bridge stands and asks for what comes in, a
+// request for each topic, in their order: some brokers take no more in one, and so does
+// Mosquitto. Neither direction runs yet, so that these come first.
+func (r *runner) askThere(outward, inward *direction, ack *packet.Connack) error {
+	id := func() (uint16, error) { return r.m.Local.TakePacketID(r.set.localID()) }
+	there, most := outward.to, mostQoS(ack)
+	if r.set.Notify && !r.set.NotifyLocal {
+		p := &packet.Publish{Topic: []byte(r.set.stateTopic()), Payload: []byte("1"), QoS: min(1, most), Retain: !outward.noRetain}
+		if p.QoS > 0 {
+			n, err := id()
+			if err != nil {
+				return inside(err)
+			}
+			p.PacketID, inward.own = n, map[uint16]struct{}{n: {}}
+		}
+		there.put(p)
+	}
+	in, out, done := r.set.carried(true), r.set.outOnly(), map[string]bool{}
+	stays := r.set.KeepFilters || !ack.SessionPresent && !r.set.LikeMosquitto
+	for i := range r.set.Topics {
+		f := r.set.Topics[i].remote()
+		qos, comes := in[f]
+		if _, goes := out[f]; done[f] || !comes && (!goes || stays) {
+			continue
+		}
+		done[f] = true
+		n, err := id()
+		if err != nil {
+			return inside(err)
+		}
+		if !comes {
+			there.put(&packet.Unsubscribe{PacketID: n, Filters: []string{f}})
+			continue
+		}
+		inward.subscribing.expect(n, []string{f}, func(refused []string) { r.refusedFilters("the other broker", refused) })
+		there.put(&packet.Subscribe{PacketID: n, Subscriptions: []packet.Subscription{
+			{Filter: f, QoS: min(qos, most), NoLocal: true, RetainAsPublished: true},
+		}})
+	}
+	if r.set.KeepFilters || !ack.SessionPresent {
+		return there.flush()
+	}
+	for _, f := range r.stale {
+		n, err := id()
+		if err != nil {
+			return inside(err)
+		}
+		there.put(&packet.Unsubscribe{PacketID: n, Filters: []string{f}})
+	}
+	return there.flush()
+}
+
+// askHere subscribes on this side to what goes out.
+func (r *runner) askHere(outward, inward *direction, ack *packet.Connack) error {
+	here := r.set.carried(false)
 	for f, qos := range here {
-		here[f] = min(qos, most) // the local broker lowers it, and its queue knows
+		here[f] = min(qos, mostQoS(ack)) // the local broker lowers it, and its queue knows
 	}
 	r.forgetFilters(outward.from, here)
-	if !r.set.KeepFilters {
-		stale := slices.Clone(r.stale)
-		for f := range r.set.outOnly() {
-			stale = append(stale, f)
-		}
-		if len(stale) > 0 && ack.SessionPresent {
-			outward.to.put(&packet.Unsubscribe{PacketID: unsubscribeID, Filters: stale})
-		}
-	}
-	if len(there) > 0 {
-		order := r.subscribe(outward.to, there, 0)
-		inward.subscribing.expect(order, func(refused []string) { r.refusedFilters("the other broker", refused) })
-	}
 	if len(here) > 0 {
 		order := r.subscribe(inward.to, here, 0)
-		outward.subscribing.expect(order, func(refused []string) { r.refusedFilters("this broker", refused) })
+		outward.subscribing.expect(subscribeID, order, func(refused []string) { r.refusedFilters("this broker", refused) })
 	}
-	r.notifyRemote(outward.to, "1")
-	return errors.Join(outward.to.flush(), inward.to.flush())
+	return inward.to.flush()
 }
 
 // outOnly lists what the other side knows by an earlier version of the bridge and is
@@ -321,7 +370,7 @@ func (r *runner) notifyRemote(l *link, state string) {
 		return
 	}
 	// QoS 0: its Packet Identifier can't collide with those that are passed on.
-	l.put(&packet.Publish{Topic: []byte(r.set.stateTopic()), Payload: []byte(state), Retain: true})
+	l.put(&packet.Publish{Topic: []byte(r.set.stateTopic()), Payload: []byte(state), Retain: !r.set.DropRetain})
 }
 
 // watch keeps the connection to the other side alive until something ends it.

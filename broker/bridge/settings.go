@@ -43,10 +43,15 @@ type Settings struct {
 
 	Clean      bool `json:"clean_start,omitempty"` // the other side keeps nothing for it
 	LocalClean bool `json:"local_clean,omitempty"` // nothing is queued here
-	// KeepRemote keeps the session on the other side even where the one here is new, with
-	// what waits in it: as Mosquitto does, in whose place the bridge stands.
-	KeepRemote    bool          `json:"keep_remote,omitempty"`
+	// LikeMosquitto is a bridge that stands in the place of one of Mosquitto's. It keeps the
+	// session on the other side even where the one here is new, with what waits in it;
+	// UNSUBSCRIBEs there from what only goes out each time; asks for no Session Expiry
+	// Interval where SessionExpiry is 0; and does not mark messages with where they have been,
+	// as long as nobody else has.
+	LikeMosquitto bool          `json:"like_mosquitto,omitempty"`
 	SessionExpiry uint32        `json:"session_expiry,omitempty"` // seconds on the other side, 0: never
+	TopicAliases  uint16        `json:"topic_aliases,omitempty"`  // that the other side may use
+	LazyReload    bool          `json:"lazy_reload,omitempty"`    // a change waits for the connection's end
 	KeepAlive     time.Duration `json:"keep_alive"`               // whole seconds
 	MaxPacket     uint32        `json:"max_packet_size,omitempty"`
 	MaxInflight   uint16        `json:"receive_maximum,omitempty"` // 0: the broker's

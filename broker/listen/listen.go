@@ -31,15 +31,23 @@ type Config struct {
 	// (X-Forwarded-For), on MQTT over WebSocket. A PROXY header goes before: what counts is
 	// the address it tells.
 	Forwarders []netip.Prefix
+	// ProxyVersion is the one version of the protocol that is taken, and that to the last
+	// byte, as Mosquitto takes it; 0: either, as its description lets a receiver do.
+	ProxyVersion int
 	// ProxyTLS lets in only clients of which the proxy says, in version 2 of the
 	// protocol, that they spoke TLS with it.
 	ProxyTLS bool
+	// ProxyCertificate lets in only clients of which it says that it has verified a
+	// certificate.
+	ProxyCertificate bool
 	// ProxyNames has the Common Name of the certificate that a proxy says it has verified,
 	// in version 2 of the protocol, name the user.
 	ProxyNames bool
 	// Origins are web origins that may open a WebSocket beside those on this
 	// host, such as "https://panel.example". Programs send none and are let in.
 	Origins []string
+	// LikeMosquitto answers WebSocket handshakes byte for byte as Mosquitto does.
+	LikeMosquitto bool
 	// ReadLimit bounds one WebSocket message in bytes; 0 means 64 MiB. The
 	// message is never held in memory as a whole.
 	ReadLimit int64

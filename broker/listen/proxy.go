@@ -23,7 +23,13 @@ const (
 
 var (
 	errNoProxyHeader = errors.New("no PROXY protocol header")
-	errNoTLS         = errors.New("the proxy does not say that the client spoke TLS")
+	errProxyHeader   = errors.New("PROXY header not understood")
+)
+
+// Why a proxy's client is turned away whose header was understood.
+var (
+	ErrProxyTLS         = errors.New("the proxy does not say that the client spoke TLS")
+	ErrProxyCertificate = errors.New("the proxy does not say that it has verified a certificate of the client")
 )
 
 // behindProxies reads the header off connections from the given networks, where
@@ -37,16 +43,22 @@ func behindProxies(ln net.Listener, cfg Config) net.Listener {
 			return out, c
 		}
 		remote, header, rest, err := readProxyHeader(c)
-		if err == nil && cfg.ProxyTLS && !spokeTLS(header) {
-			err = errNoTLS
+		conn := &prefixed{replayed: replayed{Conn: c, rest: rest}}
+		switch path := unixPath(header); {
+		case remote.IsValid():
+			conn.remote = net.TCPAddrFromAddrPort(remote)
+		case path != "" && cfg.ProxyVersion > 0:
+			conn.remote = &net.UnixAddr{Net: "unix", Name: path}
+		}
+		if err == nil {
+			err = cfg.acceptable(header)
 		}
 		if err != nil {
-			log.Warn("A proxy's connection was closed", "remote", c.RemoteAddr().String(), "err", err)
+			log.Warn("A proxy's connection was closed", "remote", conn.RemoteAddr().String(), "err", err)
 			return nil, nil
 		}
-		conn := &prefixed{replayed: replayed{Conn: c, rest: rest}}
-		if remote.IsValid() {
-			conn.remote = net.TCPAddrFromAddrPort(remote)
+		if version, cipher := negotiated(header); cipher != "" && cfg.ProxyVersion > 0 {
+			log.Info("A proxy's client spoke TLS", "remote", conn.RemoteAddr().String(), "version", version, "cipher", cipher)
 		}
 		if cfg.ProxyNames {
 			conn.name = certifiedName(header)
@@ -123,13 +135,17 @@ func parseProxyV1(b []byte) (netip.AddrPort, int, error) {
 	case len(f) >= 2 && f[1] == "UNKNOWN":
 		return netip.AddrPort{}, size, nil
 	case len(f) == 6 && (f[1] == "TCP4" || f[1] == "TCP6"):
-		remote, err := netip.ParseAddrPort(net.JoinHostPort(f[2], f[4]))
-		if err != nil {
+		remote, err1 := netip.ParseAddrPort(net.JoinHostPort(f[2], f[4]))
+		local, err2 := netip.ParseAddrPort(net.JoinHostPort(f[3], f[5]))
+		if err := errors.Join(err1, err2); err != nil {
 			return netip.AddrPort{}, 0, fmt.Errorf("PROXY header: %w", err)
+		}
+		if four := f[1] == "TCP4"; remote.Addr().Is4() != four || local.Addr().Is4() != four || remote.Port() == 0 || local.Port() == 0 {
+			return netip.AddrPort{}, 0, errProxyHeader
 		}
 		return remote, size, nil
 	}
-	return netip.AddrPort{}, 0, errors.New("PROXY header not understood")
+	return netip.AddrPort{}, 0, errProxyHeader
 }
 
 func parseProxyV2(b []byte) (netip.AddrPort, int, error) {
@@ -190,7 +206,7 @@ func extensions(header []byte) []byte {
 	if !startsLike(header, proxyV2Start) || len(header) < proxyV2Head {
 		return nil
 	}
-	addresses := map[byte]int{0x11: 12, 0x21: 36}[header[13]]
+	addresses := map[byte]int{0x11: 12, 0x21: 36, 0x31: min(216, len(header)-proxyV2Head)}[header[13]]
 	if addresses == 0 || len(header) < proxyV2Head+addresses {
 		return nil
 	}

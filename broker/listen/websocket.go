@@ -30,6 +30,7 @@ type webSocketListener struct {
 	upgrader websocket.Upgrader
 	limit    int64
 	trusted  []netip.Prefix
+	like     bool         // answers like Mosquitto
 	pending  atomic.Int64 // connections in their handshake
 	log      *slog.Logger // names the listener
 }
@@ -40,7 +41,7 @@ var subprotocols = []string{"mqtt", "mqttv3.1"} // [MQTT-6.0.0-4]
 
 func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 	g := newGate(ln)
-	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, trusted: cfg.Forwarders, log: cfg.log().With("listener", cfg.Name)}
+	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, trusted: cfg.Forwarders, like: cfg.LikeMosquitto, log: cfg.log().With("listener", cfg.Name)}
 	if w.limit <= 0 {
 		w.limit = defaultReadLimit
 	}
@@ -110,6 +111,13 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.log.Warn("A proxy does not say for whom it speaks", "remote", r.RemoteAddr, "err", err)
 		http.Error(rw, "X-Forwarded-For can't be read.", http.StatusBadRequest)
 		return
+	}
+	if w.like {
+		if !w.upgrader.CheckOrigin(r) {
+			hangUp(rw)
+			return
+		}
+		rw = spelled{rw}
 	}
 	ws, err := w.upgrader.Upgrade(rw, r, nil)
 	if err != nil { // the client was answered

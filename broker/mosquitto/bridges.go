@@ -34,7 +34,7 @@ func (b *Bridge) settings(hostname string) bridge.Settings {
 	s := bridge.Settings{
 		Name: plainName(b.Name), Addresses: b.Addresses, Rotate: b.RoundRobin, Version: b.Version,
 		ClientID: b.RemoteClientID, Username: b.RemoteUsername, Password: b.RemotePassword, LocalID: b.LocalClientID, User: b.LocalUsername,
-		Clean: b.CleanSession, LocalClean: b.CleanSession, KeepRemote: true, SessionExpiry: uint32(max(b.SessionExpiry, 0)), KeepAlive: time.Duration(b.KeepAlive) * time.Second,
+		Clean: b.CleanSession, LocalClean: b.CleanSession, LikeMosquitto: true, SessionExpiry: b.SessionExpiry, KeepAlive: time.Duration(b.KeepAlive) * time.Second,
 		MaxPacket: uint32(max(b.MaxPacketSize, 0)), MaxInflight: uint16(b.ReceiveMaximum), BindAddress: b.BindAddress,
 		TLS: bridge.TLS{
 			On:     b.TLS.CAFile != "" || b.TLS.CAPath != "" || b.TLS.CertFile != "" || b.TLSUseOS,
@@ -44,6 +44,7 @@ func (b *Bridge) settings(hostname string) bridge.Settings {
 		Start: bridge.Start(b.StartType), Threshold: b.Threshold, IdleTimeout: b.IdleTimeout,
 		RestartMin: b.RestartBase, RestartMax: b.RestartCap, RestartStable: b.RestartStable,
 		DropRetain: !b.OutgoingRetain, Private: b.TryPrivate, KeepFilters: !b.AttemptUnsubscribe,
+		TopicAliases: uint16(b.MaxTopicAlias), LazyReload: !b.ReloadImmediate,
 		Notify: b.Notifications, NotifyLocal: b.NotificationsLocal, NotifyTopic: b.NotificationTopic,
 	}
 	if strings.HasSuffix(b.TLS.Version, "1.3") {

@@ -54,12 +54,12 @@ topic #
 			Name: "cloud", Addresses: []string{"example.org:8883", "[2001:db8::1]:1884"}, Version: packet.V50, ClientID: "host.cloud", Username: "u", Password: "secret",
 			Topics: []bridge.Topic{{Pattern: "homeassistant/#", Out: true, QoS: 1}, {Pattern: "commands/#", In: true, QoS: 1}, {In: true, Out: true, QoS: 2, Local: "one", Remote: "two"}},
 			Clean:  true, KeepAlive: 30 * time.Second, TLS: bridge.TLS{On: true, CAFile: "/ca.crt", AnyName: true}, Start: bridge.Lazy, Threshold: 5, IdleTimeout: 90 * time.Second,
-			RestartMin: 7 * time.Second, DropRetain: true, KeepRemote: true,
+			RestartMin: 7 * time.Second, DropRetain: true, LikeMosquitto: true, TopicAliases: 10, LazyReload: true,
 		},
 		{
 			Name: "cloud-bridge", Addresses: []string{"192.0.2.1:1883"}, Version: packet.V311, ClientID: "host.cloud/bridge", Topics: []bridge.Topic{{Pattern: "#", Out: true}},
 			KeepAlive: time.Minute, Start: bridge.Automatic, Threshold: 10, IdleTimeout: time.Minute, RestartMin: 5 * time.Second, RestartMax: 30 * time.Second,
-			Private: true, Notify: true, KeepRemote: true,
+			Private: true, Notify: true, LikeMosquitto: true, TopicAliases: 10, LazyReload: true,
 		},
 	}
 	if diff := cmp.Diff(want, list); diff != "" {

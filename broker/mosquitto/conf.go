@@ -185,7 +185,7 @@ type Bridge struct {
 	MaxPacketSize      int
 	MaxTopicAlias      int
 	ReceiveMaximum     int
-	SessionExpiry      int
+	SessionExpiry      uint32
 	BindAddress        string
 	TCPKeepAlive       [3]int // idle, interval, count
 	TCPUserTimeout     int

@@ -63,10 +63,13 @@ func addBridgeDirectives(t map[string]directive) {
 		t[k] = bounded(ofBridge, 0, at)
 	}
 	t["threshold"] = number(ofBridge, math.MinInt32, math.MaxInt32, func(r *confReader) *int { return &b(r).Threshold })
-	t["bridge_max_topic_alias"] = number(ofBridge, 0, math.MaxUint16, func(r *confReader) *int { return &b(r).MaxTopicAlias }).
-		noted(Harmless, "bridges of HearthMQ use no topic aliases")
+	t["bridge_max_topic_alias"] = number(ofBridge, 0, math.MaxUint16, func(r *confReader) *int { return &b(r).MaxTopicAlias })
 	t["bridge_receive_maximum"] = number(ofBridge, 1, math.MaxUint16, func(r *confReader) *int { return &b(r).ReceiveMaximum })
-	t["bridge_session_expiry_interval"] = number(ofBridge, 0, math.MaxInt32, func(r *confReader) *int { return &b(r).SessionExpiry })
+	t["bridge_session_expiry_interval"] = directive{scope: ofBridge, set: func(r *confReader, rest string) error {
+		v, err := strconv.ParseUint(strings.TrimSpace(rest), 0, 32)
+		b(r).SessionExpiry = uint32(v)
+		return err
+	}}
 	addBridgeValues(t)
 }
 
@@ -95,7 +98,7 @@ func addBridgeValues(t map[string]directive) {
 		}
 		return err
 	}}
-	t["bridge_reload_type"] = directive{scope: ofBridge, level: Harmless, note: "a bridge that changed is connected anew at once", set: func(r *confReader, rest string) error {
+	t["bridge_reload_type"] = directive{scope: ofBridge, set: func(r *confReader, rest string) error {
 		v, err := oneOf(rest, "lazy", "immediate")
 		b(r).ReloadImmediate = v == "immediate"
 		return err

@@ -72,7 +72,7 @@ func (p *Connack) Append(dst []byte, v Version) []byte {
 	start := len(dst)
 	dst = append(dst, flags, code) // [MQTT-3.2.2-1]
 	if v == V50 {
-		dst = p.appendProperties(dst)
+		dst = p.Properties.appendBefore(dst, inConnack, connackFirst[:])
 	}
 	return prefixLength(dst, start) // [MQTT-3.2.2-8]
 }
@@ -84,20 +84,23 @@ var connackFirst = [...]PropID{
 	PropRetainAvailable, PropMaximumPacketSize, PropReceiveMaximum, PropMaximumQoS,
 }
 
-// appendProperties writes Property Length and the properties: those of connackFirst,
-// then the others in the order of their identifiers.
-func (p *Connack) appendProperties(dst []byte) []byte {
+// connectFirst is the same for CONNECT, as a bridge of Mosquitto sends it.
+var connectFirst = [...]PropID{PropTopicAliasMaximum, PropSessionExpiry, PropReceiveMaximum}
+
+// appendBefore writes Property Length and the properties that may stand there: first those
+// of the list, then the others in the order of their identifiers.
+func (p *Properties) appendBefore(dst []byte, where packetSet, first []PropID) []byte {
 	start := len(dst)
 	var done uint64
-	for _, id := range connackFirst {
-		if p.Properties.Has(id) {
-			dst = p.Properties.appendOne(dst, id)
+	for _, id := range first {
+		if p.Has(id) {
+			dst = p.appendOne(dst, id)
 		}
 		done |= bit(id)
 	}
 	for id := range PropID(len(table)) {
-		if table[id].in&inConnack != 0 && done&bit(id) == 0 && p.Properties.Has(id) {
-			dst = p.Properties.appendOne(dst, id)
+		if table[id].in&where != 0 && done&bit(id) == 0 && p.Has(id) {
+			dst = p.appendOne(dst, id)
 		}
 	}
 	return prefixLength(dst, start)

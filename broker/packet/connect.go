@@ -163,7 +163,9 @@ func (p *Connect) Append(dst []byte, v Version) []byte {
 	start := len(dst)
 	dst = append(appendText(dst, name), level, flags)
 	dst = appendU16(dst, p.KeepAlive)
-	dst = p.Properties.appendBlock(dst, v, inConnect)
+	if v == V50 {
+		dst = p.Properties.appendBefore(dst, inConnect, connectFirst[:])
+	}
 	dst = appendText(dst, p.ClientID)
 	if p.Will != nil {
 		dst = p.Will.append(dst, v)

@@ -83,7 +83,7 @@ var vectors = []vector{
 		packet: &Connect{ProtocolName: "MQTT", Version: V50, CleanStart: true, KeepAlive: 60, ClientID: "a", HasPassword: true, Password: []byte("p")}},
 	{name: "CONNECT/5 all properties", version: V50,
 		hex: "10 3b 'MQTT' 05 02 003c " +
-			"2e 11 0000001e 15 'PLAIN' 16 0002 0102 1700 1901 21 0014 22 000a 26 'k' 'v' 26 'k' '' 27 00100000 ''",
+			"2e 22 000a 11 0000001e 21 0014 15 'PLAIN' 16 0002 0102 1700 1901 26 'k' 'v' 26 'k' '' 27 00100000 ''",
 		packet: &Connect{ProtocolName: "MQTT", Version: V50, CleanStart: true, KeepAlive: 60,
 			Properties: with(func(p *Properties) {
 				p.SetSessionExpiry(30)

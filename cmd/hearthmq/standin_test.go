@@ -215,7 +215,7 @@ remote_password secret
 func TestStandInBridge(t *testing.T) {
 	far, near := newStand(t), newStand(t)
 	far.up("listener @1 127.0.0.1\nallow_anonymous true\n")
-	conf := "listener @1 127.0.0.1\nallow_anonymous true\nsys_interval 1\nconnection far\naddress 127.0.0.1:" + far.ports[0] + "\nremote_clientid me\nrestart_timeout 1\n"
+	conf := "listener @1 127.0.0.1\nallow_anonymous true\nsys_interval 1\nconnection far\naddress 127.0.0.1:" + far.ports[0] + "\nremote_clientid me\nrestart_timeout 1\nbridge_reload_type immediate\n"
 	near.up(conf + "topic out/# out 1\ntopic in/# in 1 here/\n")
 	eventually(t, "the bridge stands", func() bool { return strings.Contains(near.log.String(), "bridge connected") })
 	far.expect("w1 connect id=w\nw1 sub $SYS/broker/connection/me/state qos=0\nw1 await 1", connected, "SUBACK [0]", "$SYS/broker/connection/me/state=… q0 rtrue")

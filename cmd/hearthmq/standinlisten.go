@@ -15,7 +15,7 @@ var everywhere = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustPa
 // listenConfig says how to open a port of a mosquitto.conf.
 func listenConfig(p *mosq.Port, log *slog.Logger) listen.Config {
 	c := listen.Config{
-		Setting: p.Setting, Name: p.Info.Name, Network: p.Network, Address: p.Address, WebSocket: p.WebSocket, Origins: p.Origins, Log: log,
+		Setting: p.Setting, Name: p.Info.Name, Network: p.Network, Address: p.Address, WebSocket: p.WebSocket, Origins: p.Origins, LikeMosquitto: true, Log: log,
 	}
 	if t := &p.TLS; t.On() {
 		c.TLS = &listen.TLS{CertFile: t.CertFile, KeyFile: t.KeyFile, ChainFile: t.CAFile, ChainPath: t.CAPath}
@@ -34,7 +34,8 @@ func listenConfig(p *mosq.Port, log *slog.Logger) listen.Config {
 		}
 	}
 	if p.Proxy > 0 {
-		c.Proxies, c.ProxyTLS, c.ProxyNames = everywhere, p.ProxyRequireTLS, p.TLS.IdentityAsUsername
+		c.Proxies, c.ProxyVersion, c.ProxyTLS, c.ProxyNames = everywhere, p.Proxy, p.ProxyRequireTLS, p.TLS.IdentityAsUsername
+		c.ProxyCertificate = p.Proxy == 2 && p.TLS.RequireCertificate
 	}
 	return c
 }

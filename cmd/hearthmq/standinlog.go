@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -184,14 +182,16 @@ var connectionMessages = []string{"client connected", "client disconnected", "cl
 
 // Handle implements slog.Handler.
 func (h *standInLog) Handle(_ context.Context, r slog.Record) error {
-	b := []byte(r.Message)
-	said := []string(nil)
-	if r.Message == "client connected" {
-		b, said = newClient(&r), inNewClient
+	b, said, theirs := []byte(r.Message), []string(nil), ""
+	if say := mosquittoSays[r.Message]; say != nil {
+		var line string
+		if line, said = say(attrsOf(&r)); said == nil {
+			theirs = line // on a line of its own
+		} else {
+			b = []byte(line)
+		}
 	}
-	if h.attrs != "" || r.NumAttrs() > 0 {
-		b = append(b, ' ')
-	}
+	plain := len(b)
 	b = append(b, h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
 		if slices.Contains(said, a.Key) {
@@ -200,39 +200,19 @@ func (h *standInLog) Handle(_ context.Context, r slog.Record) error {
 		b = appendAttr(b, h.group, a)
 		return true
 	})
+	if len(b) > plain {
+		b = slices.Insert(b, plain, ' ')
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.conf.ConnectionMessages && slices.Contains(connectionMessages, r.Message) {
 		return nil
 	}
-	return h.write(r.Time, r.Level, string(b))
-}
-
-// inNewClient are the keys that newClient has said.
-var inNewClient = []string{"user", "remote", "protocol", "clean_start", "keep_alive"}
-
-// newClient says in Mosquitto's words that a client has come: there are programs that
-// look for this line.
-func newClient(r *slog.Record) []byte {
-	of := map[string]string{}
-	r.Attrs(func(a slog.Attr) bool {
-		of[a.Key] = a.Value.String()
-		return true
-	})
-	word := func(key string) string {
-		if w := of[key]; plain(w) {
-			return w
-		}
-		return strconv.Quote(of[key])
+	err := h.write(r.Time, r.Level, string(b))
+	if theirs != "" {
+		err = errors.Join(err, h.write(r.Time, r.Level, theirs))
 	}
-	protocol := map[string]string{"3.1": "1", "3.1.1": "2", "5.0": "5"}[of["protocol"]]
-	clean := map[string]string{"true": "1"}[of["clean_start"]]
-	line := fmt.Appendf(nil, "New client connected from %s as %s (p%s, c%s, k%s", strings.NewReplacer("[", "", "]", "").Replace(of["remote"]), word("client_id"),
-		protocol, cmp.Or(clean, "0"), of["keep_alive"])
-	if of["user"] != "" {
-		line = fmt.Appendf(line, ", u'%s'", word("user"))
-	}
-	return append(line, ")."...)
+	return err
 }
 
 // write sends a line everywhere. s.mu is held.
