@@ -44,7 +44,7 @@ test: deps test-go ## all tests, with real clients and a real browser
 # checkptr, which -race brings along, finds nothing in SQLite's C made Go and
 # takes a third of the database's time.
 test-go:
-	$(GO) test $(RACE) -gcflags='modernc.org/...=-d=checkptr=0' -vet=off -timeout 60m ./...
+	$(GO) test $(RACE) -gcflags='modernc.org/...=-d=checkptr=0' -vet=off -timeout 25m ./...
 
 check: fmt vet generated lint dist ## everything that must hold beside the tests
 
