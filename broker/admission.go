@@ -271,6 +271,29 @@ func (c *conn) watchUntil() {
 	})
 }
 
+// distruster is a connection whose client was let in by a certificate: f is called when
+// that is not trusted any more.
+type distruster interface {
+	OnDistrust(f func(err error, ended bool))
+}
+
+// watchTrust ends the connection with the trust in its client's certificate. A client of
+// MQTT 5 is told that it is not allowed, or that its time is over; the owner is told why.
+func (c *conn) watchTrust() {
+	d, ok := c.nc.(distruster)
+	if !ok {
+		return
+	}
+	d.OnDistrust(func(err error, ended bool) {
+		code, reason := packet.NotAuthorized, string(CertificateInvalid)+": "+err.Error()
+		if ended {
+			code, reason = packet.MaximumConnectTime, "the client's certificate has ended"
+		}
+		c.disconnect(code, reason)
+		c.b.turnedAway(c.id.ClientID, c.id.User, c.address(), c.info.Name, Refuse(CertificateInvalid, err))
+	})
+}
+
 // obey narrows the connection's settings to what listener and user are limited to.
 func (c *conn) obey() {
 	l := c.cfg.EachClient

@@ -120,6 +120,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 		"clean_start", p.CleanStart, "keep_alive", int(c.keepAlive/time.Second))
 	c.watchKeepAlive()
 	c.watchUntil()
+	c.watchTrust()
 	c.sess.pump(&c.bt, c)
 	return nil
 }

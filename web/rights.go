@@ -149,7 +149,7 @@ func conditions(act broker.Action, d broker.Decision) []string {
 // denialView is one refusal for people.
 func denialView(d access.Denial, now time.Time) ui.DenialView {
 	return ui.DenialView{
-		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: d.Rule,
+		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: d.Why(),
 		Ago: ui.Ago(d.Last, now), Count: d.Count,
 	}
 }

@@ -25,6 +25,7 @@ type Denial struct {
 	Topic    string // Topic Name or Topic Filter; "" for "connect"
 	Rule     string // text of the rule, or the reason why a login was refused
 	RuleID   int64  // 0: no stored rule
+	Detail   string // more about a refused login the last time, for people; may be ""
 	Count    uint64
 	First    time.Time
 	Last     time.Time
@@ -77,6 +78,7 @@ func (d *Denials) OnEvent(e broker.Event) {
 			Remote:   e.Remote,
 			Action:   "connect",
 			Rule:     string(e.Reason),
+			Detail:   clip(e.Detail),
 		}, e.At)
 	}
 }
@@ -93,7 +95,15 @@ func (d *Denials) add(to *lru[denialKey, *Denial], n Denial, at time.Time) {
 		to.put(key, known)
 	}
 	known.Count++
-	known.Last, known.Remote, known.Listener = at, n.Remote, n.Listener
+	known.Last, known.Remote, known.Listener, known.Detail = at, n.Remote, n.Listener, n.Detail
+}
+
+// Why is what an owner reads: the rule or the reason, with what more is known of it.
+func (n Denial) Why() string {
+	if n.Detail == "" {
+		return n.Rule
+	}
+	return n.Rule + ": " + n.Detail
 }
 
 // Recent returns all that is remembered, the latest first.

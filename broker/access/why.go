@@ -159,7 +159,7 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 		}
 		f := Finding{
 			Cause: Cause(n.Rule), ClientID: n.ClientID, User: n.User, Count: n.Count, Last: n.Last,
-			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Rule),
+			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Why()),
 			Advice: refusalAdvice[broker.Reason(n.Rule)],
 		}
 		w.add(f)
@@ -344,7 +344,7 @@ func (w *inquiry) nothing(about string) {
 	for _, n := range w.denials {
 		if n.Action == "connect" && n.ClientID == "" && n.User == "" {
 			w.add(Finding{
-				Cause: Cause(n.Rule), Count: n.Count, Last: n.Last, Text: fmt.Sprintf("A client from %s was not let in before it said its name: %s.", n.Remote, n.Rule),
+				Cause: Cause(n.Rule), Count: n.Count, Last: n.Last, Text: fmt.Sprintf("A client from %s was not let in before it said its name: %s.", n.Remote, n.Why()),
 				Advice: refusalAdvice[broker.Reason(n.Rule)],
 			})
 		}

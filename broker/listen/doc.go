@@ -15,6 +15,7 @@
 //   - MQTT over WebSocket, and MQTT over TLS on a port that serves both, as a stream.
 //
 // The last three have PeerName() (string, error): whom a verified client certificate
-// names. Clients whose certificate does not get through the handshake are told to
+// names, and encrypted ones OnDistrust(func(err error, ended bool)): what to do when that
+// certificate is not trusted any more. Clients whose certificate does not get through the handshake are told to
 // Config.Refused, since no connection of theirs may ever come out here.
 package listen

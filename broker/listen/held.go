@@ -42,7 +42,7 @@ func (h *held) all() []*encrypted {
 	return list
 }
 
-// review closes the connections whose certificate set does not trust at that time. The
+// review ends the connections whose certificate set does not trust at that time. The
 // whole way up to an authority counts where anew is set, else the certificate's end alone.
 func (h *held) review(set *keySet, anew bool, now time.Time) {
 	for _, c := range h.all() {

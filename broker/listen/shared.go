@@ -121,3 +121,6 @@ type replayedTLS struct{ replayed }
 
 // PeerName returns whom the client's certificate names.
 func (c *replayedTLS) PeerName() (string, error) { return peerName(c.Conn) }
+
+// OnDistrust has f called when the client's certificate is not trusted any more.
+func (c *replayedTLS) OnDistrust(f func(err error, ended bool)) { onDistrust(c.Conn, f) }

@@ -2,6 +2,7 @@ package listen
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,6 +64,7 @@ type encrypted struct {
 	shook    atomic.Bool // the handshake has been made
 	closed   atomic.Bool
 	once     sync.Once
+	farewell atomic.Pointer[func(err error, ended bool)] // see OnDistrust
 }
 
 // Read implements net.Conn. The first one makes the handshake.
@@ -107,19 +109,29 @@ func (c *encrypted) shake() error {
 	return nil
 }
 
-// expel closes a connection at once whose certificate is not trusted any more, and tells
-// of it as of one that was turned away.
+// expel ends a connection whose certificate is not trusted any more. Who serves it says
+// goodbye; where nobody does yet it is closed at once and told of as one that was turned away.
 func (c *encrypted) expel(err error) {
 	c.listener.keys.held.remove(c)
+	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = e.Err
+	}
+	if farewell := c.farewell.Load(); farewell != nil {
+		invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+		(*farewell)(err, ok && invalid.Reason == x509.Expired)
+		return
+	}
 	if c.listener.refused != nil {
-		if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-			err = e.Err
-		}
 		name, _ := c.PeerName() // who is not named has a reason of its own to be gone
 		c.listener.refused(c.RemoteAddr(), &ClientError{Name: name, Err: err})
 	}
 	_ = c.NetConn().Close() // nothing more is to be said to it
 }
+
+// OnDistrust has f called, once at most and on a goroutine of the listener's, when the
+// client's certificate is not trusted any more: it was revoked, its authority is gone, or
+// it has ended. f has to close the connection. err says why for people.
+func (c *encrypted) OnDistrust(f func(err error, ended bool)) { c.farewell.Store(&f) }
 
 // Close implements net.Conn.
 func (c *encrypted) Close() error {
@@ -144,6 +156,15 @@ func (c *encrypted) PeerName() (string, error) {
 
 // peer is a connection that knows whom a client certificate names.
 type peer interface{ PeerName() (string, error) }
+
+// onDistrust passes a function on to a connection that may call it.
+func onDistrust(c net.Conn, f func(err error, ended bool)) {
+	if d, ok := c.(interface {
+		OnDistrust(f func(err error, ended bool))
+	}); ok {
+		d.OnDistrust(f)
+	}
+}
 
 // peerName asks a connection for it.
 func peerName(c net.Conn) (string, error) {

@@ -99,6 +99,9 @@ func (c *webSocketConn) goodbye(code int, text string) {
 // PeerName returns whom the client's certificate names.
 func (c *webSocketConn) PeerName() (string, error) { return peerName(c.ws.NetConn()) }
 
+// OnDistrust has f called when the client's certificate is not trusted any more.
+func (c *webSocketConn) OnDistrust(f func(err error, ended bool)) { onDistrust(c.ws.NetConn(), f) }
+
 // LocalAddr implements net.Conn.
 func (c *webSocketConn) LocalAddr() net.Addr { return c.ws.LocalAddr() }
 

@@ -60,7 +60,7 @@ func (deniedCommand) Run(ctx context.Context, app *application) error {
 	show := func(s string) string { return orDash(unquoted(strconv.QuoteToGraphic(s))) }
 	for _, d := range list {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Last.Local().Format(time.DateTime), d.Count, show(d.User), show(d.ClientID),
-			d.Action, show(d.Topic), show(d.Rule), show(d.Proposal))
+			d.Action, show(d.Topic), show(d.Why()), show(d.Proposal))
 	}
 	return w.Flush()
 }

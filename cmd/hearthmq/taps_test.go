@@ -69,12 +69,18 @@ func (h *house) write(name, kind string, der []byte) {
 // issue writes NAME.pem and NAME.key and returns the serial number.
 func (h *house) issue(name string) int64 {
 	h.tb.Helper()
+	return h.issueFor(name, 90*24*time.Hour)
+}
+
+// issueFor is issue with a time after which the certificate has ended.
+func (h *house) issueFor(name string, good time.Duration) int64 {
+	h.tb.Helper()
 	h.serial++
 	key := h.newKey()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(h.serial), Subject: pkix.Name{CommonName: name},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(good),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, h.cert, &key.PublicKey, h.key)
 	h.check(err)
