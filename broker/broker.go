@@ -189,6 +189,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		}
 		<-done
 	}
+	b.sessions.flushLate()
 	b.sessions.stopTimers()
 	b.warm.stop()
 	b.sessions.noteSent()

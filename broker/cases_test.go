@@ -219,7 +219,7 @@ func TestRetainedComesAgain(t *testing.T) {
 // case P7: a Will Topic deeper than any topic may be.
 func TestDeepWillTopic(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		for levels, code := range map[int]packet.ReasonCode{128: packet.Success, 129: packet.TopicNameInvalid, 65_000: packet.TopicNameInvalid} {
+		for levels, code := range map[int]packet.ReasonCode{201: packet.Success, 202: packet.TopicNameInvalid, 65_000: packet.TopicNameInvalid} {
 			c := w.dial(packet.V50)
 			c.Send(&packet.Connect{Version: packet.V50, ClientID: "dev", CleanStart: true,
 				Will: &packet.Will{Topic: strings.Repeat("/", levels-1), Payload: []byte("x")}})

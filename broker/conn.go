@@ -48,10 +48,11 @@ type conn struct {
 	msg         Message // the one under way, shown to observers
 	publication publication
 	routes      routeCache
-	aliases     []string  // topic aliases of the client, by number [MQTT-3.3.2-7]
-	expiry      uint32    // Session Expiry Interval as it stands, DISCONNECT may change it
-	discarded   bool      // the will is not to be published
-	auth        *authFlow // enhanced authentication under way
+	aliases     []string            // topic aliases of the client, by number [MQTT-3.3.2-7]
+	expiry      uint32              // Session Expiry Interval as it stands, DISCONNECT may change it
+	discarded   bool                // the will is not to be published
+	auth        *authFlow           // enhanced authentication under way
+	repeated    map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
 	rates       rates
 
 	// Broker.connsMu guards these.
@@ -241,7 +242,7 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		}
 		f, n, _, err := packet.Split(data, limit)
 		if err != nil {
-			return packets, err
+			return packets, c.manner(data[0], true, err)
 		}
 		if n == 0 {
 			if cap(c.carry) < len(data) {
@@ -253,7 +254,7 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		data = data[n:]
 		packets++
 		if err := c.handle(f); err != nil {
-			return packets, err
+			return packets, c.manner(f.First, len(f.Body) > 0, err)
 		}
 		if c.rates.on {
 			c.rest(f.Type(), n)
@@ -315,13 +316,23 @@ func protocolError(msg string) error {
 func (c *conn) handleDisconnect(f packet.Frame) error {
 	var p packet.Disconnect
 	if err := p.Decode(c.version, f); err != nil {
+		if c.cfg.LikeMosquitto && len(f.Body) == 1 && !packet.ReasonCode(f.Body[0]).ValidIn(packet.TypeDisconnect) {
+			return quiet{err.(*packet.Error)} // Mosquitto does not look at the code
+		}
 		return err
 	}
+	var bad error
 	switch {
 	case p.Properties.Has(packet.PropServerReference):
-		return protocolError("Server Reference in a DISCONNECT from a client")
+		bad = protocolError("Server Reference in a DISCONNECT from a client")
 	case !fromClient(p.Code):
-		return protocolError("DISCONNECT with a Reason Code of servers")
+		bad = protocolError("DISCONNECT with a Reason Code of servers")
+	}
+	if bad != nil && c.cfg.LikeMosquitto {
+		return quiet{bad.(*packet.Error)}
+	}
+	if bad != nil {
+		return bad
 	}
 	if p.Properties.Has(packet.PropSessionExpiry) {
 		if c.expiry == 0 && p.Properties.SessionExpiry != 0 {
@@ -379,6 +390,11 @@ func (c *conn) disconnect(code packet.ReasonCode, reason string) {
 
 // teardown ends the connection after the reader has stopped with err.
 func (c *conn) teardown(err error) {
+	if q, ok := err.(quiet); ok {
+		c.endWith(q.why.Code, q.why.Msg)
+		c.b.log.Debug("protocol error", "client_id", c.clientID(), "remote", c.address(), "reason", q.why.Msg)
+		err = errClosed
+	}
 	switch pe, isPacket := errors.AsType[*packet.Error](err); {
 	case errors.Is(err, errDisconnect):
 	case isPacket:

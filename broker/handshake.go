@@ -13,14 +13,19 @@ import (
 	"hearthmq/broker/topic"
 )
 
-// maxClientID is the longest Client Identifier in bytes that is accepted (case A11).
+// maxClientID is the longest Client Identifier in bytes that is accepted (case A11),
+// but for LikeMosquitto, where it is what fits into CONNECT.
 const maxClientID = 256
 
 // handleConnect does everything between the first packet and CONNACK.
 func (c *conn) handleConnect(f packet.Frame) error {
 	var p packet.Connect
 	if err := p.Decode(0, f); err != nil {
-		c.refuseBroken(&p, err)
+		c.refuseBroken(&p, packet.Reached(f), err)
+		return errClosed
+	}
+	if part, unclean := c.uncleanConnect(&p); unclean {
+		c.refuseBroken(&p, part, errUnclean)
 		return errClosed
 	}
 	c.mu.Lock()
@@ -44,7 +49,7 @@ func (c *conn) handleConnect(f packet.Frame) error {
 		p.ClientID = c.cfg.AutoIDPrefix + newUUID() // [MQTT-3.1.3-6]
 		assigned = true
 	}
-	if len(p.ClientID) > maxClientID {
+	if len(p.ClientID) > maxClientID && !c.cfg.LikeMosquitto {
 		return c.refuse(&p, Refuse(BadClientID, errors.New("longer than 256 bytes")))
 	}
 	if most := c.cfg.MaxKeepAlive; most > 0 && p.Version != packet.V50 && (p.KeepAlive == 0 || p.KeepAlive > most) {
@@ -252,7 +257,7 @@ func (c *conn) connack(p *packet.Connect, assigned bool, authData []byte) *packe
 			pr.SetAuthData(authData)
 		}
 	}
-	if p.Properties.RequestResponseInfo == 1 { // [MQTT-3.1.2-28]
+	if p.Properties.RequestResponseInfo == 1 && !cfg.LikeMosquitto { // [MQTT-3.1.2-28]
 		if prefix := c.responsePrefix(); prefix != "" {
 			pr.SetResponseInfo(prefix)
 			if !c.takes(len(ack.Append(nil, c.version))) {
@@ -284,7 +289,7 @@ func (c *conn) responsePrefix() string {
 func (c *conn) refuse(p *packet.Connect, err error) error {
 	r, _ := errors.AsType[*Refusal](err)
 	c.b.refused(c, p.ClientID, p.UserName, r)
-	if c.cfg.LikeMosquitto && r.Reason == ServerFull && r.Code == packet.ServerUnavailable {
+	if c.cfg.LikeMosquitto && (r.Reason == ServerFull && r.Code == packet.ServerUnavailable || controlWill(p, r)) {
 		c.endWith(r.Code, "refused")
 		c.closeAfter(nil)
 		return errClosed
@@ -301,12 +306,20 @@ func (c *conn) refuse(p *packet.Connect, err error) error {
 
 // refuseBroken answers a CONNECT that could not be read, where the client may
 // understand an answer.
-func (c *conn) refuseBroken(p *packet.Connect, err error) {
+func (c *conn) refuseBroken(p *packet.Connect, part packet.ConnectPart, err error) {
 	pe, ok := errors.AsType[*packet.Error](err)
 	if !ok {
 		return
 	}
 	c.b.refused(c, p.ClientID, "", &Refusal{Reason: BadProtocol, Code: pe.Code, Err: err})
+	if c.cfg.LikeMosquitto {
+		if v, code, tell := greet(p, part, pe.Code); tell {
+			c.answer(v, code, "")
+		} else {
+			c.closeAfter(nil)
+		}
+		return
+	}
 	switch {
 	case pe.Code == packet.UnsupportedProtocolVersion && p.ProtocolName == "":
 		c.closeAfter(nil) // this is no MQTT client [MQTT-3.1.2-1] [MQTT3-3.1.2-1]

@@ -12,6 +12,9 @@ func (c *conn) handlePublish(f packet.Frame) error {
 	if err := p.Decode(c.version, f); err != nil {
 		return err
 	}
+	if c.unclean(p.Topic) {
+		return errUnclean
+	}
 	c.recv.publishes.Add(1)
 	c.recv.payload.Add(uint64(len(p.Payload)))
 	if len(p.SubscriptionIDs) > 0 {
@@ -89,8 +92,11 @@ func (c *conn) badFormat(p *packet.Publish) error {
 // tooLarge refuses a message whose payload is more than the broker was told to take.
 func (c *conn) tooLarge(p *packet.Publish) error {
 	code := packet.QuotaExceeded // PUBACK knows no "packet too large"
-	if c.version != packet.V50 {
+	switch {
+	case c.version != packet.V50:
 		code = packet.Success
+	case c.cfg.LikeMosquitto:
+		code = packet.PacketTooLarge // which Mosquitto says all the same
 	}
 	c.b.stats.dropped.Add(1)
 	c.refuseMessage(p, code, "the payload is larger than the server takes")
@@ -180,6 +186,9 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 		}
 		if !fresh { // again: acknowledge, don't deliver [MQTT-4.3.3-10]
 			b.journal.close()
+			if p.Dup && c.oftenRepeated(p.PacketID) {
+				return protocolError("a QoS 2 message again and again")
+			}
 			c.ackAfter(&c.bt, ackPending{ticket: b.journal.lastTicket(), typ: packet.TypePubrec, id: p.PacketID})
 			return nil
 		}
@@ -230,6 +239,7 @@ func (c *conn) handleAck(f packet.Frame) error {
 	}
 	b := c.b
 	if f.Type() == packet.TypePubrel {
+		delete(c.repeated, id)
 		b.journal.open()
 		ticket, known := c.sess.release(c, id)
 		b.journal.close()
@@ -239,6 +249,9 @@ func (c *conn) handleAck(f packet.Frame) error {
 		}
 		c.ackAfter(&c.bt, a)
 		return nil
+	}
+	if c.cfg.LikeMosquitto && c.sess.misplaced(f.Type(), id) {
+		return protocolError(f.Type().String() + " for a message that waits for another acknowledgement")
 	}
 	b.journal.open()
 	known := c.sess.acked(&c.bt, c, f.Type(), id, code)

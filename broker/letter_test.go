@@ -236,7 +236,7 @@ func TestReasonStrings(t *testing.T) {
 		if d := w.expectBye(c, packet.ProtocolError); d.Properties.ReasonString != "" {
 			w.Errorf("%+v", d)
 		}
-		will := packet.Connect{ClientID: "w", Will: &packet.Will{Topic: strings.Repeat("a/", 200)}}
+		will := packet.Connect{ClientID: "w", Will: &packet.Will{Topic: strings.Repeat("a/", 300)}}
 		will.Properties.SetMaximumPacketSize(20) // [MQTT-3.2.2-19]
 		if a := w.refused(packet.V50, will, packet.TopicNameInvalid); a.Properties.ReasonString != "" {
 			w.Errorf("%+v", a)

@@ -129,7 +129,7 @@ func (s *Session) detach(c *conn) {
 func (s *Session) detachWith(bt *batch, c *conn) {
 	b := s.b
 	now := time.Now()
-	var will *Will
+	var will, late *Will
 	b.journal.open()
 	b.sessions.mu.Lock()
 	s.mu.Lock()
@@ -147,6 +147,9 @@ func (s *Session) detachWith(bt *batch, c *conn) {
 	ends := s.expiry == 0
 	switch {
 	case s.will == nil:
+	case ends && s.will.Delay > 0 && c.cfg.LikeMosquitto:
+		late = s.will
+		s.dropWill()
 	case s.will.Delay == 0 || ends: // [MQTT-3.1.2-8] [MQTT-3.1.3-9]
 		will = s.will
 		s.dropWill()
@@ -162,6 +165,9 @@ func (s *Session) detachWith(bt *batch, c *conn) {
 	s.mu.Unlock()
 	if ends {
 		b.sessions.remove(bt, s)
+		if late != nil {
+			b.sessions.postpone(id, late)
+		}
 	} else {
 		b.handOver(bt, s, leaving{sent: true, online: true})
 	}

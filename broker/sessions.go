@@ -13,6 +13,7 @@ type sessions struct {
 	b    *Broker
 	mu   sync.Mutex
 	byID map[string]*Session
+	late map[string]*lateWill // of clients that are gone, by Client Identifier
 	most int
 }
 
@@ -45,12 +46,17 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 		b.journal.close()
 		return false, Refuse(ClientIDInUse, nil)
 	}
+	lateWill, lateID := r.comeBack(c.id)
 	if s != nil {
 		s.mu.Lock()
 		oldConn, oldID = s.conn.Load(), s.identity.Load()
 		// A session that ends with its connection can't be resumed, whoever closes it.
 		ends := p.CleanStart || oldConn != nil && oldConn.expiry == 0 // [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT3-3.1.2-6]
-		if s.will != nil && (ends || oldConn != nil && s.will.Delay == 0) {
+		due := ends || oldConn != nil && s.will != nil && s.will.Delay == 0
+		if b.cfg().LikeMosquitto { // it forgets a Will when the client comes back, where the session goes on or there is a delay
+			due = ends && s.will != nil && s.will.Delay == 0
+		}
+		if s.will != nil && due {
 			oldWill = s.will
 			if s.willOf != nil {
 				oldID = s.willOf
@@ -84,13 +90,14 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	if subscribed {
 		b.subs.changed() // what may be delivered depends on the new identity
 	}
-	tell := b.publishWill(bt, oldID, oldWill)
+	tell, tellLate := b.publishWill(bt, oldID, oldWill), b.publishWill(bt, lateID, lateWill)
 	b.journal.close()
 
 	if oldConn != nil {
 		oldConn.disconnect(packet.SessionTakenOver, "taken over by a new connection")
 	}
 	tell()
+	tellLate()
 	return present, nil
 }
 
@@ -226,29 +233,7 @@ func (r *sessions) restore(list []StoredSession) {
 	now := time.Now()
 	restored := make([]*Session, 0, len(list))
 	for i := range list {
-		st := &list[i]
-		id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener}
-		s := newSession(r.b, id, st.Created)
-		s.persistent = true
-		s.listener, s.version, s.expiry = st.Listener, st.Version, st.Expiry
-		s.since = st.Disconnected
-		if s.since.IsZero() || s.since.After(now) {
-			s.since = now
-		}
-		s.window = int(r.b.cfg().MaxInflight)
-		for _, pid := range st.Received {
-			if s.received == nil {
-				s.received = make(map[uint16]struct{})
-			}
-			s.received[pid] = struct{}{}
-		}
-		s.restoreQueue(st.Queue)
-		r.byID[s.clientID] = s
-		for _, sub := range st.Subscriptions {
-			r.b.subs.add(s, sub, false)
-		}
-		s.will, s.willOf = st.Will, id
-		restored = append(restored, s)
+		restored = append(restored, r.bring(&list[i], now))
 	}
 	r.most = len(r.byID)
 	// Timers whose time has come fire at once: nothing is made after them.
@@ -260,6 +245,32 @@ func (r *sessions) restore(list []StoredSession) {
 		s.armExpiry()
 		s.mu.Unlock()
 	}
+}
+
+// bring brings one stored session back, without its timers.
+func (r *sessions) bring(st *StoredSession, now time.Time) *Session {
+	id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener}
+	s := newSession(r.b, id, st.Created)
+	s.persistent = true
+	s.listener, s.version, s.expiry = st.Listener, st.Version, st.Expiry
+	s.since = st.Disconnected
+	if s.since.IsZero() || s.since.After(now) {
+		s.since = now
+	}
+	s.window = int(r.b.cfg().MaxInflight)
+	for _, pid := range st.Received {
+		if s.received == nil {
+			s.received = make(map[uint16]struct{})
+		}
+		s.received[pid] = struct{}{}
+	}
+	s.restoreQueue(st.Queue)
+	r.byID[s.clientID] = s
+	for _, sub := range st.Subscriptions {
+		r.b.subs.add(s, sub, false)
+	}
+	s.will, s.willOf = st.Will, id
+	return s
 }
 
 // restoreQueue brings the deliveries back in their order. That a QoS 1 message was

@@ -73,11 +73,20 @@ func (c *conn) subscribeAll(p *packet.Subscribe) (replays []*subscription, err e
 // MQTT 3 knows no Shared Subscriptions: there a name that is malformed as one is
 // a sound Topic Filter, which a server may refuse but not close over.
 func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscription, code packet.ReasonCode, said string, err error) {
+	if c.unclean([]byte(ask.Filter)) {
+		return sub, 0, "", errUnclean
+	}
 	full := c.mountFilter(ask.Filter)
 	share, filter, shared, bad := topic.ParseShare(full)
 	if bad == nil {
 		bad = topic.ValidFilter(filter)
-	} else if c.version != packet.V50 && topic.ValidFilter(full) == nil {
+	}
+	if bad != nil {
+		if err := c.badFilter(ask.Filter, bad); err != nil {
+			return sub, 0, "", err
+		}
+	}
+	if bad != nil && c.version != packet.V50 && topic.ValidFilter(full) == nil {
 		return sub, packet.TopicFilterInvalid, bad.Error(), nil
 	}
 	switch {
@@ -150,7 +159,10 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	var ticket uint64
 	why := ""
 	for i, full := range p.Filters { // [MQTT-3.10.4-6]
-		t, ok, code := c.unsubscribe(s, full)
+		t, ok, code, err := c.unsubscribe(s, full)
+		if err != nil {
+			return err
+		}
 		ack.Codes[i] = code // [MQTT-3.11.3-1]
 		ticket = max(ticket, t)
 		if ok {
@@ -162,19 +174,23 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	return c.ackFilters(ticket, &ack, &ack.Properties, why) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 }
 
-func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, code packet.ReasonCode) {
-	full = c.mountFilter(full)
-	share, filter, _, err := topic.ParseShare(full)
-	if err == nil {
-		err = topic.ValidFilter(filter)
+// unsubscribe ends a subscription. code is what UNSUBACK says; err ends the connection.
+func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, code packet.ReasonCode, err error) {
+	if c.unclean([]byte(full)) {
+		return 0, false, 0, errUnclean
 	}
-	if err != nil {
-		return 0, false, packet.TopicFilterInvalid
+	full = c.mountFilter(full)
+	share, filter, _, bad := topic.ParseShare(full)
+	if bad == nil {
+		bad = topic.ValidFilter(filter)
+	}
+	if bad != nil {
+		return 0, false, packet.TopicFilterInvalid, c.badFilter(full, bad)
 	}
 	if !c.b.subs.remove(s, full) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.settled(), false, packet.NoSubscriptionExisted
+		return s.settled(), false, packet.NoSubscriptionExisted, nil
 	}
 	s.mu.Lock()
 	if s.persistent {
@@ -184,5 +200,5 @@ func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, cod
 	if share != "" {
 		c.b.leaveShare(&c.bt, s, share, filter)
 	}
-	return ticket, true, packet.Success
+	return ticket, true, packet.Success, nil
 }

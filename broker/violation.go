@@ -75,7 +75,13 @@ func reserved(name string) bool {
 
 // mayPublish asks the rules, after the topics that no rule can open to clients.
 func (b *Broker) mayPublish(id *Identity, name string) Decision {
+	if strings.HasPrefix(name, "$share/") && b.cfg().LikeMosquitto {
+		return Decision{Rule: RuleRef{Text: "Mosquitto takes no messages there"}}
+	}
 	if reserved(name) {
+		if b.cfg().LikeMosquitto && isState(name) {
+			return b.deps.Authorizer.Authorize(id, Publish, name)
+		}
 		if ownState(id, name) {
 			return Decision{Allow: true, MaxQoS: 2, Rule: RuleRef{Text: "a bridge may say whether it is connected"}}
 		}
@@ -88,9 +94,19 @@ func (b *Broker) mayPublish(id *Identity, name string) Decision {
 // Identifier, says whether it is connected: it sets a Will there and would not do
 // without. Nobody can say so of anybody else.
 func ownState(id *Identity, name string) bool {
-	rest, ok := strings.CutPrefix(name, "$SYS/broker/connection/")
-	who, ends := strings.CutSuffix(rest, "/state")
-	return ok && ends && id != nil && who != "" && who == id.ClientID && !oddClientID(who)
+	return isState(name) && id != nil && whose(name) == id.ClientID && !oddClientID(id.ClientID)
+}
+
+const stateFront, stateEnd = "$SYS/broker/connection/", "/state"
+
+// whose is the level of a bridge's name in a topic that isState.
+func whose(name string) string { return name[len(stateFront) : len(name)-len(stateEnd)] }
+
+// isState reports whether name is where a bridge of Mosquitto says whether it is
+// connected. Mosquitto leaves it to the rules who may.
+func isState(name string) bool {
+	return len(name) > len(stateFront)+len(stateEnd) && strings.HasPrefix(name, stateFront) && strings.HasSuffix(name, stateEnd) &&
+		!strings.Contains(whose(name), "/")
 }
 
 // announced is what CONNACK says of the QoS that the broker takes; 2 means nothing.

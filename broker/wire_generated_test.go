@@ -163,9 +163,9 @@ func wireProperties(x *wire) {
 				x.carry(h, fmt.Sprintf("unknown property %02x", id), fmt.Sprintf("%02x 00", id), packet.MalformedPacket)
 			}
 		}
-		x.carry(h, "64 User Properties", strings.Repeat(`26"k""v"`, 64), packet.Success)
-		x.carry(h, "65 User Properties", strings.Repeat(`26"k""v"`, 65), packet.QuotaExceeded) // case P12
-		x.carry(h, "10000 User Properties", strings.Repeat(`26<>""`, 10_000), packet.QuotaExceeded)
+		x.carry(h, "8192 User Properties", strings.Repeat(`26<>""`, packet.MaxUserProperties), packet.Success)
+		x.carry(h, "8193 User Properties", strings.Repeat(`26<>""`, packet.MaxUserProperties+1), packet.QuotaExceeded) // case P12
+		x.carry(h, "12000 User Properties", strings.Repeat(`26<>""`, 12_000), packet.QuotaExceeded)
 	}
 }
 

@@ -33,12 +33,12 @@ func wireRules(x *wire) {
 			{"topic takes all, no id", `32{"t"}`, packet.MalformedPacket, ""},
 			// case P14
 			{"second CONNECT", `10{"MQTT" 04 02 0000 "c"}`, packet.ProtocolError, ""}, // [MQTT-3.1.0-2] [MQTT-3.2.0-2]
-			// case P7: 128 levels and no more
-			{"128 levels published", `30{"` + strings.Repeat("/", 127) + `" ~ 'x'}`, packet.Success, ""},
-			{"129 levels published", `30{"` + strings.Repeat("/", 128) + `" ~ 'x'}`, packet.TopicNameInvalid, ""},
+			// case P7: as many levels as Mosquitto takes and no more
+			{"201 levels published", `30{"` + strings.Repeat("/", 200) + `" ~ 'x'}`, packet.Success, ""},
+			{"202 levels published", `30{"` + strings.Repeat("/", 201) + `" ~ 'x'}`, packet.TopicNameInvalid, ""},
 			{"65535 slashes published", `30{"` + strings.Repeat("/", 65535) + `" ~ 'x'}`, packet.TopicNameInvalid, ""},
-			{"128 levels subscribed", `82{0001 ~ "` + strings.Repeat("+/", 127) + `#" 00}`, packet.Success, "90{0001 ~ 00}"},
-			{"129 levels subscribed", `82{0001 ~ "` + strings.Repeat("+/", 128) + `#" 00}`, packet.Success, "90{0001 ~ 3:80 5:97}"},
+			{"201 levels subscribed", `82{0001 ~ "` + strings.Repeat("+/", 200) + `#" 00}`, packet.Success, "90{0001 ~ 00}"},
+			{"202 levels subscribed", `82{0001 ~ "` + strings.Repeat("+/", 201) + `#" 00}`, packet.Success, "90{0001 ~ 3:80 5:97}"},
 			{"32767 levels subscribed", `82{0001 ~ "` + strings.Repeat("+/", 32766) + `#" 00}`, packet.Success, "90{0001 ~ 3:80 5:97}"},
 			{"32767 levels unsubscribed", `a2{0001 ~ "` + strings.Repeat("+/", 32766) + `#"}`, packet.Success, "b0{0001 ~ 5:8f}"},
 			{"unsubscribe what was never there", `a2{0001 ~ "x" "y"}`, packet.Success, "b0{0001 ~ 5:1111}"}, // [MQTT-3.10.4-5]

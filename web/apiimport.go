@@ -58,6 +58,8 @@ type importedOutput struct {
 		Users    int       `json:"users"`
 		Roles    int       `json:"roles"`
 		Retained int       `json:"retained"`
+		Sessions int       `json:"sessions"`
+		Queued   int       `json:"queued" doc:"Messages that wait in these sessions."`
 		Report   apiReport `json:"report"`
 	}
 }
@@ -117,7 +119,8 @@ func (a *api) importOperations() {
 			}
 			out := new(importedOutput)
 			out.Body.Report = reportOf(importView(report))
-			out.Body.Users, out.Body.Roles, out.Body.Retained = len(done.Accounts.Users), len(done.Accounts.Roles), done.Retained
+			out.Body.Users, out.Body.Roles = len(done.Accounts.Users), len(done.Accounts.Roles)
+			out.Body.Retained, out.Body.Sessions, out.Body.Queued = done.Retained, done.Sessions, done.Queued
 			return out, nil
 		})
 	if a.cfg.Backups == nil {

@@ -111,7 +111,7 @@ func (s *Server) importNow(ctx context.Context, token string) (*mosquitto.Report
 	if err != nil {
 		return nil, done, err
 	}
-	s.log.InfoContext(ctx, "imported from Mosquitto", "users", len(done.Accounts.Users), "roles", len(done.Accounts.Roles), "retained", done.Retained, "actor", access.Actor(ctx))
+	s.log.InfoContext(ctx, "imported from Mosquitto", "users", len(done.Accounts.Users), "roles", len(done.Accounts.Roles), "retained", done.Retained, "sessions", done.Sessions, "actor", access.Actor(ctx))
 	return plan.Report, done, nil
 }
 
@@ -131,6 +131,7 @@ func (i imports) apply(w http.ResponseWriter, r *http.Request) error {
 	v := importView(report)
 	v.Done = []string{
 		plural(len(done.Accounts.Users), "user", "users"), plural(len(done.Accounts.Roles), "role", "roles"), plural(done.Retained, "retained message", "retained messages"),
+		plural(done.Sessions, "session", "sessions"), plural(done.Queued, "message that waits for devices", "messages that wait for devices"),
 	}
 	return i.render(w, r, http.StatusOK, ui.ImportReportPage(i.view(r), v))
 }
@@ -150,6 +151,7 @@ func (i *Server) importTarget() mosquitto.Target {
 			_, err := i.cfg.Broker.RestoreRetained(ctx, list, true)
 			return err
 		},
+		AddSessions: i.cfg.Broker.AddSessions, HasSession: i.cfg.Broker.HasSession,
 		Retained: func(context.Context) (map[string]bool, error) {
 			topics := map[string]bool{}
 			for m := range i.cfg.Broker.Retained("#") {

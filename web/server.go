@@ -34,6 +34,9 @@ type Broker interface {
 	ClientBroker
 	// RestoreRetained puts retained messages where there are none, and returns those it put.
 	RestoreRetained(ctx context.Context, messages []*broker.Message, tell bool) ([]*broker.Message, error)
+	// AddSessions adds sessions for clients that have none; HasSession tells who has one.
+	AddSessions(ctx context.Context, list []broker.StoredSession) (added, queued int, err error)
+	HasSession(clientID string) bool
 }
 
 // Endpoint is a port that devices connect to.

@@ -12,7 +12,7 @@ import (
 )
 
 // Target is where an import goes. Accounts has to be set, and either Store or, while
-// the broker runs, Publish with Retained.
+// the broker runs, the other four.
 type Target struct {
 	// Accounts is loaded. Directory is what it fills.
 	Accounts  *access.Accounts
@@ -22,6 +22,10 @@ type Target struct {
 	// Publish publishes retained messages to the running broker, which has stored them
 	// when it returns.
 	Publish func(ctx context.Context, list []*broker.Message) error
+	// AddSessions adds sessions to the running broker for clients that have none, and
+	// HasSession tells who has one.
+	AddSessions func(ctx context.Context, list []broker.StoredSession) (added, queued int, err error)
+	HasSession  func(clientID string) bool
 	// Retained lists the topics with a retained message in the running broker.
 	Retained func(ctx context.Context) (map[string]bool, error)
 }
@@ -50,12 +54,8 @@ func (p *Plan) Look(ctx context.Context, t Target) error {
 func (p *Plan) look(ctx context.Context, t Target) (*target, error) {
 	p.renameRoles(t.Directory)
 	r := p.Report
-	if t.Store == nil && len(p.State.Sessions) > 0 {
-		r.Left = append(r.Left, Notice{Level: Left, Text: fmt.Sprintf("%s: sessions, with what waits in them for devices that are away, come over only while HearthMQ does not run, by hearthmq import mosquitto --db. Devices subscribe anew when they connect", plural(len(p.State.Sessions), "session", "sessions"))})
-		p.State.Sessions = nil
-	}
 	x := &target{Target: &t}
-	if err := x.load(ctx); err != nil {
+	if err := x.load(ctx, p); err != nil {
 		return nil, err
 	}
 	r.There = nil
@@ -88,7 +88,7 @@ func (p *Plan) look(ctx context.Context, t Target) (*target, error) {
 	return x, nil
 }
 
-func (x *target) load(ctx context.Context) error {
+func (x *target) load(ctx context.Context, p *Plan) error {
 	x.topics, x.sessions = map[string]bool{}, map[string]bool{}
 	switch {
 	case x.Store != nil:
@@ -109,6 +109,9 @@ func (x *target) load(ctx context.Context) error {
 			return fmt.Errorf("look at what is retained: %w", err)
 		}
 		x.topics = maps.Clone(topics)
+		for _, s := range p.State.Sessions {
+			x.sessions[s.ClientID] = x.HasSession(s.ClientID)
+		}
 	}
 	return nil
 }
@@ -235,12 +238,16 @@ func (p *Plan) store(ctx context.Context, x *target, done *Done) error {
 
 func (p *Plan) publish(ctx context.Context, x *target, done *Done) error {
 	list := slices.DeleteFunc(slices.Clone(p.State.Retained), func(m *broker.Message) bool { return x.topics[m.Topic] })
-	if len(list) == 0 {
-		return nil
+	if len(list) > 0 {
+		if err := x.Publish(ctx, list); err != nil {
+			return fmt.Errorf("publish to the running broker: %w", err)
+		}
+		done.Retained = len(list)
 	}
-	if err := x.Publish(ctx, list); err != nil {
-		return fmt.Errorf("publish to the running broker: %w", err)
+	// Sessions come after what is retained, which would wait in them as if it were new.
+	var err error
+	if done.Sessions, done.Queued, err = x.AddSessions(ctx, p.State.Sessions); err != nil {
+		return fmt.Errorf("add sessions to the running broker: %w", err)
 	}
-	done.Retained = len(list)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
@@ -26,6 +27,7 @@ type Guard struct {
 	mu         sync.Mutex // serialises Use
 	now        atomic.Pointer[entrances]
 	generation atomic.Uint64
+	held       atomic.Pointer[chan struct{}] // closed when the files are reread; nil: they are
 }
 
 var (
@@ -48,6 +50,33 @@ func (g *Guard) Use(s *Setup) {
 	defer g.mu.Unlock()
 	g.now.Store(&s.entrances)
 	g.generation.Add(1)
+}
+
+// Hold has those who log in wait until release is called, holdTime at most: who comes
+// after SIGHUP meets the rules that it brings.
+func (g *Guard) Hold() (release func()) {
+	reread := make(chan struct{})
+	g.held.Store(&reread)
+	return func() {
+		g.held.Store(nil)
+		close(reread)
+	}
+}
+
+// holdTime bounds how long rereading makes clients wait.
+const holdTime = 2 * time.Second
+
+func (g *Guard) await(ctx context.Context) {
+	reread := g.held.Load()
+	if reread == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, holdTime)
+	defer cancel()
+	select {
+	case <-*reread:
+	case <-ctx.Done():
+	}
 }
 
 // entrances are the listeners' security. Immutable.
@@ -83,6 +112,7 @@ var (
 
 // Authenticate implements broker.Authenticator.
 func (g *Guard) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	g.await(ctx)
 	s := g.now.Load().of(c.Listener.Name)
 	switch {
 	case s == nil:

@@ -22,6 +22,19 @@ type Connect struct {
 	Properties Properties
 }
 
+// ConnectPart is a part of CONNECT, in the order in which they stand there.
+type ConnectPart byte
+
+// The parts of CONNECT that Reached tells apart.
+const (
+	PartHeader ConnectPart = iota // up to and including the properties
+	PartClientID
+	PartWillProperties
+	PartWill // topic and payload
+	PartLogin
+	PartEnd // nothing may follow
+)
+
 const (
 	connectReserved   = 0x01
 	connectClean      = 0x02
@@ -57,6 +70,18 @@ func (p *Connect) Kind() Type { return TypeConnect }
 //
 // A Password without a User Name is fine on MQTT 5 and malformed before.
 func (p *Connect) Decode(_ Version, f Frame) error {
+	var reached ConnectPart
+	return p.decode(f, &reached)
+}
+
+// Reached is the part of a CONNECT in which decoding ends: what is broken, where it
+// can't be decoded.
+func Reached(f Frame) (part ConnectPart) {
+	_ = new(Connect).decode(f, &part) // where it ends is what is asked for
+	return part
+}
+
+func (p *Connect) decode(f Frame, reached *ConnectPart) error {
 	*p = Connect{}
 	c := open(V31, f, TypeConnect) // flags are judged when the version is known
 	name := c.text()
@@ -84,13 +109,26 @@ func (p *Connect) Decode(_ Version, f Frame) error {
 	p.CleanStart = flags&connectClean != 0
 	p.KeepAlive = c.u16()
 	c.properties(p.Version, inConnect, &p.Properties)
+	c.reach(reached, PartClientID)
 	p.ClientID = string(c.text())               // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
 	if flags&connectWill != 0 && c.err == nil { // [MQTT-3.1.2-9] [MQTT-3.1.3-1]
 		p.Will = new(Will)
-		p.Will.decode(&c, p.Version, flags)
+		c.reach(reached, PartWillProperties)
+		p.Will.decodeProperties(&c, p.Version)
+		c.reach(reached, PartWill)
+		p.Will.decode(&c, flags)
 	}
+	c.reach(reached, PartLogin)
 	p.login(&c, flags)
+	c.reach(reached, PartEnd)
 	return c.end()
+}
+
+// reach notes where decoding is, as long as nothing was broken before.
+func (c *cursor) reach(reached *ConnectPart, part ConnectPart) {
+	if c.err == nil {
+		*reached = part
+	}
 }
 
 // maxProtocolName is how long a protocol name may be to be kept for the answer.

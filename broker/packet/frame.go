@@ -96,9 +96,10 @@ func (f Frame) Clone() Frame {
 
 var (
 	errReservedType = &Error{MalformedPacket, "packet type 0 is reserved"}
-	errRemaining    = &Error{MalformedPacket, "Remaining Length is longer than four bytes"}
-	errNotMinimal   = &Error{MalformedPacket, "Variable Byte Integer is not in its shortest form"}
-	errTooLarge     = &Error{PacketTooLarge, "packet is larger than the limit"}
+	// ErrRemaining: where the packet ends can not be told.
+	ErrRemaining  = &Error{MalformedPacket, "Remaining Length is longer than four bytes"}
+	errNotMinimal = &Error{MalformedPacket, "Variable Byte Integer is not in its shortest form"}
+	errTooLarge   = &Error{PacketTooLarge, "packet is larger than the limit"}
 )
 
 // Split cuts the first packet off b. n is its whole length, or 0 when b does not
@@ -125,7 +126,7 @@ func Split(b []byte, max uint32) (f Frame, n int, need int, err error) {
 		length, size, err = peekVarint(b[1:])
 		if err != nil {
 			if err == errVarint {
-				err = errRemaining
+				err = ErrRemaining
 			}
 			return Frame{}, 0, 0, err
 		}

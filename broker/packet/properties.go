@@ -39,9 +39,10 @@ const (
 	PropSharedAvailable     PropID = 0x2A
 )
 
-// MaxUserProperties is how many User Properties one set of properties may hold;
-// more are answered with QuotaExceeded.
-const MaxUserProperties = 64
+// MaxUserProperties is how many User Properties one set of properties may hold; more
+// are answered with QuotaExceeded. It bounds what a packet of megabytes grows to when
+// it is decoded.
+const MaxUserProperties = 8192
 
 // kind is a property's wire type.
 type kind byte

@@ -11,14 +11,15 @@ const forwardable = uint64(1)<<PropPayloadFormat | 1<<PropContentType | 1<<PropR
 	1<<PropCorrelationData | 1<<PropUser
 
 var (
-	errPropUnknown   = &Error{MalformedPacket, "unknown Property Identifier"}
-	errPropPast      = &Error{MalformedPacket, "Property Length runs past the end of the packet"}
-	errPropPlace     = &Error{ProtocolError, "property is not allowed in this packet"}
-	errPropTwice     = &Error{ProtocolError, "property appears more than once"}
+	errPropUnknown = &Error{MalformedPacket, "unknown Property Identifier"}
+	errPropPast    = &Error{MalformedPacket, "Property Length runs past the end of the packet"}
+	errPropPlace   = &Error{ProtocolError, "property is not allowed in this packet"}
+	// ErrPropertyTwice: a property that may stand once stands there again.
+	ErrPropertyTwice = &Error{ProtocolError, "property appears more than once"}
 	errPropFlag      = &Error{ProtocolError, "property is neither 0 nor 1"}
 	errPropZero      = &Error{ProtocolError, "property is 0"}
-	errPropUsers     = &Error{QuotaExceeded, "more than 64 User Properties"}
-	errResponseTopic = &Error{ProtocolError, "Response Topic contains a wildcard"}
+	errPropUsers     = &Error{QuotaExceeded, "more than 8192 User Properties"}
+	errResponseTopic = &Error{ProtocolError, "Response Topic is empty or contains a wildcard"}
 	errAuthData      = &Error{ProtocolError, "Authentication Data without Authentication Method"}
 )
 
@@ -64,8 +65,8 @@ func (w *walker) next() bool {
 	case kindBinary:
 		w.data = w.binary()
 	case kindText:
-		w.data = w.text()                                     // [MQTT-3.3.2-13] [MQTT-3.3.2-19]
-		if w.id == PropResponseTopic && hasWildcard(w.data) { // [MQTT-3.3.2-14]
+		w.data = w.text()                                                           // [MQTT-3.3.2-13] [MQTT-3.3.2-19]
+		if w.id == PropResponseTopic && (len(w.data) == 0 || hasWildcard(w.data)) { // [MQTT-4.7.3-1] [MQTT-3.3.2-14]
 			w.fail(errResponseTopic)
 		}
 	case kindPair:
@@ -78,7 +79,7 @@ func (w *walker) next() bool {
 	case prop.in&w.where == 0:
 		w.fail(errPropPlace)
 	case twice && prop.many&w.where == 0:
-		w.fail(errPropTwice)
+		w.fail(ErrPropertyTwice)
 	case prop.nonZero && w.num == 0:
 		w.fail(errPropZero)
 	}
@@ -141,6 +142,18 @@ func (p *Properties) take(w *walker) {
 		p.User = append(p.User, UserProperty{Key: string(w.key), Value: string(w.data)})
 	}
 	p.Mark(w.id)
+}
+
+// forward returns those of the properties in raw that a Server forwards unaltered,
+// in the order in which they came. raw must be sound.
+func forward(raw []byte, where packetSet) (dst []byte) {
+	w := walker{cursor: cursor{b: raw}, where: where}
+	for start := 0; w.next(); start = len(raw) - len(w.b) {
+		if forwardable&bit(w.id) != 0 {
+			dst = append(dst, raw[start:len(raw)-len(w.b)]...)
+		}
+	}
+	return dst
 }
 
 // DecodeProperties decodes properties in the form of Publish.Properties: wire

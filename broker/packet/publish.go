@@ -36,9 +36,10 @@ type Publish struct {
 }
 
 var (
-	errQoS3          = &Error{MalformedPacket, "PUBLISH with QoS 3"}
-	errDup           = &Error{MalformedPacket, "PUBLISH with DUP and QoS 0"}
-	errTopicEmpty    = &Error{ProtocolError, "PUBLISH with neither Topic Name nor Topic Alias"}
+	errQoS3 = &Error{MalformedPacket, "PUBLISH with QoS 3"}
+	errDup  = &Error{MalformedPacket, "PUBLISH with DUP and QoS 0"}
+	// ErrTopicEmpty: neither Topic Name nor Topic Alias.
+	ErrTopicEmpty    = &Error{ProtocolError, "PUBLISH with neither Topic Name nor Topic Alias"}
 	errTopicEmptyOld = &Error{MalformedPacket, "PUBLISH with an empty Topic Name"}
 	errTopicWildcard = &Error{TopicNameInvalid, "Topic Name contains a wildcard"}
 )
@@ -102,7 +103,7 @@ func (p *Publish) Decode(v Version, f Frame) error {
 			}
 		}
 		if len(p.Topic) == 0 && !p.HasAlias { // [MQTT-4.7.3-1]
-			return errTopicEmpty
+			return ErrTopicEmpty
 		}
 	} else if len(p.Topic) == 0 {
 		return errTopicEmptyOld

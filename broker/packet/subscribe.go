@@ -25,11 +25,12 @@ type Subscription struct {
 const MaxFilters = 8192
 
 var (
-	errFilters        = &Error{QuotaExceeded, "more than 8192 Topic Filters in one packet"}
-	errNoFilters      = &Error{ProtocolError, "no Topic Filter"}
-	errOptions        = &Error{MalformedPacket, "reserved bits of the Subscription Options are set"}
-	errOptionsQoS     = &Error{ProtocolError, "Subscription Options with QoS 3"}
-	errNoLocal        = &Error{ProtocolError, "No Local with a Shared Subscription"}
+	errFilters    = &Error{QuotaExceeded, "more than 8192 Topic Filters in one packet"}
+	errNoFilters  = &Error{ProtocolError, "no Topic Filter"}
+	errOptions    = &Error{MalformedPacket, "reserved bits of the Subscription Options are set"}
+	errOptionsQoS = &Error{ProtocolError, "Subscription Options with QoS 3"}
+	// ErrNoLocal: No Local with a Shared Subscription.
+	ErrNoLocal        = &Error{ProtocolError, "No Local with a Shared Subscription"}
 	errRetainHandling = &Error{ProtocolError, "Subscription Options with Retain Handling 3"}
 )
 
@@ -61,7 +62,7 @@ func (p *Subscribe) Decode(v Version, f Frame) error {
 			return err
 		}
 		if s.NoLocal && strings.HasPrefix(s.Filter, "$share/") { // [MQTT-3.8.3-4]
-			return errNoLocal
+			return ErrNoLocal
 		}
 	}
 	return c.end()

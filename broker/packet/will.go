@@ -23,10 +23,25 @@ var (
 	errWillTopicWildcard = &Error{TopicNameInvalid, "Will Topic contains a wildcard"}
 )
 
-// decode reads will properties, topic and payload from the payload of CONNECT.
-func (w *Will) decode(c *cursor, v Version, flags byte) {
+// decodeProperties reads the will properties from the payload of CONNECT.
+func (w *Will) decodeProperties(c *cursor, v Version) {
+	if v != V50 {
+		return
+	}
+	raw := c.block()
+	if c.err != nil {
+		return
+	}
+	if err := decodeProperties(raw, inWill, &w.Properties); err != nil {
+		c.fail(err)
+		return
+	}
+	w.Forward = forward(raw, inWill) // [MQTT-3.1.3-10]
+}
+
+// decode reads topic and payload, which follow the properties.
+func (w *Will) decode(c *cursor, flags byte) {
 	w.QoS, w.Retain = flags&connectWillQoS>>3, flags&connectWillRetain != 0
-	c.properties(v, inWill, &w.Properties)
 	topic := c.text() // [MQTT-3.1.3-11]
 	switch {
 	case c.err != nil:
@@ -36,9 +51,6 @@ func (w *Will) decode(c *cursor, v Version, flags byte) {
 		c.fail(errWillTopicWildcard)
 	}
 	w.Topic, w.Payload = string(topic), bytes.Clone(c.binary())
-	if c.err == nil {
-		w.Forward = w.Properties.AppendForward(nil) // [MQTT-3.1.3-10]
-	}
 }
 
 func (w *Will) append(dst []byte, v Version) []byte {

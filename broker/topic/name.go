@@ -9,9 +9,10 @@ import (
 
 // Limits of Topic Names and Topic Filters.
 const (
-	// MaxLevels is the most levels that ValidName and ValidFilter accept. The
-	// specification has no such limit; a name of 65,535 slashes has no honest use.
-	MaxLevels = 128
+	// MaxLevels is the most levels that ValidName and ValidFilter accept, as many as
+	// Mosquitto takes. The specification has no such limit; a name of 65,535 slashes
+	// has no honest use.
+	MaxLevels = 201
 	// MaxBytes is the length limit of a UTF-8 string on the wire [MQTT-4.7.3-3].
 	MaxBytes = 65535
 )

@@ -118,7 +118,7 @@ func appendAttr(b []byte, group string, a slog.Attr) []byte {
 		}
 		return b
 	}
-	text := v.String()
+	text := shortened(v.String())
 	if text == "" { // no user, no detail
 		return b
 	}
@@ -130,6 +130,18 @@ func appendAttr(b []byte, group string, a slog.Attr) []byte {
 		return append(b, text...)
 	}
 	return strconv.AppendQuote(b, text)
+}
+
+// longestValue is how much of what a client chose goes into a line. Under serve -c a
+// Client Identifier may have 64 kB, and strangers choose it.
+const longestValue = 1000
+
+// shortened cuts text to longestValue bytes, without breaking a character.
+func shortened(text string) string {
+	if len(text) <= longestValue {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longestValue], "") + "…"
 }
 
 // plain reports whether text can stand without quotes.

@@ -15,7 +15,9 @@ func (x *standIn) reloads(ctx context.Context, s *server) {
 		case <-ctx.Done():
 			return
 		case <-x.app.hangup:
+			release := x.guard.Hold()
 			x.reload(ctx, s)
+			release()
 		}
 	}
 }

@@ -42,10 +42,10 @@ func attrsOf(r *slog.Record) map[string]slog.Value {
 
 // word is an attribute that a client has a say in.
 func word(of map[string]slog.Value, key string) string {
-	if w := of[key].String(); plain(w) {
+	if w := shortened(of[key].String()); plain(w) {
 		return w
 	}
-	return strconv.Quote(of[key].String())
+	return strconv.Quote(shortened(of[key].String()))
 }
 
 // place is where a client is: Mosquitto knows no brackets, and no place without a port.
