@@ -123,7 +123,13 @@ func (s *Server) tokenPrincipal(r *http.Request) (p principal, ok bool, err erro
 	if err != nil {
 		return principal{}, false, err
 	}
-	return principal{name: token.Label, display: token.Label, scope: token.Scope, embedded: principalOf(r.Context()).embedded}, true, nil
+	return principal{
+		name: token.Label, display: token.Label, scope: token.Scope, embedded: principalOf(r.Context()).embedded,
+		stands: func(ctx context.Context) bool {
+			now, err := s.cfg.Tokens.Check(ctx, secret)
+			return err == nil && now.Scope == token.Scope
+		},
+	}, true, nil
 }
 
 // requireToken lets requests with a good token through, and those that Home Assistant

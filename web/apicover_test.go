@@ -294,6 +294,7 @@ func TestAPIRestores(t *testing.T) {
 	}
 	p.ask(404, "POST", apiRestorePath+"/apply", `{"key": "another"}`, nil)
 	p.ask(202, "POST", apiRestorePath+"/apply", fmt.Sprintf(`{"key": %q}`, checked.Key), nil)
+	p.notes("backup chosen to be restored", "")
 	p.kind = "application/octet-stream"
 	p.ask(422, "POST", apiRestorePath, "this is no backup", nil)
 }

@@ -174,9 +174,9 @@ func (a *api) publishMessage(ctx context.Context, in *publishInput) (*emptyOutpu
 	if problem := properties.apply(m); problem != "" {
 		return nil, access.Problems{"properties": problem}
 	}
+	retained := a.retainedOn(b.Topic)
 	if err := a.cfg.Broker.Publish(ctx, m); err != nil {
 		return nil, err
 	}
-	a.log.Info("message published by the API", "actor", access.Actor(ctx), "topic", b.Topic)
-	return nil, nil
+	return nil, a.published(ctx, m, retained)
 }

@@ -92,6 +92,10 @@ func (a *api) traceOperations() {
 		})
 	operate(a, huma.Operation{OperationID: "get-packets", Method: http.MethodGet, Path: "/traces/{id}/packets", Tags: tags, Summary: "Packets of a trace, the oldest first; ask again with after and wait to follow it", Errors: []int{404}},
 		access.ScopeRead, a.packets)
+	operate(a, huma.Operation{OperationID: "follow-trace", Method: http.MethodGet, Path: "/traces/{id}/follow", Tags: tags,
+		Summary: "Packets of a trace as they come, a line of JSON for each; an empty line is a sign of life. It ends with the trace, and with the token.",
+		Errors:  []int{404, 429}, Responses: a.packetStream()},
+		access.ScopeRead, a.follow)
 	operate(a, huma.Operation{OperationID: "download-trace", Method: http.MethodGet, Path: "/traces/{id}/download", Tags: tags, Summary: "A trace as text",
 		Errors: []int{404}, Responses: fileResponse("One line for each packet", "text/plain; charset=utf-8")},
 		access.ScopeRead, func(_ context.Context, in *traceInput) (*download, error) {
@@ -102,12 +106,14 @@ func (a *api) traceOperations() {
 			return &download{func(w http.ResponseWriter) { sendTrace(w, x) }}, nil
 		})
 	operate(a, huma.Operation{OperationID: "stop-trace", Method: http.MethodPost, Path: "/traces/{id}/stop", Tags: tags, Summary: "Record no more; what there is stays for an hour", Errors: []int{404}},
-		access.ScopeAdmin, func(_ context.Context, in *traceInput) (*traceOutput, error) {
+		access.ScopeAdmin, func(ctx context.Context, in *traceInput) (*traceOutput, error) {
 			x, _, err := a.tracing.get(in.ID)
 			if err != nil {
 				return nil, err
 			}
-			a.tracing.stop(x)
+			if err := a.endTrace(ctx, x); err != nil {
+				return nil, err
+			}
 			return &traceOutput{traceOf(x, true)}, nil
 		})
 }

@@ -53,11 +53,18 @@ func TestAPITraces(t *testing.T) {
 	if len(got.Packets) != 0 || got.Last != 1 || time.Since(began) < time.Second {
 		t.Errorf("after %v: %+v", time.Since(began), got)
 	}
+	s.must(s.broker.Publish(t.Context(), broker.NewMessage("sensors/washing-machine/set", []byte("off"), 0, false)))
 	if a := p.ask(200, "GET", of+"/download", "", nil); !strings.Contains(a.body, "<- PUBLISH sensors/washing-machine/set | on") ||
 		!strings.Contains(a.Header.Get("Content-Disposition"), "attachment") {
 		t.Errorf("download %s", a.body)
 	}
+	follower := p.follow(of + "/follow?after=1")
+	if got := follower.packet(); got.Seq != 2 || got.Topic != "sensors/washing-machine/set" || got.Payload != "off" {
+		t.Errorf("followed %+v", got)
+	}
 	p.ask(200, "POST", of+"/stop", "", &trace)
+	follower.ends()
+	p.notes("client traced no more", "washer-0815")
 	p.ask(200, "GET", of+"/packets?after=1&wait=30", "", &got) // comes at once: nothing more will
 	if !trace.Stopped || !got.Stopped {
 		t.Errorf("after the end: %+v, %+v", trace, got)
@@ -68,6 +75,7 @@ func TestAPITraces(t *testing.T) {
 	p.ask(422, "GET", "/traces/x/packets", "", nil)
 	p.ask(404, "GET", "/traces/99/packets", "", nil)
 	p.ask(404, "GET", "/traces/99/download", "", nil)
+	p.ask(404, "GET", "/traces/99/follow", "", nil)
 	p.ask(404, "POST", "/traces/99/stop", "", nil)
 
 	for i := range 8 {

@@ -23,9 +23,9 @@ type Backups interface {
 	// Check stores an uploaded backup and looks through it. What is wrong with it is an
 	// access.Problems with the key file. key names it to Restore for a while.
 	Check(ctx context.Context, from io.Reader) (key, contents string, err error)
-	// Restore ends HearthMQ and starts it again with the checked backup. It returns at
-	// once; access.ErrNotFound when the key is not that of the last one checked.
-	Restore(key string) error
+	// Restore ends HearthMQ and starts it again with the checked backup, whose audit then
+	// says that ctx's person wanted it. It returns at once; access.ErrNotFound when the key is not that of the last one checked.
+	Restore(ctx context.Context, key string) error
 }
 
 // makeBackup makes a copy in the name of ctx's person, and notes it: whoever has it
@@ -152,14 +152,15 @@ func (p settings) restore(w http.ResponseWriter, r *http.Request) error {
 }
 
 // restoreBackup has HearthMQ start again with a backup that was checked, in the name of
-// ctx's person. What is noted in the database goes with it, so the log tells it.
+// ctx's person. The audit of the database that goes tells it; that of the one that comes
+// is told at the next start.
 func (s *Server) restoreBackup(ctx context.Context, key string) error {
 	if s.cfg.Backups == nil {
 		return access.ErrNotFound
 	}
-	if err := s.cfg.Backups.Restore(key); err != nil {
+	if err := s.cfg.Backups.Restore(ctx, key); err != nil {
 		return err
 	}
 	s.log.Warn("HearthMQ starts again with a backup", "actor", access.Actor(ctx))
-	return nil
+	return s.cfg.Accounts.Note(context.WithoutCancel(ctx), "backup chosen to be restored", "", "", "")
 }

@@ -17,6 +17,9 @@ type principal struct {
 	haUser   string            // Home Assistant's user ID, behind ingress only
 	refusal  refusal
 
+	// stands reports whether the API's token is still good; nil for people.
+	stands func(context.Context) bool
+
 	token string // of the login session, on the direct port only
 	tls   bool   // which of the two cookies token came in
 }
@@ -82,6 +85,9 @@ func (s *Server) requireAdmin(next http.Handler) http.Handler {
 // once a second: it ends with the login that opened it (case W11).
 func (s *Server) allowed(ctx context.Context) bool {
 	p := principalOf(ctx)
+	if p.stands != nil {
+		return p.stands(ctx)
+	}
 	if p.embedded {
 		admin, refused := s.ingressAdmin(ctx, p.haUser)
 		return admin && refused == refusedNone

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/danielgtaylor/huma/v2"
@@ -111,9 +112,11 @@ type Server struct {
 	claim  *claim
 	meter  *meter
 
-	record     record
-	announced  announcements
-	attentions attention
+	record       record
+	announced    announcements
+	publishNotes publishNotes
+	followers    atomic.Int32 // of traces
+	attentions   attention
 
 	clientMeter clientMeter
 	names       *addressNames

@@ -57,7 +57,7 @@ func (f *fakeBackups) Check(_ context.Context, from io.Reader) (string, string, 
 	return "KEY", "3 users", nil
 }
 
-func (f *fakeBackups) Restore(key string) error {
+func (f *fakeBackups) Restore(_ context.Context, key string) error {
 	if key != "KEY" {
 		return access.ErrNotFound
 	}

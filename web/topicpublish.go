@@ -44,11 +44,11 @@ func (p topicsPage) publish(ctx context.Context, b TopicBroker, req topicRequest
 	if problem := req.Properties.apply(m); problem != "" {
 		return refuse(problem)
 	}
+	retained := p.s.retainedOn(req.Topic)
 	if err := b.Publish(ctx, m); err != nil {
 		return nil, err
 	}
-	p.s.log.Info("message published in the admin", "user", principalOf(ctx).name, "topic", req.Topic)
-	return nil, nil
+	return nil, p.s.published(ctx, m, retained)
 }
 
 func decodePayload(encoding, text string) ([]byte, bool) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 	"hearthmq/broker/feed"
 	"hearthmq/broker/packet"
 	"hearthmq/ui"
@@ -36,6 +38,9 @@ func (*topicBroker) Stats() broker.Stats            { return broker.Stats{} }
 func (*topicBroker) Sessions() []broker.SessionInfo { return nil }
 func (*topicBroker) Session(string) (broker.SessionInfo, []broker.SubscriptionInfo, error) {
 	return broker.SessionInfo{}, nil, broker.ErrNotFound
+}
+func (*topicBroker) Retained(string) iter.Seq[*broker.Message] {
+	return func(func(*broker.Message) bool) {}
 }
 func (*topicBroker) Disconnect(string, packet.ReasonCode) error { return broker.ErrNotFound }
 
@@ -62,9 +67,13 @@ func (b *topicBroker) Publish(_ context.Context, m *broker.Message) error {
 func topicsSite(t *testing.T, f *feed.Feed, b *topicBroker, admin func() bool) *httptest.Server {
 	t.Helper()
 	b.feed = f
+	accounts := access.NewAccounts(access.NewMemoryRepository(), access.NewDirectory(access.Policy{}), nil, slog.New(slog.DiscardHandler))
+	if err := accounts.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	s := &Server{
 		cfg: Config{
-			Broker: b, Feed: f, AdminOnly: true, Version: "HearthMQ test",
+			Broker: b, Accounts: accounts, Feed: f, AdminOnly: true, Version: "HearthMQ test",
 			IngressAdmin: func(context.Context, string) (bool, error) { return admin(), nil },
 		},
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -111,13 +111,16 @@ func (t *tracing) list() []*tracedClient {
 	return list
 }
 
-func (t *tracing) stop(x *tracedClient) {
+// stop ends a trace. It reports whether it had not ended yet.
+func (t *tracing) stop(x *tracedClient) bool {
 	x.trace.Stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if x.stopped.IsZero() {
-		x.stopped = time.Now()
+	if !x.stopped.IsZero() {
+		return false
 	}
+	x.stopped = time.Now()
+	return true
 }
 
 func (s *Server) traceRoutes(r chi.Router) {
@@ -167,6 +170,16 @@ func (s *Server) beginTrace(ctx context.Context, clientID string) (*tracedClient
 		return nil, err
 	}
 	return s.tracing.begin(t), nil
+}
+
+// endTrace ends a trace in the name of ctx's person, and notes it. One that has ended
+// stays as it is.
+func (s *Server) endTrace(ctx context.Context, x *tracedClient) error {
+	if !s.tracing.stop(x) {
+		return nil
+	}
+	return s.cfg.Accounts.Note(context.WithoutCancel(ctx), "client traced no more", clipText(x.trace.ClientID(), maxLogValue),
+		"since "+x.trace.Begun().UTC().Format(time.RFC3339), "")
 }
 
 func (c clients) showTrace(w http.ResponseWriter, r *http.Request) error {
@@ -236,7 +249,9 @@ func (c clients) stopTrace(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c.tracing.stop(x)
+	if err := c.endTrace(r.Context(), x); err != nil {
+		return err
+	}
 	return c.redirect(w, r, "/clients/trace/"+x.id)
 }
 

@@ -38,7 +38,8 @@ type backups struct {
 	mu     sync.Mutex // guards what follows
 	key    string     // of the uploaded backup, "" when there is none
 	at     time.Time
-	yes    bool // it is to be restored
+	yes    bool       // it is to be restored
+	who    access.Who // wants it
 }
 
 var _ web.Backups = (*backups)(nil)
@@ -126,13 +127,13 @@ func (b *backups) Check(ctx context.Context, from io.Reader) (key, contents stri
 }
 
 // Restore implements web.Backups.
-func (b *backups) Restore(key string) error {
+func (b *backups) Restore(ctx context.Context, key string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.key == "" || key != b.key || time.Since(b.at) > uploadAge || b.yes {
 		return fmt.Errorf("uploaded backup: %w", access.ErrNotFound)
 	}
-	b.yes = true
+	b.yes, b.who = true, access.Actor(ctx)
 	time.AfterFunc(restoreDelay, b.end)
 	return nil
 }
@@ -150,14 +151,28 @@ func (b *backups) asked() bool {
 	return b.yes
 }
 
+// restored is what a start has of a backup; contents is "" when it is none.
+type restored struct {
+	contents string
+	who      access.Who // wanted it
+}
+
+// note tells the audit of the database that came back.
+func (r restored) note(ctx context.Context, accounts *access.Accounts) error {
+	if r.contents == "" {
+		return nil
+	}
+	return accounts.Note(access.WithActor(ctx, r.who.Via, r.who.Name), "backup restored", "", "", r.contents)
+}
+
 // againWithBackups runs a server, and the next one with each backup that the admin restores.
-func againWithBackups(ctx context.Context, run func(restored string) (*backups, error)) error {
-	for restored := ""; ; {
-		b, err := run(restored)
+func againWithBackups(ctx context.Context, run func(restored) (*backups, error)) error {
+	for last := (restored{}); ; {
+		b, err := run(last)
 		if err != nil || ctx.Err() != nil || !b.asked() {
 			return err
 		}
-		restored = b.restore(ctx)
+		last = restored{b.restore(ctx), b.who}
 	}
 }
 

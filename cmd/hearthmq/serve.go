@@ -69,10 +69,10 @@ func (c serveCommand) Run(ctx context.Context, app *application) error {
 	if err != nil {
 		return err
 	}
-	err = againWithBackups(ctx, func(restored string) (*backups, error) {
+	err = againWithBackups(ctx, func(last restored) (*backups, error) {
 		s := &server{
 			options: o, log: log, memory: memory, book: book, out: app.stdout, home: newHomeAssistant(o, app.environ, log), guard: guard,
-			backups: newBackups(dir, log), restored: restored,
+			backups: newBackups(dir, log), restored: last,
 		}
 		err := s.run(ctx, dir)
 		if err == nil {
@@ -106,7 +106,7 @@ type server struct {
 	guard     *startGuard
 	standIn   *standIn // nil: runs with its own settings
 	backups   *backups // nil: can't be made and restored from the admin
-	restored  string   // what this start has of a backup, "" when it is none
+	restored  restored // what this start has of a backup
 }
 
 // run starts everything, waits for ctx or a failure, and stops everything: first
@@ -129,10 +129,8 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 	if err := s.bans.Open(ctx); err != nil { // a home goes on without them
 		s.log.Error("nobody is kept out by client identifier or address", "err", err)
 	}
-	if s.restored != "" {
-		if err := s.accounts.Note(ctx, "backup restored", "", "", s.restored); err != nil {
-			return err
-		}
+	if err := s.restored.note(ctx, s.accounts); err != nil {
+		return err
 	}
 	if s.standIn != nil {
 		if err := s.standIn.takeOver(ctx, s); err != nil {

@@ -81,8 +81,8 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 		return err
 	}
 	defer x.removeTemp(log)
-	err = againWithBackups(ctx, func(restored string) (*backups, error) {
-		s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x, memory: memory, restored: restored}
+	err = againWithBackups(ctx, func(last restored) (*backups, error) {
+		s := &server{options: o, log: log, out: app.stdout, home: newHomeAssistant(o, nil, log), standIn: x, memory: memory, restored: last}
 		if !x.temp {
 			s.backups = newBackups(x.data, log)
 		}
