@@ -134,6 +134,23 @@ func (t *sysTree) update(s Stats) {
 	}
 }
 
+// SetSys sets $SYS/broker/name to what another part of the program knows; "" takes it
+// away. Where nothing is published below $SYS, this is neither.
+func (b *Broker) SetSys(name, text string) {
+	if b.cfg().SysInterval < 0 {
+		return
+	}
+	name = "$SYS/broker/" + name
+	known := ""
+	for m := range b.Retained(name) {
+		known = string(m.Payload)
+	}
+	if known != text {
+		// It can't fail: the name is valid and nothing waits for the store.
+		_ = b.Publish(context.Background(), NewMessage(name, []byte(text), 2, true))
+	}
+}
+
 // publish sets $SYS/broker/name when its text is new.
 func (t *sysTree) publish(name, text string) {
 	if t.last[name] == text {

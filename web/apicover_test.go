@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -348,5 +349,29 @@ func TestMetricsOfOddTopics(t *testing.T) { // case W25
 		if l = strings.TrimSuffix(l, "\n"); !line.MatchString(l) {
 			t.Errorf("no line of Prometheus' format: %q", l)
 		}
+	}
+}
+
+func TestMetricsOfCertificates(t *testing.T) {
+	now := time.Now()
+	s := furnishedWith(t, false, func(cfg *Config) {
+		cfg.Certificates = func() []Certificate {
+			return []Certificate{
+				{File: "/ssl/good.pem", Ends: now.Add(100 * 24 * time.Hour)},
+				{File: "/ssl/soon.pem", Ends: now.Add(20 * 24 * time.Hour), Soon: true},
+				{File: "/ssl/urgent.pem", Ends: now.Add(2 * 24 * time.Hour), Urgent: true},
+				{File: "/ssl/ended.pem", Ends: now.Add(-time.Hour)},
+				{File: "/ssl/odd\"\\\nname.pem", Ends: now.Add(100 * 24 * time.Hour), Problem: "the key does not fit"},
+			}
+		}
+	})
+	body := s.direct().get("/metrics").is(t, http.StatusOK).body
+	for file, warning := range map[string]int{"/ssl/good.pem": 0, "/ssl/soon.pem": 1, "/ssl/urgent.pem": 2, "/ssl/ended.pem": 3, `/ssl/odd\"\\\nname.pem`: 3} {
+		if want := fmt.Sprintf("hearthmq_certificate_warning{file=\"%s\"} %d\n", file, warning); !strings.Contains(body, want) {
+			t.Errorf("lacks %s", want)
+		}
+	}
+	if want := fmt.Sprintf("hearthmq_certificate_end_time_seconds{file=\"/ssl/ended.pem\"} %d\n", now.Add(-time.Hour).Unix()); !strings.Contains(body, want) {
+		t.Errorf("lacks %s", want)
 	}
 }

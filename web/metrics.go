@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -82,9 +83,43 @@ func (s *Server) writeMetrics(w io.Writer) {
 	} {
 		writeMetric(w, m.name, "counter", m.help, float64(m.value))
 	}
+	writeCertificateMetrics(w, s.certificates(), st.Now)
 	s.writeMosquittoMetrics(w)
 	metrics.WriteProcessMetrics(w)
 }
+
+// writeCertificateMetrics writes when each certificate in use ends, and what the page
+// Overview says of it as a number.
+func writeCertificateMetrics(w io.Writer, all []Certificate, now time.Time) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprint(w, "# HELP hearthmq_certificate_end_time_seconds When a certificate of the encrypted ports ends.\n# TYPE hearthmq_certificate_end_time_seconds gauge\n")
+	for _, c := range all {
+		fmt.Fprintf(w, "hearthmq_certificate_end_time_seconds{file=%s} %d\n", labelValue(c.File), c.Ends.Unix())
+	}
+	fmt.Fprint(w, "# HELP hearthmq_certificate_warning 0: good, 1: ends within 30 days, 2: within 7, 3: has ended, or the key or the chain does not fit.\n# TYPE hearthmq_certificate_warning gauge\n")
+	for _, c := range all {
+		fmt.Fprintf(w, "hearthmq_certificate_warning{file=%s} %d\n", labelValue(c.File), c.warning(now))
+	}
+}
+
+func (c *Certificate) warning(now time.Time) int {
+	switch {
+	case !c.Ends.After(now) || c.Problem != "":
+		return 3
+	case c.Urgent:
+		return 2
+	case c.Soon:
+		return 1
+	}
+	return 0
+}
+
+// labelValue is a text as the format wants it between quotation marks.
+func labelValue(s string) string { return `"` + labelText.Replace(s) + `"` }
+
+var labelText = strings.NewReplacer("\\", `\\`, "\n", `\n`, `"`, `\"`)
 
 func flag(on bool) float64 {
 	if on {

@@ -35,13 +35,54 @@ func watchCertificate(ctx context.Context, o *listen.Opened, alarm func(context.
 // certificateInterval is how often certificates are looked at, at least.
 const certificateInterval = time.Minute
 
-// certificates describes those of the open ports, one for each file.
-func (l *listeners) certificates() []web.Certificate {
-	if l == nil {
-		return nil
+// tellCertificates keeps $SYS/broker/certificate/days (the least of all that are in use) and
+// …/state (the worst) up to date until ctx ends. Without a certificate there is neither.
+func (s *server) tellCertificates(ctx context.Context) {
+	tick := time.NewTicker(certificateInterval)
+	defer tick.Stop()
+	for {
+		days, state := "", ""
+		if first, worst, ok := summary(s.ports(), time.Now()); ok {
+			days, state = strconv.Itoa(first.Days), string(worst)
+		}
+		s.broker.SetSys("certificate/days", days)
+		s.broker.SetSys("certificate/state", state)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
+}
+
+// certificateStates are all there are, the best first.
+var certificateStates = []listen.CertificateState{
+	listen.CertificateGood, listen.CertificateSoon, listen.CertificateUrgent, listen.CertificateBroken, listen.CertificateEnded,
+}
+
+// summary is which of the certificates in use ends first, and the worst state of all; ok is
+// false where there is none.
+func summary(ports []*listen.Opened, now time.Time) (first listen.CertificateStatus, worst listen.CertificateState, ok bool) {
+	for _, o := range ports {
+		s, has := o.Certificate(now)
+		if !has {
+			continue
+		}
+		if !ok || s.Ends.Before(first.Ends) {
+			first = s
+		}
+		if slices.Index(certificateStates, s.State) > slices.Index(certificateStates, worst) {
+			worst = s.State
+		}
+		ok = true
+	}
+	return first, worst, ok
+}
+
+// certificatesOf describes those of open ports, one for each file.
+func certificatesOf(ports []*listen.Opened) []web.Certificate {
 	var all []web.Certificate
-	for _, o := range l.opened() {
+	for _, o := range ports {
 		status, ok := o.Certificate(time.Now())
 		if !ok {
 			continue

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"hearthmq/broker"
 	"hearthmq/broker/brokertest"
 	"hearthmq/broker/listen"
 )
@@ -55,7 +58,7 @@ func TestCertificateEndsByTime(t *testing.T) {
 			if told := strings.Count(log.String(), "The certificate "); state != tt.state || told != tt.told {
 				t.Errorf("day %d: %q, warned %d times, want %q and %d", tt.day, state, told, tt.state, tt.told)
 			}
-			if all := l.certificates(); len(all) != 1 || all[0].Soon != (tt.state == listen.CertificateSoon) || all[0].Urgent != (tt.state == listen.CertificateUrgent) {
+			if all := certificatesOf(l.opened()); len(all) != 1 || all[0].Soon != (tt.state == listen.CertificateSoon) || all[0].Urgent != (tt.state == listen.CertificateUrgent) {
 				t.Errorf("day %d: the admin sees %+v", tt.day, all)
 			}
 		}
@@ -66,3 +69,66 @@ func TestCertificateEndsByTime(t *testing.T) {
 
 // bubbleBegins is when a bubble of synctest begins.
 var bubbleBegins = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Of several certificates the one that ends first counts in Home Assistant and below $SYS,
+// and the worst of their states, be it another's.
+func TestTheFirstCertificateToEndCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.issueFor("long", 400*24*time.Hour)
+		h.issueFor("short", 20*24*time.Hour+time.Hour)
+		brokertest.Pass(11 * 24 * time.Hour) // of one with a short life the last half is soon, the last quarter urgent
+		log := slog.New(slog.DiscardHandler)
+		b, err := broker.New(broker.DefaultConfig(), broker.Deps{Authenticator: brokertest.Everything{}, Authorizer: brokertest.Everything{}, Log: log})
+		h.check(err)
+		s := &server{broker: b, log: log, listeners: &listeners{log: log}}
+		sys := func() map[string]string {
+			all := map[string]string{}
+			for m := range b.Retained("$SYS/broker/certificate/#") {
+				all[strings.TrimPrefix(m.Topic, "$SYS/broker/certificate/")] = string(m.Payload)
+			}
+			return all
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.tellCertificates(ctx) }()
+		brokertest.Pass(0)
+		end := (&homeAssistant{}).certificateEnd(s)
+		if len(sys()) != 0 || end != nil {
+			t.Errorf("without a certificate: %v", sys())
+		}
+		var cfgs []listen.Config
+		for i, name := range []string{"long", "short"} {
+			cfgs = append(cfgs, listen.Config{
+				Setting: "mqtts_address", Name: fmt.Sprint("door", i), Network: "tcp", Address: "127.0.0.1:0",
+				TLS: &listen.TLS{CertFile: h.path(name + ".pem"), KeyFile: h.path(name + ".key")},
+			})
+		}
+		s.listeners = openListeners(ctx, cfgs, b, log)
+		defer s.listeners.close()
+		end = (&homeAssistant{}).certificateEnd(s)
+		want := func(what, days, state string) {
+			t.Helper()
+			if got := sys(); got["days"] != days || got["state"] != state {
+				t.Errorf("%s: %v, want %s days, %s", what, got, days, state)
+			}
+		}
+		brokertest.Pass(certificateInterval)
+		want("one that ends in 9 days", "9", "soon")
+		if at, ok := end(); !ok || int(time.Until(at)/(24*time.Hour)) != 9 {
+			t.Errorf("Home Assistant is told %v", at)
+		}
+		h.check(os.WriteFile(h.path("long.key"), []byte("no key"), 0o600))
+		brokertest.Pass(2 * certificateInterval)
+		want("the other's key does not fit", "9", "broken")
+		for days, want := range map[int][2]listen.CertificateState{5: {listen.CertificateUrgent, listen.CertificateBroken}, 10: {listen.CertificateEnded, listen.CertificateEnded}} {
+			first, worst, _ := summary(s.ports(), time.Now().Add(time.Duration(days)*24*time.Hour))
+			if first.State != want[0] || worst != want[1] || first.File != h.path("short.pem") {
+				t.Errorf("%d days later: %s, %+v", days, worst, first)
+			}
+		}
+		cancel()
+		<-done
+		h.check(b.Shutdown(context.Background()))
+	})
+}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -121,7 +119,7 @@ func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *ser
 	cfg := addon.DeviceConfig{
 		Broker: s.broker, Version: version, Log: h.log,
 		StoreBytes:     func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
-		CertificateEnd: h.certificateEnd(), Update: h.update(), Changed: h.comings,
+		CertificateEnd: h.certificateEnd(s), Update: h.update(), Changed: h.comings,
 	}
 	if h.options.HomeAssistantPresence {
 		cfg.Presence = func() map[string]bool { return presence(s.directory, s.broker) }
@@ -181,33 +179,16 @@ func (h *homeAssistant) certificateAlarm() func(context.Context, listen.Certific
 	return n.Tell
 }
 
-// certificateEnd reads the certificate of the encrypted ports; nil: there is none.
-func (h *homeAssistant) certificateEnd() func() (time.Time, bool) {
-	for _, l := range h.options.Listeners() {
-		if l.TLS != nil {
-			if _, ok := endOfCertificate(l); !ok {
-				return nil
-			}
-			return func() (time.Time, bool) { return endOfCertificate(l) }
-		}
+// certificateEnd is when the first of the certificates in use ends; nil: there is none.
+func (h *homeAssistant) certificateEnd(s *server) func() (time.Time, bool) {
+	end := func() (time.Time, bool) {
+		first, _, ok := summary(s.ports(), time.Now())
+		return first.Ends, ok
 	}
-	return nil
-}
-
-func endOfCertificate(l listen.Config) (time.Time, bool) {
-	text, err := os.ReadFile(l.TLS.CertFile)
-	if err != nil {
-		return time.Time{}, false
+	if _, ok := end(); !ok {
+		return nil
 	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return time.Time{}, false
-	}
-	c, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return c.NotAfter, true
+	return end
 }
 
 // sizeOnDisk is what the database takes with its log.

@@ -18,6 +18,7 @@ import (
 	"hearthmq/broker/bridge"
 	"hearthmq/broker/control"
 	"hearthmq/broker/feed"
+	"hearthmq/broker/listen"
 	mosq "hearthmq/broker/mosquitto"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
@@ -253,7 +254,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		LogBook: s.book, Settings: s.settings(), Logins: s.db.Logins(), Tokens: access.NewTokens(s.db.Tokens()), Bans: s.bans, Trash: s.trash(),
 		Bridges: s.bridges, FileUsers: s.fileUsers(),
 		Home:         s.home.newHome(s.broker, s.db),
-		Certificates: s.listeners.certificates, Backups: s.adminBackups(), NoBackups: s.noBackups(),
+		Certificates: s.certificates, Backups: s.adminBackups(), NoBackups: s.noBackups(),
 		DiskFree: s.db.Free, StoreBytes: func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
 	})
 	if err != nil {
@@ -263,6 +264,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	s.listeners.serve(ctx, group, s.broker)
 	s.home.serve(ctx, group, s)
 	s.guard.serve(ctx, group, s.log)
+	group.Go(func() error { s.tellCertificates(ctx); return nil })
 	serveControl(ctx, group, dir, &access.Explainer{Directory: s.directory, Denials: s.denials, Sessions: s.broker}, s.log)
 	group.Go(func() error { return s.refresh(ctx) })
 	s.keepHistories(ctx, group)
@@ -288,6 +290,21 @@ func (s *server) endpoints() []web.Endpoint {
 	}
 	return s.listeners.endpoints()
 }
+
+// ports are those that are open for MQTT.
+func (s *server) ports() []*listen.Opened {
+	if s.standIn == nil {
+		return s.listeners.opened()
+	}
+	var all []*listen.Opened
+	for _, x := range s.standIn.ports.opened() {
+		all = append(all, &x.Opened)
+	}
+	return all
+}
+
+// certificates are those of the open ports as the admin shows them.
+func (s *server) certificates() []web.Certificate { return certificatesOf(s.ports()) }
 
 // setupToken makes the token of the link for the first administrator. It is good
 // until there is one, and never longer than this process.

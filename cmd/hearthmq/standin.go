@@ -297,7 +297,7 @@ func (x *standIn) deps(s *server, d *broker.Deps) broker.Config {
 // serve opens the ports and serves until ctx ends.
 func (x *standIn) serve(ctx context.Context, group *errgroup.Group, s *server) error {
 	x.ports = &standInPorts{log: s.log, broker: s.broker, group: group}
-	if err := x.ports.open(ctx, x.setup.Ports); err != nil {
+	if err := x.ports.start(ctx, x.setup.Ports); err != nil {
 		return err
 	}
 	x.log.publishTo(ctx, group, s.broker)
@@ -308,7 +308,7 @@ func (x *standIn) serve(ctx context.Context, group *errgroup.Group, s *server) e
 // endpoints are the open ports as the admin shows them.
 func (x *standIn) endpoints() []web.Endpoint {
 	var all []web.Endpoint
-	for _, p := range x.ports.list {
+	for _, p := range x.ports.opened() {
 		if port := portOf(p.Listener); port > 0 {
 			all = append(all, web.Endpoint{Label: label(p.Config), Port: port, TLS: p.Info.TLS, WebSocket: p.WebSocket})
 		}

@@ -23,6 +23,22 @@ type standInPorts struct {
 	broker *broker.Broker
 	group  *errgroup.Group
 	list   []*openPort
+	open   atomic.Pointer[[]*openPort] // the same, for everybody
+}
+
+// opened are the ports that are open now. Any goroutine may ask.
+func (s *standInPorts) opened() []*openPort {
+	if list := s.open.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// set notes which ports are open.
+func (s *standInPorts) set(list []*openPort) {
+	s.list = list
+	shown := slices.Clone(list)
+	s.open.Store(&shown)
 }
 
 // openPort is a port with what holds for connections that come.
@@ -53,8 +69,8 @@ func (s *standInPorts) try(ctx context.Context, p mosq.Port) (*openPort, error) 
 	return x, nil
 }
 
-// open opens all ports or none, and serves them.
-func (s *standInPorts) open(ctx context.Context, ports []mosq.Port) error {
+// start opens all ports or none, and serves them.
+func (s *standInPorts) start(ctx context.Context, ports []mosq.Port) error {
 	var list []*openPort
 	for _, p := range ports {
 		x, err := s.try(ctx, p)
@@ -69,7 +85,7 @@ func (s *standInPorts) open(ctx context.Context, ports []mosq.Port) error {
 	for _, x := range list {
 		s.serve(ctx, x)
 	}
-	s.list = list
+	s.set(list)
 	return nil
 }
 
@@ -121,6 +137,7 @@ func (s *standInPorts) change(ctx context.Context, ports []mosq.Port) error {
 			s.serve(ctx, again)
 			s.list[slices.Index(s.list, x)] = again
 		}
+		s.set(s.list)
 	}
 	for _, p := range ports {
 		if i := slices.IndexFunc(s.list, func(x *openPort) bool { return x.Same(&p) }); i >= 0 {
@@ -162,6 +179,6 @@ func (s *standInPorts) change(ctx context.Context, ports []mosq.Port) error {
 	for _, x := range opened {
 		s.serve(ctx, x)
 	}
-	s.list = list
+	s.set(list)
 	return nil
 }
