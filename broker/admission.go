@@ -36,18 +36,17 @@ type visitors struct {
 // accept takes a new connection in, or says why not. Where all places are taken, the
 // one that has waited longest without being let in makes room: a flood of connections
 // that say nothing keeps nobody out (case R1).
-func (b *Broker) accept(c *conn) *Refusal {
-	c.now = time.Now()
-	if r := b.admission.doorkeeper.arrive(c, c.now); r != nil {
+func (b *Broker) accept(g *guest, now time.Time) *Refusal {
+	if r := b.admission.doorkeeper.arrive(g, now); r != nil {
 		return r
 	}
 	b.connsMu.Lock()
 	a := &b.admission
-	refusal := b.place(func() *Refusal { return b.full(c.info) })
-	var evicted *conn
+	refusal := b.place(func() *Refusal { return b.full(g.info) })
+	var evicted *guest
 	if refusal != nil && !b.stopping && refusal.Err == nil {
 		if e := a.lobby.Front(); e != nil {
-			evicted = e.Value.(*conn)
+			evicted = e.Value.(*guest)
 			b.leaveLocked(evicted)
 			refusal = nil
 		}
@@ -56,14 +55,14 @@ func (b *Broker) accept(c *conn) *Refusal {
 		refusal = Refuse(ServerFull, errors.New("server shutting down"))
 	}
 	if refusal == nil {
-		b.conns[c] = struct{}{}
-		a.byListener[c.info.Name]++
-		c.inLobby = a.lobby.PushBack(c)
+		b.conns[g] = struct{}{}
+		a.byListener[g.info.Name]++
+		g.inLobby = a.lobby.PushBack(g)
 		b.wg.Add(1) // under connsMu: not once Shutdown waits
 	}
 	b.connsMu.Unlock()
 	if refusal != nil {
-		a.doorkeeper.leave(c)
+		a.doorkeeper.leave(g)
 	}
 	if evicted != nil {
 		b.refused(evicted, "", "", Refuse(ServerFull, errors.New("it said nothing, and others waited")))
@@ -99,7 +98,7 @@ const (
 
 // full says why there is no place for one more connection, nil: there is one. Err is
 // nil when all places are taken, so that one may be made. connsMu is held.
-func (b *Broker) full(info ListenerInfo) *Refusal {
+func (b *Broker) full(info *ListenerInfo) *Refusal {
 	if r := info.Rules; r != nil && r.MaxConnections > 0 && b.admission.byListener[info.Name] >= r.MaxConnections {
 		return Refuse(ServerFull, fmt.Errorf("%d connections on this listener already", r.MaxConnections))
 	}
@@ -159,27 +158,30 @@ func (b *Broker) letIn(c *conn) error {
 }
 
 // leaveLocked takes a connection out of all counts, once. connsMu is held.
-func (b *Broker) leaveLocked(c *conn) {
-	if _, here := b.conns[c]; !here {
+func (b *Broker) leaveLocked(g *guest) {
+	if _, here := b.conns[g]; !here {
 		return
 	}
 	a := &b.admission
-	delete(b.conns, c)
-	if a.byListener[c.info.Name]--; a.byListener[c.info.Name] == 0 {
-		delete(a.byListener, c.info.Name)
+	delete(b.conns, g)
+	if a.byListener[g.info.Name]--; a.byListener[g.info.Name] == 0 {
+		delete(a.byListener, g.info.Name)
 	}
-	if c.inLobby != nil {
-		a.lobby.Remove(c.inLobby)
-		c.inLobby = nil
+	if g.inLobby != nil {
+		a.lobby.Remove(g.inLobby)
+		g.inLobby = nil
 	}
-	if c.visitor {
-		v := a.byUser[c.id.User]
+	if g.visitor {
+		user := g.conn.id.User
+		v := a.byUser[user]
 		if v.conns--; v.conns == 0 && v.arrival.at.IsZero() { // else the rate is remembered
-			delete(a.byUser, c.id.User)
+			delete(a.byUser, user)
 		}
 	}
-	b.stats.fold(c)
-	a.doorkeeper.leave(c)
+	if g.conn != nil {
+		b.stats.fold(g.conn)
+	}
+	a.doorkeeper.leave(g)
 }
 
 // slowDown makes a client wait that comes back again and again. The error is a *Refusal.
@@ -211,7 +213,7 @@ func (c *conn) pause(d time.Duration) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-c.ctx.Done():
+	case <-c.lifetime().Done():
 	}
 }
 

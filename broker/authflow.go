@@ -40,7 +40,7 @@ func (c *conn) exchange(method string, p *packet.Connect) (AuthExchange, error) 
 		return nil, err
 	}
 	defer clear(cred.Password)
-	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
+	ctx, cancel := context.WithTimeout(c.lifetime(), authTimeout)
 	defer cancel()
 	x, err := enhanced.StartAuth(ctx, method, cred)
 	return x, refusalOf(err)
@@ -86,7 +86,7 @@ func (c *conn) failAuth(err error) error {
 		return c.refuse(flow.connect, err)
 	}
 	r, _ := errors.AsType[*Refusal](err)
-	c.b.refused(c, c.id.ClientID, c.id.User, r)
+	c.b.refused(c.guest, c.id.ClientID, c.id.User, r)
 	code := r.Code
 	if !code.ValidIn(packet.TypeDisconnect) {
 		code = packet.NotAuthorized

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"testing"
+	"time"
 
 	"hearthmq/broker/packet"
 )
@@ -39,11 +40,11 @@ func benchConn(tb testing.TB, b *Broker, v packet.Version, id string) *conn {
 	nc, peer := net.Pipe()
 	tb.Cleanup(func() { nc.Close(); peer.Close() })
 	go io.Copy(io.Discard, peer)
-	c := newConn(context.Background(), b, nc, ListenerInfo{Name: "mqtt"})
-	c.connected = func() bool { return true }
-	if refusal := b.accept(c); refusal != nil {
+	g := b.newGuest(context.Background(), nc, &ListenerInfo{Name: "mqtt"})
+	if refusal := b.accept(g, time.Now()); refusal != nil {
 		tb.Fatal(refusal)
 	}
+	c := newConn(g, nil)
 	tb.Cleanup(b.wg.Done) // nobody serves it
 	p := packet.Connect{Version: v, ClientID: id, CleanStart: true}
 	if _, err := c.handleAll(p.Append(nil, v)); err != nil {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,7 +42,7 @@ type Broker struct {
 	routesLent  atomic.Int64 // see routeCache
 
 	connsMu   sync.Mutex
-	conns     map[*conn]struct{}
+	conns     map[*guest]struct{}
 	admission admission
 	stopping  bool // no new connections
 }
@@ -55,7 +57,7 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	if deps.Log == nil {
 		deps.Log = slog.Default()
 	}
-	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*conn]struct{})}
+	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*guest]struct{})}
 	b.pressure.limit = cfg.MemoryLimit
 	b.admission.byListener, b.admission.byUser = make(map[string]int), make(map[string]*visitors)
 	b.settings.Store(&cfg)
@@ -105,7 +107,12 @@ func (b *Broker) ServeWith(ctx context.Context, ln net.Listener, info func() *Li
 		switch {
 		case err == nil:
 			pause = 0
-			go b.ServeConn(b.ctx, nc, *info()) // Shutdown waits for it
+			g := b.newGuest(b.ctx, nc, info())
+			if b.cfg().LikeMosquitto {
+				go b.welcome(g) // it may have to wait for a place
+			} else {
+				b.welcome(g)
+			}
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -123,22 +130,18 @@ func (b *Broker) ServeWith(ctx context.Context, ln net.Listener, info func() *Li
 
 // ServeConn serves one Network Connection and returns when it has ended. [MQTT-4.2-1]
 func (b *Broker) ServeConn(ctx context.Context, nc net.Conn, info ListenerInfo) {
-	c := newConn(ctx, b, nc, info)
-	defer c.cancel()
-	b.stats.sockets.Add(1)
-	if refusal := b.accept(c); refusal != nil {
-		b.refused(c, "", "", refusal)
-		nc.Close()
-		return
+	g := b.newGuest(ctx, nc, &info)
+	ended := make(chan struct{})
+	g.done = func() { close(ended) }
+	if b.welcome(g) == nil {
+		<-ended
 	}
-	defer b.wg.Done()
-	c.serve()
 }
 
 // forget removes a connection that ended and keeps its figures.
 func (b *Broker) forget(c *conn) {
 	b.connsMu.Lock()
-	b.leaveLocked(c)
+	b.leaveLocked(c.guest)
 	b.connsMu.Unlock()
 	if c.trace.Load() != nil {
 		c.mu.Lock()
@@ -165,13 +168,10 @@ func (b *Broker) forget(c *conn) {
 func (b *Broker) Shutdown(ctx context.Context) error {
 	b.connsMu.Lock()
 	b.stopping = true
-	list := make([]*conn, 0, len(b.conns))
-	for c := range b.conns {
-		list = append(list, c)
-	}
+	list := slices.Collect(maps.Keys(b.conns))
 	b.connsMu.Unlock()
-	for _, c := range list {
-		c.disconnect(packet.ServerShuttingDown, "server shutting down")
+	for _, g := range list {
+		g.disconnect(packet.ServerShuttingDown, "server shutting down")
 	}
 	b.cancel()
 	done := make(chan struct{})
@@ -184,8 +184,8 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	case <-done:
 	case <-ctx.Done():
 		err = fmt.Errorf("connections still open: %w", ctx.Err())
-		for _, c := range list {
-			c.nc.Close()
+		for _, g := range list {
+			g.nc.Close()
 		}
 		<-done
 	}
@@ -258,8 +258,8 @@ func (b *Broker) denied(id *Identity, act Action, name string, rule RuleRef) {
 	b.event(Denied{At: time.Now(), Identity: id, Action: act, Name: name, Rule: rule})
 }
 
-func (b *Broker) refused(c *conn, clientID, user string, r *Refusal) {
-	b.turnedAway(clientID, user, c.address(), c.info.Name, r)
+func (b *Broker) refused(g *guest, clientID, user string, r *Refusal) {
+	b.turnedAway(clientID, user, g.address(), g.info.Name, r)
 }
 
 // TurnedAway notes a client that a listener refused before its connection could come

@@ -1,16 +1,13 @@
 package broker
 
 import (
-	"cmp"
-	"container/list"
 	"context"
 	"errors"
 	"io"
 	"net"
-	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"hearthmq/broker/packet"
@@ -18,16 +15,10 @@ import (
 
 // conn is one Network Connection. It dies with its socket.
 type conn struct {
-	b      *Broker
-	nc     net.Conn
-	raw    *rawSocket // nil where the transport can't be used without blocking calls
-	info   ListenerInfo
-	cfg    *Config // what holds for this connection
-	mount  string  // in front of the client's topics
-	remote netip.AddrPort
-	path   string          // of the client's own Unix domain socket, "": it has none
-	ctx    context.Context // ends with the connection
-	cancel context.CancelFunc
+	*guest
+	raw   *rawSocket // nil where the transport can't be used without blocking calls
+	cfg   *Config    // what holds for this connection
+	mount string     // in front of the client's topics
 
 	// Set by the handshake, constant afterwards.
 	version   packet.Version
@@ -41,33 +32,28 @@ type conn struct {
 	method    string // Authentication Method of CONNECT, "": none
 
 	// The reader's own.
-	bt          batch
-	now         time.Time // of the batch under way
-	carry       []byte    // unfinished packet of the last read
-	pub         packet.Publish
-	msg         Message // the one under way, shown to observers
-	publication publication
-	routes      routeCache
-	aliases     []string            // topic aliases of the client, by number [MQTT-3.3.2-7]
-	expiry      uint32              // Session Expiry Interval as it stands, DISCONNECT may change it
-	discarded   bool                // the will is not to be published
-	auth        *authFlow           // enhanced authentication under way
-	repeated    map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
-	rates       rates
+	bt        batch
+	now       time.Time // of the batch under way
+	carry     []byte    // unfinished packet of the last read
+	filled    bool      // that one might have taken more
+	desk      *desk     // while a PUBLISH is under way
+	routes    routeCache
+	aliases   []string            // topic aliases of the client, by number [MQTT-3.3.2-7]
+	expiry    uint32              // Session Expiry Interval as it stands, DISCONNECT may change it
+	discarded bool                // the will is not to be published
+	auth      *authFlow           // enhanced authentication under way
+	repeated  map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
+	rates     rates
 
-	// Broker.connsMu guards these.
-	inLobby *list.Element // until it is let in
-	visitor bool          // it counts for its user
-	place   netip.Prefix  // where it counts, set by accept
-
-	recv      received
-	seen      atomic.Int64 // Unix nanoseconds of the last packet
-	stopped   atomic.Bool  // the server has ended it: what still comes is not for us
-	connected func() bool  // ends the CONNECT deadline
-	trace     atomic.Pointer[Trace]
-	unacked   atomic.Int32 // QoS 1 and 2 messages of the client without a final acknowledgement
+	recv    received
+	seen    atomic.Int64 // Unix nanoseconds of the last packet
+	stopped atomic.Bool  // the server has ended it: what still comes is not for us
+	trace   atomic.Pointer[Trace]
+	unacked atomic.Int32 // QoS 1 and 2 messages of the client without a final acknowledgement
 
 	mu      sync.Mutex
+	life    context.Context // see lifetime
+	endLife context.CancelFunc
 	out     outbound
 	acks    deque[ackPending] // acknowledgements that wait for the journal, in order
 	waiting bool              // the journal will call
@@ -103,29 +89,8 @@ var (
 	errDisconnect = errors.New("client sent DISCONNECT")
 )
 
-// netConner is a connection that wraps a socket and has already read the start
-// of its stream (a listener that looks at the first bytes).
-type netConner interface {
-	NetConn() net.Conn
-	Prefix() []byte
-}
-
-func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *conn {
-	c := &conn{b: b, nc: nc, info: info, cfg: b.cfgOf(info), mount: info.mountPoint()}
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	if n, ok := nc.(netConner); ok {
-		c.carry = n.Prefix()
-		c.raw = newRawSocket(n.NetConn())
-	} else {
-		c.raw = newRawSocket(nc)
-	}
-	if a := nc.RemoteAddr(); a != nil {
-		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-			c.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-		} else if strings.HasPrefix(a.String(), "/") {
-			c.path = a.String()
-		}
-	}
+func newConn(g *guest, raw *rawSocket) *conn {
+	c := &conn{guest: g, raw: raw, cfg: g.b.cfgOf(*g.info), mount: g.info.mountPoint()}
 	c.now = time.Now()
 	c.bt.now = c.now
 	c.seen.Store(c.now.UnixNano())
@@ -134,15 +99,16 @@ func newConn(ctx context.Context, b *Broker, nc net.Conn, info ListenerInfo) *co
 
 // serve reads until the connection ends, and cleans up.
 func (c *conn) serve() {
-	// The deadline is for the whole CONNECT, not for each of its bytes (case R2).
-	patience := c.cfg.ConnectTimeout
-	if c.info.TLS && !c.info.WebSocket {
-		patience *= 2 // the handshake is within it, and small devices take seconds for it
+	for {
+		if err := c.turn(); err != nil {
+			c.end(err)
+			return
+		}
 	}
-	deadline := time.AfterFunc(patience, func() { c.nc.Close() })
-	c.connected = deadline.Stop
-	err := c.readLoop()
-	deadline.Stop()
+}
+
+// end cleans up after the reader has stopped with err.
+func (c *conn) end(err error) {
 	c.routes.drop(c.b)
 	c.mu.Lock()
 	if c.alive != nil {
@@ -153,69 +119,93 @@ func (c *conn) serve() {
 	}
 	c.mu.Unlock()
 	c.teardown(err)
+	c.quit()
+	c.leave()
 }
 
-func (c *conn) readLoop() error {
-	if len(c.carry) > 0 {
-		// A listener has looked at the first bytes: perhaps they are the whole CONNECT.
-		first := c.carry
-		c.carry = nil
-		if err := c.consume(first); err != nil {
-			return err
+// lifetime is a context that ends with the connection. There is one only while somebody
+// waits on the client's behalf: most never do.
+func (c *conn) lifetime() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life == nil {
+		c.life, c.endLife = context.WithCancel(c.ctx)
+		if c.out.dead {
+			c.endLife()
 		}
 	}
-	small := make([]byte, 0)
-	if c.raw == nil {
-		small = make([]byte, 4<<10)
+	return c.life
+}
+
+// quit ends the waiting on the client's behalf. c.mu is not held.
+func (c *conn) quit() {
+	c.mu.Lock()
+	end := c.endLife
+	c.life, c.endLife = nil, nil
+	c.mu.Unlock()
+	if end != nil {
+		end()
 	}
-	full := false // the last read filled the small buffer
-	for {
-		rb, err := c.read(small, full)
-		if err != nil {
-			return err
-		}
-		full = !rb.pooled && rb.n == len(small)
-		c.now = time.Now()
-		c.bt.now = c.now
-		carry := c.carry
-		c.carry = nil
-		c.recv.bytes.Add(uint64(rb.n - len(carry)))
-		before := c.recv.packets.Load()
-		err = c.consume(rb.b[:rb.n])
-		rb.release()
-		if err != nil {
-			return err
-		}
-		if c.recv.packets.Load() > before || len(c.carry) > lifeSign {
-			c.seen.Store(c.now.UnixNano())
-		}
-		if c.unacked.Load() > 0 {
-			c.b.journal.ease(c.ctx) // its own window may have no bound
-		}
+}
+
+// turn reads once and acts on it.
+func (c *conn) turn() error {
+	rb, err := c.read()
+	if err != nil {
+		return err
 	}
+	c.now = time.Now()
+	c.bt.now = c.now
+	carry := c.carry
+	c.carry = nil
+	c.recv.bytes.Add(uint64(rb.n - len(carry)))
+	before := c.recv.packets.Load()
+	err = c.consume(rb.b[:rb.n])
+	rb.release()
+	if err != nil {
+		return err
+	}
+	if c.recv.packets.Load() > before || len(c.carry) > lifeSign {
+		c.seen.Store(c.now.UnixNano())
+	}
+	if c.unacked.Load() > 0 && c.b.journal.crowded() {
+		c.b.journal.ease(c.lifetime()) // its own window may have no bound
+	}
+	return nil
 }
 
 // read returns what was carried over with at least one byte more behind it.
-func (c *conn) read(small []byte, full bool) (*readBuffer, error) {
+func (c *conn) read() (*readBuffer, error) {
 	if c.raw != nil {
 		return c.raw.read(c.carry)
 	}
-	var rb *readBuffer
-	if len(c.carry) == 0 && !full {
-		rb = &readBuffer{b: small}
-	} else {
-		rb = takeReadBuffer(c.carry)
-	}
-	n, err := c.nc.Read(rb.space())
-	if n == 0 {
-		rb.release()
-		if err == nil {
-			err = io.ErrNoProgress
+	w, _ := c.nc.(idler)
+	for {
+		if w != nil {
+			if err := w.Wait(); err != nil {
+				return nil, err
+			}
 		}
-		return nil, err
+		var rb *readBuffer
+		if len(c.carry) == 0 && !c.filled {
+			rb = shortPool.Get().(*readBuffer) // it may have to wait all the same
+		} else {
+			rb = takeReadBuffer(c.carry)
+		}
+		n, err := c.nc.Read(rb.space())
+		if n > 0 {
+			rb.n += n
+			c.filled = rb.isShort() && rb.n == shortRead
+			return rb, nil
+		}
+		rb.release()
+		switch {
+		case err == nil:
+			return nil, io.ErrNoProgress
+		case w == nil || !errors.Is(err, syscall.EAGAIN):
+			return nil, err
+		}
 	}
-	rb.n += n
-	return rb, nil
 }
 
 // consume handles every whole packet of data, flushes what they caused, and
@@ -224,6 +214,7 @@ func (c *conn) consume(data []byte) error {
 	packets, err := c.handleAll(data)
 	c.recv.packets.Add(packets)
 	c.bt.flush()
+	c.clearDesk()
 	return err
 }
 
@@ -420,15 +411,6 @@ func (c *conn) teardown(err error) {
 	c.mu.Lock()
 	c.acks = deque[ackPending]{}
 	c.mu.Unlock()
-}
-
-// address is where the client is, for people: behind a Unix socket, or within this
-// program, there is mostly no address.
-func (c *conn) address() string {
-	if !c.remote.IsValid() {
-		return cmp.Or(c.path, c.info.Name)
-	}
-	return c.remote.String()
 }
 
 func (c *conn) clientID() string {

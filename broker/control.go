@@ -28,7 +28,7 @@ func (c *conn) control(p *packet.Publish) error {
 	if topic.ValidName(name) != nil {
 		return errTopicName(topic.ValidName(name))
 	}
-	response, allowed := c.b.deps.Controller.Control(c.ctx, c.id, name, slices.Clone(p.Payload))
+	response, allowed := c.b.deps.Controller.Control(c.lifetime(), c.id, name, slices.Clone(p.Payload))
 	if !allowed {
 		return c.deny(p, &route{name: name, decision: Decision{Rule: RuleRef{Text: "only users who may use the admin control the broker"}}})
 	}

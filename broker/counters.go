@@ -45,8 +45,10 @@ func (b *Broker) Stats() Stats {
 	b.connsMu.Lock()
 	t := b.stats.ended
 	connections, clients := len(b.conns), 0
-	for c := range b.conns {
-		t.add(c)
+	for g := range b.conns {
+		if g.conn != nil {
+			t.add(g.conn)
+		}
 	}
 	b.connsMu.Unlock()
 	b.sessions.mu.Lock()

@@ -17,8 +17,9 @@
 // to the receivers' outbound buffers while it works through what one read
 // brought, and flushes each touched receiver once at the end, without blocking.
 // A writer goroutine exists only while a receiver's socket is full, or where the
-// transport can't be written without blocking (TLS, WebSocket). Idle plain TCP
-// connections hold no buffers. Beside them one journal and one $SYS ticker;
+// transport can't be written without blocking (TLS, WebSocket). Idle connections
+// hold no buffers, and until its CONNECT is there a connection is a guest: a goroutine
+// that waits on the smallest stack and hands over to a new one. Beside them one journal and one $SYS ticker;
 // session expiry, delayed wills and keep alive are timers.
 //
 // # Locks, outermost first

@@ -62,9 +62,10 @@ func placeOf(a netip.Addr, exempt []netip.Prefix) (p netip.Prefix, ok bool) {
 }
 
 // arrive counts a new connection, or says why it may not come.
-func (d *doorkeeper) arrive(c *conn, now time.Time) *Refusal {
-	most := c.cfg.MaxConnectionsPerAddress
-	from, ok := placeOf(c.remote.Addr(), c.cfg.ExemptAddresses)
+func (d *doorkeeper) arrive(g *guest, now time.Time) *Refusal {
+	cfg := g.b.cfg()
+	most := cfg.MaxConnectionsPerAddress
+	from, ok := placeOf(g.remote.Addr(), cfg.ExemptAddresses)
 	if !ok || most <= 0 {
 		return nil
 	}
@@ -84,18 +85,18 @@ func (d *doorkeeper) arrive(c *conn, now time.Time) *Refusal {
 		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second from this address", p.arrival.rate))
 	}
 	p.conns++
-	c.place = from
+	g.place = from
 	return nil
 }
 
 // leave takes back what arrive counted.
-func (d *doorkeeper) leave(c *conn) {
-	if !c.place.IsValid() {
+func (d *doorkeeper) leave(g *guest) {
+	if !g.place.IsValid() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.places[c.place]; p != nil {
+	if p := d.places[g.place]; p != nil {
 		p.conns--
 	}
 }

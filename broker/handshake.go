@@ -34,7 +34,7 @@ func (c *conn) handleConnect(f packet.Frame) error {
 	c.problems = !p.Properties.Has(packet.PropRequestProblemInfo) || p.Properties.RequestProblemInfo == 1
 	c.maxPacket = p.Properties.MaximumPacketSize
 	// Hashing may wait its turn; that time is not the client's fault.
-	c.connected()
+	_ = c.nc.SetReadDeadline(time.Time{}) // a connection where it fails can't be read
 
 	c.traceConnect(&p, len(f.Raw))
 	if refusal := c.checkListener(&p); refusal != nil {
@@ -133,7 +133,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 // authenticate asks the Authenticator; the password is overwritten afterwards.
 func (c *conn) authenticate(p *packet.Connect) (*Identity, error) {
 	defer clear(p.Password)
-	ctx, cancel := context.WithTimeout(c.ctx, authTimeout)
+	ctx, cancel := context.WithTimeout(c.lifetime(), authTimeout)
 	defer cancel()
 	cred, err := c.credentials(p)
 	if err != nil {
@@ -152,7 +152,7 @@ func (c *conn) credentials(p *packet.Connect) (*Credentials, error) {
 	return &Credentials{
 		ClientID: p.ClientID, HasUser: p.HasUserName, User: p.UserName,
 		HasPassword: p.HasPassword, Password: p.Password,
-		Listener: c.info, Remote: c.remote, TLSName: name, Version: p.Version,
+		Listener: *c.info, Remote: c.remote, TLSName: name, Version: p.Version,
 	}, nil
 }
 
@@ -288,7 +288,7 @@ func (c *conn) responsePrefix() string {
 // not on the wire.
 func (c *conn) refuse(p *packet.Connect, err error) error {
 	r, _ := errors.AsType[*Refusal](err)
-	c.b.refused(c, p.ClientID, p.UserName, r)
+	c.b.refused(c.guest, p.ClientID, p.UserName, r)
 	if c.cfg.LikeMosquitto && (r.Reason == ServerFull && r.Code == packet.ServerUnavailable || controlWill(p, r)) {
 		c.endWith(r.Code, "refused")
 		c.closeAfter(nil)
@@ -311,7 +311,7 @@ func (c *conn) refuseBroken(p *packet.Connect, part packet.ConnectPart, err erro
 	if !ok {
 		return
 	}
-	c.b.refused(c, p.ClientID, "", &Refusal{Reason: BadProtocol, Code: pe.Code, Err: err})
+	c.b.refused(c.guest, p.ClientID, "", &Refusal{Reason: BadProtocol, Code: pe.Code, Err: err})
 	if c.cfg.LikeMosquitto {
 		if v, code, tell := greet(p, part, pe.Code); tell {
 			c.answer(v, code, "")

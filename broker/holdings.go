@@ -87,7 +87,7 @@ func (b *Broker) notRetained(m *Message, why string) {
 // overQuota reports a message that a limit keeps from being retained, to a client that
 // can be told: MQTT 5 with QoS 1 or 2. To others it is delivered and not retained.
 func (c *conn) overQuota(r *route) (why string) {
-	m := &c.msg
+	m := &c.desk.msg
 	if !m.Retain || m.QoS == 0 || c.version != packet.V50 {
 		return ""
 	}

@@ -8,7 +8,7 @@ import (
 
 // handlePublish takes a PUBLISH all the way to its receivers.
 func (c *conn) handlePublish(f packet.Frame) error {
-	p := &c.pub
+	p := &c.takeDesk().pub
 	if err := p.Decode(c.version, f); err != nil {
 		return err
 	}
@@ -144,14 +144,14 @@ func (c *conn) resolveAlias(p *packet.Publish) error {
 // publish delivers an allowed message and acknowledges it once what that promises is stored.
 func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	b := c.b
-	pub := &c.publication
-	pub.msg = &c.msg
-	c.msg = Message{
+	pub, msg := &c.desk.publication, &c.desk.msg
+	pub.msg = msg
+	*msg = Message{
 		Topic: r.name, Payload: p.Payload, Properties: p.Properties, QoS: p.QoS, Retain: p.Retain,
 		Received: c.now, Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User, Slot: &r.slot,
 	}
 	if p.HasExpiry {
-		c.msg.Expires = c.now.Add(time.Duration(p.MessageExpiry) * time.Second)
+		msg.Expires = c.now.Add(time.Duration(p.MessageExpiry) * time.Second)
 	}
 	pub.route, pub.from, pub.kept, pub.owner, pub.promise = r, c.sess, nil, nil, nil
 	if p.QoS == 1 {
@@ -164,12 +164,12 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 
 	if p.QoS == 0 && !p.Retain && !c.cfg.UpgradeQoS {
 		b.deliver(&c.bt, pub)
-		b.observe(&c.msg)
+		b.observe(msg)
 		return nil
 	}
 	if why := c.overQuota(r); why != "" {
 		b.stats.retainedRefused.Add(1)
-		b.notRetained(&c.msg, why)
+		b.notRetained(msg, why)
 		c.refuseMessage(p, packet.QuotaExceeded, why) // case R9
 		return nil
 	}
@@ -204,9 +204,9 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	matched, t := b.deliver(&c.bt, pub)
 	b.journal.close()
 	ticket = max(ticket, t)
-	b.observe(&c.msg)
+	b.observe(msg)
 	if pub.notRetained != "" {
-		b.notRetained(&c.msg, pub.notRetained)
+		b.notRetained(msg, pub.notRetained)
 		pub.notRetained = ""
 	}
 	if p.QoS == 0 || early {

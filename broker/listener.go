@@ -89,15 +89,15 @@ func (b *Broker) Reconfigure(cfg Config) error {
 // DisconnectListener ends the connections of a listener that is no more.
 func (b *Broker) DisconnectListener(name string) {
 	b.connsMu.Lock()
-	var list []*conn
-	for c := range b.conns {
-		if c.info.Name == name {
-			list = append(list, c)
+	var list []*guest
+	for g := range b.conns {
+		if g.info.Name == name {
+			list = append(list, g)
 		}
 	}
 	b.connsMu.Unlock()
-	for _, c := range list {
-		c.disconnect(packet.AdministrativeAction, "listener closed")
+	for _, g := range list {
+		g.disconnect(packet.AdministrativeAction, "listener closed")
 	}
 }
 

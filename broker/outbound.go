@@ -313,7 +313,7 @@ func (c *conn) giveUp() {
 	c.forgetSpare()
 	c.out = outbound{dead: true, writing: true}
 	c.mu.Unlock()
-	c.cancel()
+	c.quit()
 	c.nc.Close()
 }
 
@@ -334,7 +334,7 @@ func (c *conn) closeAfter(f func(dst []byte) []byte) {
 	}
 	c.out.dead = true // nothing comes after DISCONNECT [MQTT-3.14.4-1]
 	c.mu.Unlock()
-	c.cancel() // whoever waits on the client's behalf
+	c.quit() // whoever waits on the client's behalf
 	// The socket may never take it; then it goes without.
 	time.AfterFunc(linger, func() { c.nc.Close() })
 	c.flush()

@@ -157,7 +157,11 @@ func (b *Broker) shedLoad() {
 	}
 	var readers []slow
 	b.connsMu.Lock()
-	for c := range b.conns {
+	for g := range b.conns {
+		c := g.conn
+		if c == nil {
+			continue
+		}
 		c.mu.Lock()
 		if c.out.held > 0 {
 			readers = append(readers, slow{c, c.out.held})

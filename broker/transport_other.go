@@ -10,7 +10,14 @@ import (
 // rawSocket exists on Unix systems only; elsewhere the ordinary way is taken.
 type rawSocket struct{}
 
-func newRawSocket(net.Conn) *rawSocket { return nil }
+// socket is none here.
+type socket struct{ rc any }
+
+func socketOf(net.Conn) (s socket, before []byte) { return socket{}, nil }
+
+func (socket) wait() error { return errors.ErrUnsupported }
+
+func newRawSocket(socket) *rawSocket { return nil }
 
 func (*rawSocket) read([]byte) (*readBuffer, error) { return nil, errors.ErrUnsupported }
 

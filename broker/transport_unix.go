@@ -28,22 +28,43 @@ type rawSocket struct {
 	werr  syscall.Errno
 }
 
-// newRawSocket returns nil when nc is no socket that can be used so.
-func newRawSocket(nc net.Conn) *rawSocket {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
-		return nil
+// socket is a plain TCP or Unix socket; the zero value is none.
+type socket struct{ rc syscall.RawConn }
+
+// socketOf returns the socket that nc is, or that it has beneath, and what was read of
+// it before. It is none when nc can't be used without blocking calls.
+func socketOf(nc net.Conn) (s socket, before []byte) {
+	if n, ok := nc.(netConner); ok {
+		before, nc = n.Prefix(), n.NetConn()
 	}
-	switch nc.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
-		return nil
+	switch c := nc.(type) {
+	case *net.TCPConn:
+		s.rc, _ = c.SyscallConn() // fails for no connection that is one
+	case *net.UnixConn:
+		s.rc, _ = c.SyscallConn()
 	}
-	rc, err := sc.SyscallConn()
-	if err != nil {
-		return nil
+	if s.rc == nil {
+		return socket{}, nil
 	}
-	r := &rawSocket{rc: rc}
+	return s, before
+}
+
+// wait returns when there is something to read, the end included.
+func (s socket) wait() error { return s.rc.Read(readable) }
+
+// readable reports whether reading would not have to wait.
+func readable(fd uintptr) bool {
+	var b [1]byte
+	for {
+		_, _, e := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b)), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		if e != syscall.EINTR {
+			return e != syscall.EAGAIN
+		}
+	}
+}
+
+func newRawSocket(s socket) *rawSocket {
+	r := &rawSocket{rc: s.rc}
 	r.try = r.tryRead
 	r.put = r.tryWrite
 	return r

@@ -14,6 +14,8 @@
 //     already to tell protocols apart, and the TCP connection beneath;
 //   - MQTT over WebSocket, and MQTT over TLS on a port that serves both, as a stream.
 //
+// Those that need memory while a Read waits have Wait() error, which waits without.
+//
 // The last three have PeerName() (string, error): whom a verified client certificate
 // names, and encrypted ones OnDistrust(func(err error, ended bool)): what to do when that
 // certificate is not trusted any more. Clients whose certificate does not get through the handshake are told to

@@ -62,6 +62,20 @@ func (g *gate) outlet() *outlet {
 	return &outlet{addr: g.ln.Addr(), conns: make(chan net.Conn), done: g.done, close: g.stop}
 }
 
+// afterFirstByte hands out connections whose clients have said something: what package
+// http needs for each is much, and who says nothing needs none of it.
+func afterFirstByte(ln net.Listener) net.Listener {
+	g := newGate(ln)
+	out := g.outlet()
+	go g.run(func(c net.Conn) (*outlet, net.Conn) {
+		if firstByte(c) != nil {
+			return nil, nil
+		}
+		return out, c
+	})
+	return out
+}
+
 // run accepts until the listener fails. route returns the outlet for a
 // connection and what to hand out; a nil outlet closes it.
 func (g *gate) run(route func(net.Conn) (*outlet, net.Conn)) {

@@ -124,7 +124,7 @@ func (o *Opened) open(ctx context.Context, keys keyring) {
 		return
 	}
 	if o.Listener = ln; o.Config.WebSocket {
-		o.Listener = newWebSocketListener(ln, o.Config)
+		o.Listener = newWebSocketListener(afterFirstByte(ln), o.Config)
 	}
 }
 

@@ -34,6 +34,9 @@ func share(ln net.Listener, log *slog.Logger) (mqtt, web net.Listener) {
 
 // sniff reads until it is clear what c speaks, and returns what it read.
 func sniff(c net.Conn) (seen []byte, web bool, err error) {
+	if err := firstByte(c); err != nil {
+		return nil, false, err
+	}
 	seen = make([]byte, 0, 64)
 	for {
 		n, err := c.Read(seen[len(seen):cap(seen)])
@@ -49,6 +52,17 @@ func sniff(c net.Conn) (seen []byte, web bool, err error) {
 			return nil, false, err
 		}
 	}
+}
+
+// firstByte returns when the client has said something, without a buffer until then.
+func firstByte(c net.Conn) error {
+	switch c := c.(type) {
+	case *encrypted:
+		return c.Wait()
+	case *net.TCPConn, *net.UnixConn:
+		return newCalm(c).wait()
+	}
+	return nil
 }
 
 // replay returns a conn that reads as if nothing had been read.
@@ -118,6 +132,14 @@ func (c *prefixed) RemoteAddr() net.Addr {
 
 // replayedTLS is an encrypted connection whose first bytes were read already.
 type replayedTLS struct{ replayed }
+
+// Wait returns when there may be something to read.
+func (c *replayedTLS) Wait() error {
+	if len(c.rest) > 0 {
+		return nil
+	}
+	return c.Conn.(*encrypted).Wait()
+}
 
 // PeerName returns whom the client's certificate names.
 func (c *replayedTLS) PeerName() (string, error) { return peerName(c.Conn) }

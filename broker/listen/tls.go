@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -54,17 +55,50 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &encrypted{Conn: tls.Server(c, l.keys.config), listener: l}, nil
+	return &encrypted{calm: newCalm(c), listener: l}, nil
 }
 
-// encrypted is a TLS connection.
+// encrypted is a TLS connection. Until its client has said something, and whenever it
+// waits by Wait, it holds no more than it must: houses are full of devices with nothing
+// to say.
 type encrypted struct {
-	*tls.Conn
+	*calm
 	listener *tlsListener
-	shook    atomic.Bool // the handshake has been made
+	made     atomic.Pointer[tls.Conn] // when the client had said something, or somebody asked
+	greeted  bool                     // somebody has waited for its first byte; the reader's own
+	dry      bool                     // all that came was read; the reader's own
+	shook    atomic.Bool              // the handshake has been made
 	closed   atomic.Bool
 	once     sync.Once
 	farewell atomic.Pointer[func(err error, ended bool)] // see OnDistrust
+}
+
+// tls is the connection above the socket.
+func (c *encrypted) tls() *tls.Conn {
+	if t := c.made.Load(); t != nil {
+		return t
+	}
+	c.made.CompareAndSwap(nil, tls.Server(c.calm, c.listener.keys.config))
+	return c.made.Load()
+}
+
+// Wait returns when there may be something to read, or Read would fail: the first time,
+// when the client has begun its handshake, else after that. From the second time on Read
+// fails with EAGAIN when it finds that there was nothing.
+func (c *encrypted) Wait() error {
+	if c.greeted {
+		if !c.shook.Load() {
+			if err := c.shake(); err != nil {
+				return err
+			}
+		}
+		c.readAtOnce()
+		if !c.dry {
+			return nil
+		}
+	}
+	c.greeted, c.dry = true, false
+	return c.wait()
 }
 
 // Read implements net.Conn. The first one makes the handshake.
@@ -74,14 +108,25 @@ func (c *encrypted) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Read(p)
+	n, err := c.tls().Read(p)
+	c.dry = n == 0 && errors.Is(err, syscall.EAGAIN)
+	return n, err
 }
+
+// Write implements net.Conn.
+func (c *encrypted) Write(p []byte) (int, error) { return c.tls().Write(p) }
+
+// ConnectionState tells of the handshake.
+func (c *encrypted) ConnectionState() tls.ConnectionState { return c.tls().ConnectionState() }
+
+// SetWriteDeadline implements net.Conn.
+func (c *encrypted) SetWriteDeadline(t time.Time) error { return c.tls().SetWriteDeadline(t) }
 
 // shake makes the handshake, and tells once of a client that was turned away by it.
 func (c *encrypted) shake() error {
 	keys := c.listener.keys
 	asked := keys.current(time.Now())
-	err := c.Handshake()
+	err := c.tls().Handshake()
 	c.once.Do(func() {
 		reason, ok := errors.AsType[*ClientError](clientError(err, keys.files.Names))
 		if ok && c.listener.refused != nil {
@@ -125,7 +170,7 @@ func (c *encrypted) expel(err error) {
 		name, _ := c.PeerName() // who is not named has a reason of its own to be gone
 		c.listener.refused(c.RemoteAddr(), &ClientError{Name: name, Err: err})
 	}
-	_ = c.NetConn().Close() // nothing more is to be said to it
+	_ = c.calm.Close() // nothing more is to be said to it
 }
 
 // OnDistrust has f called, once at most and on a goroutine of the listener's, when the
@@ -137,7 +182,10 @@ func (c *encrypted) OnDistrust(f func(err error, ended bool)) { c.farewell.Store
 func (c *encrypted) Close() error {
 	c.closed.Store(true)
 	c.listener.keys.held.remove(c)
-	return c.Conn.Close()
+	if t := c.made.Load(); t != nil {
+		return t.Close()
+	}
+	return c.calm.Close()
 }
 
 // PeerName returns whom the client's certificate names, "" when there is none or

@@ -21,6 +21,10 @@ import (
 // maxHandshakeBytes bounds the request line and headers of a WebSocket handshake.
 const maxHandshakeBytes = 8 << 10
 
+// readBufferSize is for the heads of frames, and for small messages with them; what
+// package http used for the handshake is eight times as large, and stays.
+const readBufferSize = 512
+
 // webSocketListener upgrades the connections of a listener, at any path, and
 // hands out those that speak MQTT. Its goroutines are net/http's: one until
 // the socket closes, one for each handshake of at most handshakeTimeout.
@@ -48,6 +52,7 @@ func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 	w.upgrader = websocket.Upgrader{
 		HandshakeTimeout: handshakeTimeout,
 		Subprotocols:     subprotocols,
+		ReadBufferSize:   readBufferSize,
 		WriteBufferPool:  &sync.Pool{}, // a connection that writes nothing holds no buffer
 		CheckOrigin:      func(r *http.Request) bool { return allowOrigin(r, cfg.Origins) },
 	}

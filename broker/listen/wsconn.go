@@ -19,6 +19,7 @@ type webSocketConn struct {
 	ws     *websocket.Conn
 	frame  io.Reader // what is left of the message being read, or nil
 	remote net.Addr  // the client's address as a trusted proxy told it, or nil
+	failed error     // what Read says from now on
 
 	writing       sync.Mutex
 	writeDeadline atomic.Pointer[time.Time]
@@ -33,19 +34,8 @@ var errTextFrame = errors.New("WebSocket text frame, MQTT needs binary ones")
 // further Read fails.
 func (c *webSocketConn) Read(p []byte) (int, error) {
 	for {
-		if c.frame == nil {
-			kind, r, err := c.ws.NextReader()
-			if errors.Is(err, websocket.ErrReadLimit) {
-				c.goodbye(websocket.CloseMessageTooBig, "")
-			}
-			if err != nil {
-				return 0, readError(err)
-			}
-			if kind != websocket.BinaryMessage { // [MQTT-6.0.0-1]
-				c.goodbye(websocket.CloseUnsupportedData, "MQTT needs binary frames")
-				return 0, errTextFrame
-			}
-			c.frame = r
+		if _ = c.Wait(); c.failed != nil {
+			return 0, c.failed
 		}
 		n, err := c.frame.Read(p)
 		if errors.Is(err, io.EOF) {
@@ -55,6 +45,30 @@ func (c *webSocketConn) Read(p []byte) (int, error) {
 			return n, readError(err)
 		}
 	}
+}
+
+// Wait returns when a message has begun, or Read would fail. It is called by who reads.
+func (c *webSocketConn) Wait() error {
+	if c.frame == nil && c.failed == nil {
+		c.frame, c.failed = c.next()
+	}
+	return nil
+}
+
+// next waits for the next message.
+func (c *webSocketConn) next() (io.Reader, error) {
+	kind, r, err := c.ws.NextReader()
+	if errors.Is(err, websocket.ErrReadLimit) {
+		c.goodbye(websocket.CloseMessageTooBig, "")
+	}
+	if err != nil {
+		return nil, readError(err)
+	}
+	if kind != websocket.BinaryMessage { // [MQTT-6.0.0-1]
+		c.goodbye(websocket.CloseUnsupportedData, "MQTT needs binary frames")
+		return nil, errTextFrame
+	}
+	return r, nil
 }
 
 // readError tells a client that closed its WebSocket from one that broke off.
