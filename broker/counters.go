@@ -45,10 +45,15 @@ func (b *Broker) Stats() Stats {
 	b.connsMu.Lock()
 	t := b.stats.ended
 	connections, clients := len(b.conns), 0
+	var waitingPackets, waitingBytes uint64
 	for g := range b.conns {
-		if g.conn != nil {
-			t.add(g.conn)
+		if g.conn == nil {
+			continue
 		}
+		t.add(g.conn)
+		packets, bytes := g.conn.waits()
+		waitingPackets += packets
+		waitingBytes += bytes
 	}
 	b.connsMu.Unlock()
 	b.sessions.mu.Lock()
@@ -72,7 +77,7 @@ func (b *Broker) Stats() Stats {
 		ExpiredSessions: k.expired.Load(), SocketsAccepted: k.sockets.Load(),
 		ConnectsAccepted: k.accepted.Load(), ConnectsRefused: k.refused.Load(), Denied: k.denied.Load(),
 		PacketsReceived: t.packetsIn, PacketsSent: t.packetsOut,
-		BytesReceived: t.bytesIn, BytesSent: t.bytesOut,
+		BytesReceived: t.bytesIn, BytesSent: t.bytesOut, PacketsWaiting: waitingPackets, BytesWaiting: waitingBytes,
 		PublishReceived: t.publishesIn, PublishSent: t.publishesOut,
 		PublishBytesReceived: t.payloadIn, PublishBytesSent: t.payloadOut,
 		PublishDropped: k.dropped.Load(), Slowed: k.slowed.Load(), RetainedRefused: k.retainedRefused.Load(),

@@ -25,6 +25,21 @@ type outbound struct {
 	warm    bool       // the broker's sweep knows that buffers are held
 	used    bool       // since the last sweep
 	held    int        // bytes that the socket did not take; see pressure
+	taken   int        // bytes that are being written
+	done    uint64     // packets that were sent when last nothing waited
+}
+
+// waits is what the socket has not taken yet.
+func (c *conn) waits() (packets, bytes uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if bytes = uint64(c.out.held); bytes == 0 {
+		bytes = uint64(len(c.out.buf) + c.out.taken)
+	}
+	if bytes > 0 {
+		packets = c.sent.packets - c.out.done
+	}
+	return packets, bytes
 }
 
 // reserve makes buf ready to be appended to.
@@ -44,7 +59,7 @@ func (c *conn) reserve() {
 // take hands out what waits, for writing.
 func (o *outbound) take() (b []byte, small *outBuffer) {
 	b, small = o.buf, o.small
-	o.buf, o.small = nil, nil
+	o.buf, o.small, o.taken = nil, nil, len(b)
 	return b, small
 }
 
@@ -222,6 +237,7 @@ func (c *conn) flush() {
 func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 	c.mu.Lock()
 	c.sent.bytes += uint64(len(b))
+	c.out.taken = 0
 	c.unhold(len(b))
 	if b != nil {
 		c.drained(b, small)
@@ -235,7 +251,7 @@ func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 		c.mu.Unlock()
 		return false
 	}
-	c.out.writing, c.out.stuck = false, false
+	c.out.writing, c.out.stuck, c.out.done = false, false, c.sent.packets
 	c.unhold(-1)
 	closing := c.out.closing
 	c.out.dead = closing

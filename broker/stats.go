@@ -29,6 +29,7 @@ type Stats struct {
 
 	PacketsReceived, PacketsSent           uint64
 	BytesReceived, BytesSent               uint64
+	PacketsWaiting, BytesWaiting           uint64 // that sockets have not taken yet; a gauge
 	PublishReceived, PublishSent           uint64
 	PublishBytesReceived, PublishBytesSent uint64 // payload bytes
 	PublishDropped                         uint64

@@ -60,7 +60,7 @@ func (e *ends) begin(addr string) {
 // startHearthMQ serves on a port of the loopback interface. stop ends it.
 func startHearthMQ(store broker.Store) (s *site, stop func(), err error) {
 	cfg := broker.DefaultConfig()
-	cfg.MaxInflight, cfg.ReceiveMaximum = window, window
+	cfg.MaxInflight, cfg.ReceiveMaximum, cfg.LikeMosquitto = window, window, *stand
 	b, err := broker.New(cfg, broker.Deps{Authenticator: brokertest.Everything{}, Authorizer: brokertest.Everything{}, Store: store, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, err

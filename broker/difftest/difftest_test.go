@@ -24,11 +24,16 @@ var (
 	first = flag.Uint64("difftest.first", 1, "seed of the first script")
 	most  = flag.Int("difftest.failures", 5, "unexplained scripts after which to stop")
 	show  = flag.Bool("difftest.show", false, "print transcripts of scripts that pass too")
+	their = flag.String("difftest.mosquitto", "", "Mosquitto to compare with, instead of the system's")
+	stand = flag.Bool("difftest.like", false, "compare HearthMQ as it stands in for Mosquitto (serve -c)")
 )
 
 // mosquitto returns the program to compare with.
 func mosquitto(t *testing.T) string {
 	t.Helper()
+	if *their != "" {
+		return *their
+	}
 	program, err := exec.LookPath("mosquitto")
 	if err != nil {
 		const usual = "/usr/sbin/mosquitto" // not in everybody's path
