@@ -38,6 +38,8 @@ func rules() []rule {
 		{"Invalid Topic Filters", invalidFilter},
 		{"No Local and retained messages", noLocalRetained},
 		{"A Will for the connection that it ends", willForItself},
+		{"A Will for the client that it tells of", willToItself},
+		{"Answers below $CONTROL", controlAnswer},
 		{"More than the window", moreThanWindow},
 		{"PUBLISH to a topic of the server", serverTopic},
 		{"Control characters in topics", controlCharacter},

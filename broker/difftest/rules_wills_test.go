@@ -1,6 +1,7 @@
 package difftest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -149,6 +150,35 @@ func (x *findings) sessionEnd(st step) int {
 func willForItself(x *findings, d *difference) bool {
 	return takeFrom(&d.theirs, func(e event) bool {
 		return e.kind == packet.TypePublish && e.note == "old connection" && (e.label == "" || strings.HasSuffix(e.label, ".will"))
+	}) > 0
+}
+
+// willToItself: Mosquitto 2.1 hands a client its own Will before it has given the
+// connection up. A connection that Mosquitto closes brings it; otherwise it is sent as if
+// it had been sent before when the client comes back, and one of QoS 0 waits, too.
+func willToItself(x *findings, d *difference) bool {
+	_, back := x.action(d).(*connect)
+	closed := slices.ContainsFunc(x.theirs.events[d.cell], func(e event) bool { return e.kind == 0 })
+	if !back && !closed {
+		return false
+	}
+	own := func(e event) bool {
+		label := strings.TrimPrefix(e.label, "of ")
+		return (e.kind == packet.TypePublish || e.kind == packet.TypePubrel) &&
+			(label == "" || strings.HasPrefix(label, fmt.Sprintf("c%d.", d.client)) && strings.HasSuffix(label, ".will"))
+	}
+	found := d.paired(func(ours, theirs event) bool {
+		return own(ours) && own(theirs) && theirs.dup && !ours.dup && ours.topic == theirs.topic
+	})
+	return takeFrom(&d.theirs, func(e event) bool {
+		return own(e) && (closed || e.kind == packet.TypePubrel || e.dup || e.qos == 0)
+	}) > 0 || found
+}
+
+// controlAnswer: Mosquitto 2.1 answers requests that nobody carries out.
+func controlAnswer(x *findings, d *difference) bool {
+	return takeFrom(&d.theirs, func(e event) bool {
+		return e.kind == packet.TypePublish && strings.HasPrefix(e.topic, "$CONTROL/") && strings.HasSuffix(e.topic, "/response")
 	}) > 0
 }
 
