@@ -328,7 +328,74 @@ func topicsDetail(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<div class=\"detail-panel\" id=\"panel-who\" role=\"tabpanel\" aria-labelledby=\"tab-who\" hidden></div></div></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 22, "<div class=\"detail-panel\" id=\"panel-who\" role=\"tabpanel\" aria-labelledby=\"tab-who\" hidden></div></div>")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = topicsFolder().Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "</div>")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		return nil
+	})
+}
+
+// topicsFolder is what can be done with all topics below the selected one.
+func topicsFolder() templ.Component {
+	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
+		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
+		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
+			return templ_7745c5c3_CtxErr
+		}
+		templ_7745c5c3_Buffer, templ_7745c5c3_IsBuffer := templruntime.GetBuffer(templ_7745c5c3_W)
+		if !templ_7745c5c3_IsBuffer {
+			defer func() {
+				templ_7745c5c3_BufErr := templruntime.ReleaseBuffer(templ_7745c5c3_Buffer)
+				if templ_7745c5c3_Err == nil {
+					templ_7745c5c3_Err = templ_7745c5c3_BufErr
+				}
+			}()
+		}
+		ctx = templ.InitializeContext(ctx)
+		templ_7745c5c3_Var8 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var8 == nil {
+			templ_7745c5c3_Var8 = templ.NopComponent
+		}
+		ctx = templ.ClearChildren(ctx)
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "<section class=\"detail-folder\" id=\"detail-folder\" aria-labelledby=\"detail-folder-count\" hidden><h3 class=\"detail-label\" id=\"detail-folder-count\"></h3><div class=\"button-row\"><button type=\"button\" class=\"button small\" id=\"detail-folder-only\">")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = Icon("search").Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "Show only these</button><form method=\"post\" action=\"")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		var templ_7745c5c3_Var9 templ.SafeURL
+		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/retained"))
+		if templ_7745c5c3_Err != nil {
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 131, Col: 54}
+		}
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "\" id=\"detail-folder-retained\"><input type=\"hidden\" name=\"q\"> <button type=\"submit\" class=\"button small\">")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = Icon("pin").Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, "Retained messages below</button></form></div><p class=\"muted small\">The page Retained lists them; there they are deleted in one step, after a look at the list, and can be put back.</p></section>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -352,79 +419,79 @@ func detailTab(key, label string, selected bool) templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var8 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var8 == nil {
-			templ_7745c5c3_Var8 = templ.NopComponent
+		templ_7745c5c3_Var10 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var10 == nil {
+			templ_7745c5c3_Var10 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 23, "<button type=\"button\" role=\"tab\" id=\"")
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		var templ_7745c5c3_Var9 string
-		templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.ResolveAttributeValue("tab-" + key)
-		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 125, Col: 19}
-		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var9)
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 24, "\" data-tab=\"")
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		var templ_7745c5c3_Var10 string
-		templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.ResolveAttributeValue(key)
-		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 126, Col: 16}
-		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var10)
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 25, "\" aria-controls=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, "<button type=\"button\" role=\"tab\" id=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var11 string
-		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.ResolveAttributeValue("panel-" + key)
+		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.ResolveAttributeValue("tab-" + key)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 127, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 147, Col: 19}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var11)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "\"")
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		if selected {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 27, " aria-selected=\"true\"")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 28, " aria-selected=\"false\" tabindex=\"-1\"")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, ">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "\" data-tab=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var12 string
-		templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.JoinStringErrs(label)
+		templ_7745c5c3_Var12, templ_7745c5c3_Err = templ.ResolveAttributeValue(key)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 134, Col: 9}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 148, Col: 16}
 		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var12))
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var12)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "</button>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "\" aria-controls=\"")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		var templ_7745c5c3_Var13 string
+		templ_7745c5c3_Var13, templ_7745c5c3_Err = templ.ResolveAttributeValue("panel-" + key)
+		if templ_7745c5c3_Err != nil {
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 149, Col: 32}
+		}
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var13)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "\"")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		if selected {
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, " aria-selected=\"true\"")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+		} else {
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, " aria-selected=\"false\" tabindex=\"-1\"")
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
+			}
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, ">")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		var templ_7745c5c3_Var14 string
+		templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinStringErrs(label)
+		if templ_7745c5c3_Err != nil {
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 156, Col: 9}
+		}
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var14))
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "</button>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -448,51 +515,51 @@ func detailButton(id, icon, label string) templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var13 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var13 == nil {
-			templ_7745c5c3_Var13 = templ.NopComponent
+		templ_7745c5c3_Var15 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var15 == nil {
+			templ_7745c5c3_Var15 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "<button type=\"button\" class=\"icon-button\" id=\"")
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		var templ_7745c5c3_Var14 string
-		templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.ResolveAttributeValue(id)
-		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 50}
-		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var14)
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 32, "\" aria-label=\"")
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		var templ_7745c5c3_Var15 string
-		templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.ResolveAttributeValue(label)
-		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 71}
-		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var15)
-		if templ_7745c5c3_Err != nil {
-			return templ_7745c5c3_Err
-		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 33, "\" title=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "<button type=\"button\" class=\"icon-button\" id=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var16 string
-		templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.ResolveAttributeValue(label)
+		templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.ResolveAttributeValue(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 87}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 160, Col: 50}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var16)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 34, "\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "\" aria-label=\"")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		var templ_7745c5c3_Var17 string
+		templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.ResolveAttributeValue(label)
+		if templ_7745c5c3_Err != nil {
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 160, Col: 71}
+		}
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var17)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "\" title=\"")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		var templ_7745c5c3_Var18 string
+		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.ResolveAttributeValue(label)
+		if templ_7745c5c3_Err != nil {
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 160, Col: 87}
+		}
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var18)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -500,7 +567,7 @@ func detailButton(id, icon, label string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "</button>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "</button>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -524,12 +591,12 @@ func topicsValue(t TopicsView) templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var17 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var17 == nil {
-			templ_7745c5c3_Var17 = templ.NopComponent
+		templ_7745c5c3_Var19 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var19 == nil {
+			templ_7745c5c3_Var19 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 36, "<div class=\"detail-panel\" id=\"panel-value\" role=\"tabpanel\" aria-labelledby=\"tab-value\"><div class=\"detail-value-head\"><span class=\"muted small num\" id=\"detail-size\"></span><div class=\"segments detail-modes\" id=\"detail-modes\" role=\"group\" aria-label=\"Show the value as\"></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<div class=\"detail-panel\" id=\"panel-value\" role=\"tabpanel\" aria-labelledby=\"tab-value\"><div class=\"detail-value-head\"><span class=\"muted small num\" id=\"detail-size\"></span><div class=\"segments detail-modes\" id=\"detail-modes\" role=\"group\" aria-label=\"Show the value as\"></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -537,20 +604,20 @@ func topicsValue(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 37, "<form method=\"post\" action=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "<form method=\"post\" action=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		var templ_7745c5c3_Var18 templ.SafeURL
-		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics/download"))
+		var templ_7745c5c3_Var20 templ.SafeURL
+		templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics/download"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 149, Col: 61}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 171, Col: 61}
 		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "\" id=\"detail-download\"><input type=\"hidden\" name=\"t\"> <input type=\"hidden\" name=\"seq\" value=\"0\"> <button type=\"submit\" class=\"icon-button\" aria-label=\"Download the value as a file\" title=\"Download the value as a file\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 43, "\" id=\"detail-download\"><input type=\"hidden\" name=\"t\"> <input type=\"hidden\" name=\"seq\" value=\"0\"> <button type=\"submit\" class=\"icon-button\" aria-label=\"Download the value as a file\" title=\"Download the value as a file\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -558,7 +625,7 @@ func topicsValue(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "</button></form></div><p class=\"detail-cut notice notice-info\" id=\"detail-cut\" hidden><span id=\"detail-cut-text\"></span> <button type=\"button\" class=\"button small\" id=\"detail-all\" hidden>Show all</button></p><div class=\"payload\" id=\"detail-value\" tabindex=\"0\" aria-label=\"Value\" role=\"group\"></div><details class=\"detail-previous\" id=\"detail-previous\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 44, "</button></form></div><p class=\"detail-cut notice notice-info\" id=\"detail-cut\" hidden><span id=\"detail-cut-text\"></span> <button type=\"button\" class=\"button small\" id=\"detail-all\" hidden>Show all</button></p><div class=\"payload\" id=\"detail-value\" tabindex=\"0\" aria-label=\"Value\" role=\"group\"></div><details class=\"detail-previous\" id=\"detail-previous\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -566,12 +633,12 @@ func topicsValue(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "<span id=\"detail-previous-label\">Previous value</span></summary><div class=\"payload\" id=\"detail-previous-value\"></div></details><dl class=\"detail-facts\" id=\"detail-props\" hidden></dl><dl class=\"detail-facts\" id=\"detail-facts\"></dl>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "<span id=\"detail-previous-label\">Previous value</span></summary><div class=\"payload\" id=\"detail-previous-value\"></div></details><dl class=\"detail-facts\" id=\"detail-props\" hidden></dl><dl class=\"detail-facts\" id=\"detail-facts\"></dl>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		if t.Changeable {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<p class=\"detail-actions\"><button type=\"button\" class=\"button text small\" id=\"detail-resend\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "<p class=\"detail-actions\"><button type=\"button\" class=\"button text small\" id=\"detail-resend\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -579,7 +646,7 @@ func topicsValue(t TopicsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "Send again</button> <button type=\"button\" class=\"button text small\" id=\"detail-clear\" hidden>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "Send again</button> <button type=\"button\" class=\"button text small\" id=\"detail-clear\" hidden>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -587,12 +654,12 @@ func topicsValue(t TopicsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 43, "Clear retained message</button></p>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "Clear retained message</button></p>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 44, "</div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "</div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -616,25 +683,25 @@ func topicsHistory() templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var19 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var19 == nil {
-			templ_7745c5c3_Var19 = templ.NopComponent
+		templ_7745c5c3_Var21 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var21 == nil {
+			templ_7745c5c3_Var21 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 45, "<div class=\"detail-panel\" id=\"panel-history\" role=\"tabpanel\" aria-labelledby=\"tab-history\" hidden><label class=\"check\"><input type=\"checkbox\" id=\"history-pin\"> <span><span class=\"check-label\">Keep this topic's history</span> <span class=\"hint\">Its last 5")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "<div class=\"detail-panel\" id=\"panel-history\" role=\"tabpanel\" aria-labelledby=\"tab-history\" hidden><label class=\"check\"><input type=\"checkbox\" id=\"history-pin\"> <span><span class=\"check-label\">Keep this topic's history</span> <span class=\"hint\">Its last 5")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		var templ_7745c5c3_Var20 string
-		templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs("\u202f")
+		var templ_7745c5c3_Var22 string
+		templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs("\u202f")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 192, Col: 43}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 214, Col: 43}
 		}
-		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
+		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 46, "000 messages (2 MB at most) also survive restarts. Otherwise a topic has a history only while somebody looks at it.</span></span></label><p class=\"problem\" id=\"history-problem\" role=\"alert\" hidden></p><div id=\"history-compare\" hidden><div class=\"detail-value-head\"><h3 class=\"detail-label\" id=\"history-title\"></h3><div class=\"segments detail-modes\" id=\"history-modes\" role=\"group\" aria-label=\"Show\"><button type=\"button\" data-show=\"diff\" aria-pressed=\"true\">Difference</button> <button type=\"button\" data-show=\"old\" aria-pressed=\"false\">Old</button> <button type=\"button\" data-show=\"new\" aria-pressed=\"false\">New</button></div></div><div class=\"payload\" id=\"history-value\" tabindex=\"0\" role=\"group\" aria-labelledby=\"history-title\"></div></div><div class=\"history-box\"><table class=\"history\"><thead><tr><th scope=\"col\" title=\"The older one to compare\">Old</th><th scope=\"col\" title=\"The newer one to compare\">New</th><th scope=\"col\">When</th><th scope=\"col\">Size</th><th scope=\"col\">Message</th></tr></thead> <tbody id=\"history-rows\"></tbody></table></div><p class=\"muted small\" id=\"history-count\"></p><p><button type=\"button\" class=\"button text small\" id=\"history-more\" hidden>Older messages</button> <button type=\"button\" class=\"button text small\" id=\"history-fresh\" hidden>Show new messages</button></p></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 51, "000 messages (2 MB at most) also survive restarts. Otherwise a topic has a history only while somebody looks at it.</span></span></label><p class=\"problem\" id=\"history-problem\" role=\"alert\" hidden></p><div id=\"history-compare\" hidden><div class=\"detail-value-head\"><h3 class=\"detail-label\" id=\"history-title\"></h3><div class=\"segments detail-modes\" id=\"history-modes\" role=\"group\" aria-label=\"Show\"><button type=\"button\" data-show=\"diff\" aria-pressed=\"true\">Difference</button> <button type=\"button\" data-show=\"old\" aria-pressed=\"false\">Old</button> <button type=\"button\" data-show=\"new\" aria-pressed=\"false\">New</button></div></div><div class=\"payload\" id=\"history-value\" tabindex=\"0\" role=\"group\" aria-labelledby=\"history-title\"></div></div><div class=\"history-box\"><table class=\"history\"><thead><tr><th scope=\"col\" title=\"The older one to compare\">Old</th><th scope=\"col\" title=\"The newer one to compare\">New</th><th scope=\"col\">When</th><th scope=\"col\">Size</th><th scope=\"col\">Message</th></tr></thead> <tbody id=\"history-rows\"></tbody></table></div><p class=\"muted small\" id=\"history-count\"></p><p><button type=\"button\" class=\"button text small\" id=\"history-more\" hidden>Older messages</button> <button type=\"button\" class=\"button text small\" id=\"history-fresh\" hidden>Show new messages</button></p></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -658,12 +725,12 @@ func topicsChart() templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var21 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var21 == nil {
-			templ_7745c5c3_Var21 = templ.NopComponent
+		templ_7745c5c3_Var23 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var23 == nil {
+			templ_7745c5c3_Var23 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 47, "<div class=\"detail-panel\" id=\"panel-chart\" role=\"tabpanel\" aria-labelledby=\"tab-chart\" hidden><div class=\"field\" id=\"chart-field\"><label for=\"chart-path\">Number</label> <select class=\"input\" id=\"chart-path\"></select></div><div class=\"chart\" id=\"chart\"></div><p class=\"muted small\" id=\"chart-note\" role=\"status\"></p><details class=\"detail-previous\" id=\"chart-twin\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "<div class=\"detail-panel\" id=\"panel-chart\" role=\"tabpanel\" aria-labelledby=\"tab-chart\" hidden><div class=\"field\" id=\"chart-field\"><label for=\"chart-path\">Number</label> <select class=\"input\" id=\"chart-path\"></select></div><div class=\"chart\" id=\"chart\"></div><p class=\"muted small\" id=\"chart-note\" role=\"status\"></p><details class=\"detail-previous\" id=\"chart-twin\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -671,7 +738,7 @@ func topicsChart() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 48, "<span>As a table</span></summary><div class=\"payload\"><table class=\"history\" id=\"chart-table\"></table></div></details></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 53, "<span>As a table</span></summary><div class=\"payload\"><table class=\"history\" id=\"chart-table\"></table></div></details></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -695,12 +762,12 @@ func topicsPublish() templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var22 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var22 == nil {
-			templ_7745c5c3_Var22 = templ.NopComponent
+		templ_7745c5c3_Var24 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var24 == nil {
+			templ_7745c5c3_Var24 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 49, "<details class=\"publish\" id=\"publish\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 54, "<details class=\"publish\" id=\"publish\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -708,7 +775,7 @@ func topicsPublish() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 50, "Publish a message</summary><form class=\"publish-form\" id=\"publish-form\" autocomplete=\"off\"><div class=\"field\"><label for=\"publish-topic\">Topic</label> <input class=\"input mono\" id=\"publish-topic\" name=\"topic\" required maxlength=\"65535\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-payload\">Message</label> <textarea class=\"input mono\" id=\"publish-payload\" name=\"payload\" rows=\"3\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div><div class=\"publish-row\"><label for=\"publish-qos\">QoS</label> <select class=\"input\" id=\"publish-qos\" name=\"qos\"><option value=\"0\">0</option> <option value=\"1\">1</option> <option value=\"2\">2</option></select> <label class=\"publish-retain\"><input type=\"checkbox\" name=\"retain\"> Retain</label> <button class=\"button primary\" type=\"submit\">Publish</button></div><details class=\"detail-previous\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 55, "Publish a message</summary><form class=\"publish-form\" id=\"publish-form\" autocomplete=\"off\"><div class=\"field\"><label for=\"publish-topic\">Topic</label> <input class=\"input mono\" id=\"publish-topic\" name=\"topic\" required maxlength=\"65535\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-payload\">Message</label> <textarea class=\"input mono\" id=\"publish-payload\" name=\"payload\" rows=\"3\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div><div class=\"publish-row\"><label for=\"publish-qos\">QoS</label> <select class=\"input\" id=\"publish-qos\" name=\"qos\"><option value=\"0\">0</option> <option value=\"1\">1</option> <option value=\"2\">2</option></select> <label class=\"publish-retain\"><input type=\"checkbox\" name=\"retain\"> Retain</label> <button class=\"button primary\" type=\"submit\">Publish</button></div><details class=\"detail-previous\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -716,7 +783,7 @@ func topicsPublish() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 51, "<span>More (MQTT 5 properties, bytes)</span></summary><div class=\"publish-more\"><div class=\"field\"><label for=\"publish-encoding\">The message is written as</label> <select class=\"input\" id=\"publish-encoding\" name=\"encoding\"><option value=\"text\">Text</option> <option value=\"base64\">Base64 (bytes)</option> <option value=\"hex\">Hex (bytes)</option></select></div><div class=\"field\"><label for=\"publish-expiry\">Expires after seconds</label> <input class=\"input\" id=\"publish-expiry\" name=\"expiry\" type=\"number\" min=\"0\" max=\"4294967295\" placeholder=\"never\"></div><div class=\"field\"><label for=\"publish-type\">Content type</label> <input class=\"input mono\" id=\"publish-type\" name=\"contentType\" placeholder=\"application/json\" autocapitalize=\"none\"></div><div class=\"field\"><label for=\"publish-response\">Response topic</label> <input class=\"input mono\" id=\"publish-response\" name=\"responseTopic\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-correlation\">Correlation data</label> <input class=\"input mono\" id=\"publish-correlation\" name=\"correlation\" autocapitalize=\"none\" spellcheck=\"false\"></div><label class=\"publish-retain\"><input type=\"checkbox\" name=\"isText\"> Marked as text</label><div class=\"field publish-wide\"><label for=\"publish-user\">User properties, one on a line: name: value</label> <textarea class=\"input mono\" id=\"publish-user\" name=\"user\" rows=\"2\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div></div></details><p class=\"publish-result\" id=\"publish-result\" role=\"status\"></p></form></details>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 56, "<span>More (MQTT 5 properties, bytes)</span></summary><div class=\"publish-more\"><div class=\"field\"><label for=\"publish-encoding\">The message is written as</label> <select class=\"input\" id=\"publish-encoding\" name=\"encoding\"><option value=\"text\">Text</option> <option value=\"base64\">Base64 (bytes)</option> <option value=\"hex\">Hex (bytes)</option></select></div><div class=\"field\"><label for=\"publish-expiry\">Expires after seconds</label> <input class=\"input\" id=\"publish-expiry\" name=\"expiry\" type=\"number\" min=\"0\" max=\"4294967295\" placeholder=\"never\"></div><div class=\"field\"><label for=\"publish-type\">Content type</label> <input class=\"input mono\" id=\"publish-type\" name=\"contentType\" placeholder=\"application/json\" autocapitalize=\"none\"></div><div class=\"field\"><label for=\"publish-response\">Response topic</label> <input class=\"input mono\" id=\"publish-response\" name=\"responseTopic\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-correlation\">Correlation data</label> <input class=\"input mono\" id=\"publish-correlation\" name=\"correlation\" autocapitalize=\"none\" spellcheck=\"false\"></div><label class=\"publish-retain\"><input type=\"checkbox\" name=\"isText\"> Marked as text</label><div class=\"field publish-wide\"><label for=\"publish-user\">User properties, one on a line: name: value</label> <textarea class=\"input mono\" id=\"publish-user\" name=\"user\" rows=\"2\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div></div></details><p class=\"publish-result\" id=\"publish-result\" role=\"status\"></p></form></details>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -740,12 +807,12 @@ func topicsClearDialog() templ.Component {
 			}()
 		}
 		ctx = templ.InitializeContext(ctx)
-		templ_7745c5c3_Var23 := templ.GetChildren(ctx)
-		if templ_7745c5c3_Var23 == nil {
-			templ_7745c5c3_Var23 = templ.NopComponent
+		templ_7745c5c3_Var25 := templ.GetChildren(ctx)
+		if templ_7745c5c3_Var25 == nil {
+			templ_7745c5c3_Var25 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 52, "<dialog class=\"dialog\" id=\"clear-dialog\" aria-labelledby=\"clear-title\"><h2 id=\"clear-title\">Clear the retained message?</h2><p>Clients that subscribe to <bdi class=\"mono\" id=\"clear-topic\"></bdi> later get nothing until something is published again. Clients that are subscribed now receive an empty message; Home Assistant removes a discovered entity by it.</p><p class=\"problem\" id=\"clear-problem\" role=\"alert\" hidden></p><div class=\"dialog-actions\"><button type=\"button\" class=\"button text\" id=\"clear-cancel\" autofocus>Cancel</button> <button type=\"button\" class=\"button danger\" id=\"clear-confirm\">Clear</button></div></dialog>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 57, "<dialog class=\"dialog\" id=\"clear-dialog\" aria-labelledby=\"clear-title\"><h2 id=\"clear-title\">Clear the retained message?</h2><p>Clients that subscribe to <bdi class=\"mono\" id=\"clear-topic\"></bdi> later get nothing until something is published again. Clients that are subscribed now receive an empty message; Home Assistant removes a discovered entity by it.</p><p class=\"problem\" id=\"clear-problem\" role=\"alert\" hidden></p><div class=\"dialog-actions\"><button type=\"button\" class=\"button text\" id=\"clear-cancel\" autofocus>Cancel</button> <button type=\"button\" class=\"button danger\" id=\"clear-confirm\">Clear</button></div></dialog>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

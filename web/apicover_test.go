@@ -78,6 +78,7 @@ var apiOf = map[string]string{
 	"POST /import/apply": "import-mosquitto",
 
 	"POST /users/new":                     "create-user",
+	"POST /users/new/named":               "create-user",
 	"POST /users/connect/{template}":      "connect-device list-templates",
 	"POST /users/{id}":                    "change-user",
 	"POST /users/find":                    "list-users",
@@ -117,7 +118,7 @@ func TestAPIDoesWhatThePagesDo(t *testing.T) {
 	for _, route := range []string{
 		"POST /topics/sample", "POST /topics/who", "POST /topics/download", "POST /live/topics/history", "POST /live/topics/series", "POST /retained",
 		"POST /clients", "POST /live/clients", "POST /clients/show", "POST /clients/forget/ask", "POST /clients/block/ask", "POST /logs", "POST /logs/audit",
-		"POST /access/check", "POST /access/why", "POST /users/find",
+		"POST /access/check", "POST /access/why", "POST /users/find", "POST /users/new/named",
 	} {
 		reads[route] = true
 	}

@@ -142,7 +142,7 @@ func (s *Server) certificates() []Certificate {
 // attention says what is the matter with the certificate, "" when nothing is.
 func (c *Certificate) attention(now time.Time) (title, text, kind string) {
 	const renewal = " HearthMQ takes a new one over by itself once the file has changed."
-	end := c.Ends.Local().Format("2 January 2006")
+	end := c.Ends.Local().Format("2 Jan 2006")
 	switch {
 	case !c.Ends.After(now):
 		return "The certificate has expired", "It ended on " + end + ". Devices that check it can't connect any more." + renewal, "error"

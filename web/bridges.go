@@ -95,7 +95,7 @@ func bridgeRow(s bridge.Settings, st bridge.Status, now time.Time) ui.BridgeRow 
 	switch st.State {
 	case bridge.Connected:
 		row.State = "Connected " + ui.Ago(st.Since, now)
-		row.Traffic = fmt.Sprintf("%s/s in, %s/s out", strconv.FormatFloat(st.InRate, 'f', 1, 64), strconv.FormatFloat(st.OutRate, 'f', 1, 64))
+		row.Traffic = fmt.Sprintf("%s/s in, %s/s out", ui.Rate(st.InRate), ui.Rate(st.OutRate))
 	case bridge.Connecting:
 		row.State = "Connecting"
 	case bridge.Waiting:
@@ -145,7 +145,7 @@ func (b bridges) form(w http.ResponseWriter, r *http.Request, status int, f ui.B
 	if f.Stored != "" {
 		title = f.Stored
 	}
-	return b.render(w, r, status, ui.BridgeFormPage(b.view(r, title, "bridges", "forms"), f))
+	return b.render(w, r, status, ui.BridgeFormPage(b.view(r, title, "bridges", "forms", "bridge-form"), f))
 }
 
 func (b bridges) formView(s bridge.Settings, stored string) ui.BridgeForm {

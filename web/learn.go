@@ -24,7 +24,7 @@ func (u users) learnView(ctx context.Context, user access.User) (ui.LearnView, e
 		return v, err
 	}
 	v.Begun, v.Running, v.Open, v.Cut, v.Publish, v.Subscribe = true, l.Running, l.Open, l.Cut, l.Publish, l.Subscribe
-	v.Until = l.Until.Local().Format("2006-01-02 15:04")
+	v.Until = l.Until.Local().Format("2 Jan 2006 15:04")
 	for _, r := range l.Rules {
 		v.Rules = append(v.Rules, ruleRow(r))
 	}

@@ -144,6 +144,9 @@ func (s *Server) storeBytes() (int64, bool) {
 func (o overview) start(r *http.Request) ui.StartView {
 	v := ui.StartView{Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: o.endpoints()}
 	v.HasUser = slices.ContainsFunc(o.cfg.Directory.Users(), func(u access.User) bool { return !u.System && !u.Admin })
+	// A device that has sent something and sleeps again was connected, too; as an app
+	// what was received may be Home Assistant's own.
+	v.HasClient = o.cfg.Home == nil && o.cfg.Broker.Stats().PublishReceived > 0
 	for s := range o.cfg.Broker.AllSessions() {
 		if s.Connected && s.User != access.HomeAssistantUser && s.User != access.AddonsUser {
 			v.HasClient = true
@@ -161,9 +164,9 @@ func (o overview) start(r *http.Request) ui.StartView {
 
 func awayWords(n int) string {
 	if n == 0 {
-		return "nobody is away"
+		return "none away"
 	}
-	return ui.Plural(n, "session", "sessions") + " away"
+	return ui.Count(uint64(n)) + " away, with a session kept"
 }
 
 func (s *Server) endpoints() []ui.EndpointView {

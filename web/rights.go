@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -148,8 +149,15 @@ func conditions(act broker.Action, d broker.Decision) []string {
 
 // denialView is one refusal for people.
 func denialView(d access.Denial, now time.Time) ui.DenialView {
-	return ui.DenialView{
+	v := ui.DenialView{
 		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: d.Why(),
 		Ago: ui.Ago(d.Last, now), Count: d.Count,
 	}
+	if at, err := netip.ParseAddrPort(d.Remote); err == nil && (access.Assigned(d.ClientID) || d.ClientID == "") {
+		v.Address = at.Addr().Unmap().String()
+	}
+	if v.About = cmp.Or(d.User, d.ClientID, v.Address); len(v.About) > maxAbout {
+		v.About = ""
+	}
+	return v
 }

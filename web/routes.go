@@ -48,6 +48,7 @@ func (s *Server) pages(r chi.Router) {
 	r.Post("/users/find", s.handle(u.list))
 	r.Get("/users/new", s.handle(u.add))
 	r.Post("/users/new", s.handle(u.create))
+	r.Post("/users/new/named", s.handle(u.addNamed))
 	d := devices{s}
 	r.Get("/users/connect", s.handle(d.choose))
 	r.Get("/users/connect/{template}", s.handle(d.ask))

@@ -89,7 +89,7 @@ func (p settings) certificates(w http.ResponseWriter, r *http.Request) error {
 				row.Kind, row.State = "warning", "ends soon"
 			}
 			if !c.Ends.IsZero() {
-				row.Ends = c.Ends.Local().Format("2 January 2006")
+				row.Ends = c.Ends.Local().Format("2 Jan 2006")
 				if left := c.Ends.Sub(now); left > 0 {
 					row.Ends += ", in " + ui.Span(left)
 				}

@@ -264,6 +264,9 @@ func (p topicsPage) publishers(topicName string) []publisherLine {
 	}
 	now := time.Now()
 	for _, s := range slices.Backward(h.Samples) {
+		if s.ClientID == "" && s.User == "" && !strings.HasPrefix(topicName, "$SYS/") {
+			continue // of the value before the topic was opened nobody remembers who sent it
+		}
 		i := slices.IndexFunc(list, func(l publisherLine) bool { return l.Client == s.ClientID && l.User == s.User })
 		if i >= 0 {
 			list[i].Count++

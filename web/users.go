@@ -129,6 +129,16 @@ func (u users) add(w http.ResponseWriter, r *http.Request) error {
 	return u.addPage(w, r, http.StatusOK, ui.UserForm{Roles: u.roleChoices(nil)})
 }
 
+// addNamed asks for a user whose name somebody tried to log in with. It is a POST
+// because such names never stand in a URL; it changes nothing.
+func (u users) addNamed(w http.ResponseWriter, r *http.Request) error {
+	form, err := parseForm(r)
+	if err != nil {
+		return err
+	}
+	return u.addPage(w, r, http.StatusOK, ui.UserForm{Name: form.Get("name"), Roles: u.roleChoices(nil)})
+}
+
 func (u users) addPage(w http.ResponseWriter, r *http.Request, status int, f ui.UserForm) error {
 	return u.render(w, r, status, ui.NewUserPage(u.view(r, "Add user", "users", "forms"), f))
 }

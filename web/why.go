@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/ui"
 )
@@ -34,6 +35,13 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 		one := ui.FindingView{
 			Good: f.Cause == access.AllWell, Text: f.Text, Advice: f.Advice, Rule: f.Rule, Count: f.Count,
 			Ago: since(f.Last, now), Proposal: f.Proposal, ProposalUser: f.ProposalUser,
+		}
+		if f.Cause == access.Cause(broker.UnknownUser) {
+			if access.ValidName(f.User) == "" && !users[f.User] {
+				one.AddUser, users[f.User] = f.User, true
+			}
+		} else if f.Near != "" {
+			one.Near = f.Near
 		}
 		if _, _, err := a.cfg.Broker.Session(f.ClientID); err == nil && !shown[f.ClientID] {
 			one.ClientID, shown[f.ClientID] = f.ClientID, true

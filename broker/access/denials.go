@@ -85,6 +85,9 @@ func (d *Denials) OnEvent(e broker.Event) {
 
 func (d *Denials) add(to *lru[denialKey, *Denial], n Denial, at time.Time) {
 	key := denialKey{n.ClientID, n.User, n.Action, n.Topic, n.Rule}
+	if Assigned(n.ClientID) {
+		key.clientID = assignedPrefix // a device that tries again has another one each time
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known, ok := to.get(key)
@@ -95,7 +98,7 @@ func (d *Denials) add(to *lru[denialKey, *Denial], n Denial, at time.Time) {
 		to.put(key, known)
 	}
 	known.Count++
-	known.Last, known.Remote, known.Listener, known.Detail = at, n.Remote, n.Listener, n.Detail
+	known.Last, known.Remote, known.Listener, known.Detail, known.ClientID = at, n.Remote, n.Listener, n.Detail, n.ClientID
 }
 
 // Why is what an owner reads: the rule or the reason, with what more is known of it.
@@ -104,6 +107,16 @@ func (n Denial) Why() string {
 		return n.Rule
 	}
 	return n.Rule + ": " + n.Detail
+}
+
+// assignedPrefix begins the Client Identifiers that the broker gives unless it is told
+// otherwise, see broker.Config.AutoIDPrefix; a UUID follows.
+const assignedPrefix = "auto-"
+
+// Assigned reports whether a Client Identifier looks like those that the broker gives to
+// clients without one: it is another one at each connection.
+func Assigned(clientID string) bool {
+	return len(clientID) == len(assignedPrefix)+36 && strings.HasPrefix(clientID, assignedPrefix)
 }
 
 // Recent returns all that is remembered, the latest first.

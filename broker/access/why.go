@@ -58,6 +58,9 @@ type Finding struct {
 	// Proposal is the rule that would allow it, to be added for ProposalUser; "": none.
 	Proposal     string `json:"proposal,omitempty"`
 	ProposalUser string `json:"proposal_user,omitempty"`
+	// Near is what Topic or User was probably meant to be: a filter that the user has a
+	// right to, or the name of a user; "": nothing looks like it.
+	Near string `json:"near,omitempty"`
 }
 
 // Explanation is what Why found: the likeliest cause first, never empty.
@@ -162,11 +165,26 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Why()),
 			Advice: refusalAdvice[broker.Reason(n.Rule)],
 		}
+		if n.Rule == string(broker.UnknownUser) {
+			if f.Near = similar(n.User, w.userNames()); f.Near != "" {
+				f.Advice = fmt.Sprintf("There is a user %q: is the name misspelt in the device's settings? Otherwise add a user of that name.", f.Near)
+			}
+		}
 		w.add(f)
 	}
 }
 
+func (w *inquiry) userNames() (names []string) {
+	for _, u := range w.Directory.Users() {
+		names = append(names, u.Name)
+	}
+	return names
+}
+
 func (w *inquiry) name(clientID, user, remote string) string {
+	if Assigned(clientID) && (user != "" || remote != "") {
+		clientID = "" // new each time: it tells nobody anything
+	}
 	switch {
 	case clientID != "" && user != "":
 		return fmt.Sprintf("Client %q of user %q", clientID, user)
@@ -253,6 +271,7 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 		}
 		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, n.Rule)
 		f.proposeFor(w.Directory, n)
+		f.Near = w.Directory.nearFilter(n)
 		w.add(f)
 	}
 	return subscribe

@@ -19,7 +19,7 @@ import (
 const dialTimeout = 20 * time.Second
 
 // ErrForbidden says that a bridge may not go to an address.
-var ErrForbidden = errors.New("a bridge may not go to this address")
+var ErrForbidden = errors.New("a bridge may not go to this address unless the setting bridge_networks allows it")
 
 // Outside is a guard (see Manager.Guard) that keeps bridges from where nothing of ours
 // connects to (package outbound): this machine and the services around it (case W20).

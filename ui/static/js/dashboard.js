@@ -25,7 +25,7 @@ function hour(/** @type {number[][]} */ steps) {
   const span = Math.max(steps[0][0], 60_000);
   const messages = { lines: [line('received', 1), line('sent', 2)], span, zero: true, format: readable };
   charts.messages.show(messages, 'Messages received and sent per second in the last hour');
-  charts.clients.show({ lines: [line('', 3)], span, zero: true, format: (n) => String(Math.round(n * 10) / 10) }, 'Connected clients in the last hour');
+  charts.clients.show({ lines: [line('', 3)], span, zero: true, whole: true, height: 120, format: (n) => String(Math.round(n * 10) / 10) }, 'Connected clients in the last hour');
   if (part('table').closest('details')?.open) {
     fillTable(part('table'), { ...messages, lines: [...messages.lines, line('clients', 3)] });
   }

@@ -35,6 +35,18 @@ export function shortSpan(/** @type {number} */ ms) {
   return `${Math.round(s / 86_400)}${THIN}d`;
 }
 
+/** The time of the day, as the server writes it into the other pages. */
+export function clock(/** @type {Date} */ at, seconds = true) {
+  return [at.getHours(), at.getMinutes(), ...(seconds ? [at.getSeconds()] : [])].map((n) => String(n).padStart(2, '0')).join(':');
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** "7 Nov", also as the server writes it. */
+export function day(/** @type {Date} */ at) {
+  return `${at.getDate()} ${MONTHS[at.getMonth()]}`;
+}
+
 /** How long ago, in words. */
 export function ago(/** @type {number} */ ms) {
   return ms < 1500 ? 'just now' : `${shortSpan(ms)} ago`;

@@ -2,7 +2,7 @@
 // A chart of numbers over time, as SVG of our own. Colours come from the style
 // sheet, so it follows the theme; every chart has a table beside it.
 
-import { shortSpan } from './format.js';
+import { clock, day, shortSpan } from './format.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const HEIGHT = 200;
@@ -14,7 +14,8 @@ const BOTTOM = 22;
 /**
  * @typedef {{age: number, value: number, min: number, max: number}} Point ages in milliseconds, the oldest point first
  * @typedef {{label: string, points: Point[]}} Line
- * @typedef {{lines: Line[], span: number, zero?: boolean, format: (n: number) => string}} ChartData
+ * @typedef {{lines: Line[], span: number, zero?: boolean, whole?: boolean, height?: number, format: (n: number) => string}} ChartData
+ *   zero: the axis begins there; whole: halves make no sense, as with clients
  */
 
 function make(/** @type {string} */ tag, /** @type {Record<string, string | number>} */ attributes, text = '') {
@@ -35,6 +36,27 @@ export function ticks(/** @type {number} */ low, /** @type {number} */ high, wan
   return out;
 }
 
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const STEPS = [1, 2, 5, 10, 15, 30].map((n) => n * SECOND).concat([1, 2, 5, 10, 15, 30].map((n) => n * MINUTE),
+  [1, 2, 3, 6, 12].map((n) => n * HOUR), [1, 2, 7, 14, 30].map((n) => n * DAY));
+
+/**
+ * Round times between now and span milliseconds ago, the newest first: round ages, or
+ * from two hours on round times of the day. @returns {number[]} ages
+ */
+export function timeMarks(/** @type {number} */ span, /** @type {number} */ want, now = new Date()) {
+  const step = STEPS.find((s) => span / s <= want) ?? Math.ceil(span / want / DAY) * DAY;
+  const byClock = span >= CLOCK_SPAN;
+  const out = [];
+  for (let age = byClock ? (now.getTime() - now.getTimezoneOffset() * MINUTE) % step : step; age <= span; age += step) out.push(age);
+  return out;
+}
+
+const CLOCK_SPAN = 2 * HOUR;
+
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 
 /** A number as short as the edge of a chart needs it. */
@@ -51,8 +73,8 @@ export function readable(/** @type {number} */ n) {
 /** How long ago or, for old points, the time of the day. */
 export function when(/** @type {number} */ age) {
   const at = new Date(Date.now() - age);
-  const time = at.toLocaleTimeString([], age < 600_000 ? { hour: '2-digit', minute: '2-digit', second: '2-digit' } : { hour: '2-digit', minute: '2-digit' });
-  return age < 72_000_000 ? time : `${at.toLocaleDateString([], { day: 'numeric', month: 'short' })} ${time}`;
+  const time = clock(at, age < 600_000);
+  return age < 72_000_000 ? time : `${day(at)} ${time}`;
 }
 
 export class SeriesChart {
@@ -60,6 +82,7 @@ export class SeriesChart {
   #svg = make('svg', { class: 'chart-svg', role: 'img', tabindex: '0' });
   #readout = document.createElement('p');
   /** @type {ChartData | null} */ #data = null;
+  #height = HEIGHT;
   #at = -1; // point under the crosshair, of the first line
   #x = (/** @type {number} */ age) => age;
   #y = (/** @type {number} */ v) => v;
@@ -87,9 +110,10 @@ export class SeriesChart {
     const width = this.#el.clientWidth;
     if (!d || width < 60) return;
     const svg = this.#svg;
-    svg.setAttribute('viewBox', `0 0 ${width} ${HEIGHT}`);
+    const height = this.#height = d.height ?? HEIGHT;
+    svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     svg.setAttribute('width', String(width));
-    svg.setAttribute('height', String(HEIGHT));
+    svg.setAttribute('height', String(height));
     let low = d.zero ? 0 : Infinity;
     let high = -Infinity;
     for (const l of d.lines) {
@@ -100,23 +124,28 @@ export class SeriesChart {
     }
     if (!Number.isFinite(low) || !Number.isFinite(high)) [low, high] = [0, 1];
     if (low === high) [low, high] = d.zero ? [0, Math.max(1, high)] : [low - 1, high + 1];
-    const marks = ticks(low, high);
-    if (d.zero && marks.length) high = Math.max(high, marks[marks.length - 1]);
+    let marks = ticks(low, high, Math.round(height / 50));
+    if (d.zero && marks.length > 1) { // ends with a mark, too
+      const step = marks[1] - marks[0];
+      high = Math.ceil(high / step - 1e-9) * step;
+      marks = ticks(low, high, Math.round(high / step));
+    }
+    if (d.whole) marks = marks.filter(Number.isInteger);
     const span = Math.max(1, d.span);
     this.#x = (age) => LEFT + (1 - age / span) * (width - LEFT - RIGHT);
-    this.#y = (v) => TOP + (1 - (v - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
+    this.#y = (v) => TOP + (1 - (v - low) / (high - low)) * (height - TOP - BOTTOM);
     const parts = [];
     for (const m of marks) {
       const y = this.#y(m);
       parts.push(make('line', { class: 'chart-grid', x1: LEFT, x2: width - RIGHT, y1: y, y2: y }));
       parts.push(make('text', { class: 'chart-label', x: LEFT - 6, y: y + 4, 'text-anchor': 'end' }, short(m, d.format)));
     }
-    const n = Math.max(2, Math.floor((width - LEFT) / 110));
-    for (let i = 0; i <= n; i++) {
-      const age = span * (1 - i / n);
-      const anchor = i === 0 ? 'start' : i === n ? 'end' : 'middle';
-      const text = i === n ? 'now' : span < 7_200_000 ? `−${shortSpan(age)}` : when(age);
-      parts.push(make('text', { class: 'chart-label', x: this.#x(age), y: HEIGHT - 6, 'text-anchor': anchor }, text));
+    const label = (/** @type {number} */ x, /** @type {string} */ anchor, /** @type {string} */ text) =>
+      parts.push(make('text', { class: 'chart-label', x, y: height - 6, 'text-anchor': anchor }, text));
+    label(width - RIGHT, 'end', 'now');
+    for (const age of timeMarks(span, Math.max(2, Math.floor((width - LEFT) / 90)))) {
+      const x = this.#x(age);
+      if (x < width - RIGHT - 60) label(x, 'middle', span < CLOCK_SPAN ? `−${shortSpan(age)}` : when(age));
     }
     d.lines.forEach((l, i) => parts.push(...this.#line(l, i + 1)));
     parts.push(make('g', { class: 'chart-cross' }));
@@ -170,7 +199,7 @@ export class SeriesChart {
       return;
     }
     const x = this.#x(p.age);
-    const parts = [make('line', { class: 'chart-grid', x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM })];
+    const parts = [make('line', { class: 'chart-grid', x1: x, x2: x, y1: TOP, y2: this.#height - BOTTOM })];
     const words = [];
     d.lines.forEach((l, nth) => {
       const q = l.points.reduce((best, c) => (Math.abs(c.age - p.age) < Math.abs(best.age - p.age) ? c : best), l.points[0]);

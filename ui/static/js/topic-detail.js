@@ -35,6 +35,7 @@ export class TopicDetail {
   onClose = () => {};
   /** @type {(topic: string) => void} called when the whole name of the selected topic is known */ onTopic = () => {};
   /** @type {(form: string) => void} */ onForm = () => {};
+  /** @type {(filter: string) => void} called to show nothing but what a filter matches */ onOnly = () => {};
 
   /** @param {string} base */
   constructor(base) {
@@ -58,6 +59,11 @@ export class TopicDetail {
       const t = byId('detail-download').querySelector('[name=t]');
       if (t instanceof HTMLInputElement) t.value = base64url(this.topic);
     });
+    byId('detail-folder-retained').addEventListener('submit', () => {
+      const q = byId('detail-folder-retained').querySelector('input');
+      if (q) q.value = `${this.topic}/#`;
+    });
+    byId('detail-folder-only').addEventListener('click', () => this.onOnly(`${this.topic}/#`));
     this.#copies('detail-copy-topic', () => this.topic);
     this.#copies('detail-copy-value', () => this.#copyable());
     this.#copies('detail-link', () => location.href);
@@ -79,7 +85,7 @@ export class TopicDetail {
     this.#visible(true);
     byId('detail-topic').textContent = visible(path) || '(empty)';
     byId('detail-badges').replaceChildren();
-    byId('detail-live').hidden = true;
+    byId('detail-live').hidden = byId('detail-folder').hidden = true;
   }
 
   close() {
@@ -96,6 +102,14 @@ export class TopicDetail {
     byId('detail').hidden = !on;
     byId('detail-none').hidden = on;
     this.#pane.classList.toggle('is-open', on);
+  }
+
+  /** Says how many topics are below the selected one. */
+  below(/** @type {number} */ n) {
+    // A line break in a hidden field would arrive as another one.
+    const shown = n > 0 && this.#detail !== null && !/[\r\n]/.test(this.topic);
+    byId('detail-folder').hidden = !shown;
+    if (shown) byId('detail-folder-count').textContent = `${plural(n, 'topic', 'topics')} below it`;
   }
 
   show(/** @type {Detail} */ d) {

@@ -1,6 +1,6 @@
 // @ts-check
-// Who sent a topic's messages, who is subscribed to it, and who may read and
-// write it, with the rule that says so.
+// Who sent a topic's messages, who is subscribed to it, and who may subscribe
+// and publish to it, with the rule that says so.
 
 import { ago, count, plural, visible } from './format.js';
 
@@ -59,7 +59,7 @@ export function showWho(/** @type {HTMLElement} */ into, /** @type {Who} */ w) {
   const rights = w.rights.map((r) => {
     const b = document.createElement('bdi');
     b.textContent = visible(r.user);
-    return el('li', '', el('p', '', el('strong', '', b)), verdict('Read', r.read), verdict('Write', r.write));
+    return el('li', '', el('p', '', el('strong', '', b)), verdict('Subscribe', r.read), verdict('Publish', r.write));
   });
   into.replaceChildren(
     section('Sent by', publishers, 'Nobody since HearthMQ started.', 0),

@@ -74,6 +74,12 @@ detail.onTopic = (topic) => {
   history.replaceState(null, '', `${location.pathname}#t=${base64url(topic)}`);
   suggest(topic);
 };
+detail.onOnly = (filter) => {
+  if (state.regexp) byId('topics-regexp').click();
+  filterInput.value = filter;
+  filterInput.dispatchEvent(new Event('input'));
+  filterInput.focus();
+};
 detail.onForm = (form) => socket.send({ form });
 
 /** Asks the server for what the filter finds. */
@@ -102,6 +108,8 @@ function take(/** @type {Frame} */ f) {
   if (f.at) arrive(f.at);
   if (f.val) takeValues(f.val);
   if (f.detail && f.detail.id === view.selected) detail.show(f.detail);
+  const chosen = view.selected ? rows.byID(view.selected) : null;
+  if (chosen && (f.detail || f.list)) detail.below(chosen.folder ? chosen.count : 0);
   if (f.rate !== undefined) detail.rate(f.rate);
   if (f.totals) totals = f.totals;
   if (f.list || f.match || f.totals) status();

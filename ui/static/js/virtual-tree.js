@@ -50,7 +50,15 @@ export class VirtualTree {
     el.addEventListener('scroll', () => this.draw(), { passive: true });
     el.addEventListener('keydown', (e) => this.#key(e));
     el.addEventListener('click', (e) => this.#click(e));
-    new ResizeObserver(() => this.draw()).observe(el);
+    let height = el.clientHeight;
+    new ResizeObserver(() => {
+      // What was chosen stays in sight when the pane with its details takes room.
+      const shrunk = el.clientHeight < height;
+      const at = this.active.index * ROW - el.scrollTop;
+      if (shrunk && this.selected && this.active.index >= 0 && at >= 0 && at < height) this.reveal(this.active.index);
+      height = el.clientHeight;
+      this.draw();
+    }).observe(el);
     setInterval(() => this.#ages(), 1000);
   }
 
