@@ -99,6 +99,16 @@ func (b *Broker) Disconnect(clientID string, code packet.ReasonCode) error {
 	return nil
 }
 
+// DisconnectUsers ends the connections of users; "" stands for those without a name. Their
+// sessions stay as the specification says.
+func (b *Broker) DisconnectUsers(those func(user string) bool) {
+	for _, s := range b.sessions.all() {
+		if c := s.conn.Load(); c != nil && !s.identity.Load().System && those(s.user) {
+			c.disconnect(packet.AdministrativeAction, "rights changed")
+		}
+	}
+}
+
 // DeleteSession ends a client's connection and forgets its session. It fails with
 // ErrNotFound.
 func (b *Broker) DeleteSession(clientID string) error {

@@ -12,7 +12,7 @@ import (
 type audience struct {
 	targets []target
 	shares  []shareRoute
-	noLocal bool   // the publisher has subscribed, with No Local
+	noLocal bool   // somebody has subscribed who gets nothing: the publisher, with No Local, or with Mosquitto who may not
 	subs    uint64 // generations that it was made for
 	rules   uint64
 }
@@ -110,7 +110,9 @@ func (b *Broker) newAudience(name string, from *Session, subs, rules uint64) *au
 	b.subs.trie.Match(name, m.add) // [MQTT-3.3.2-3] [MQTT-4.5.0-1] [MQTT-4.7.3-4]
 	b.subs.mu.RUnlock()
 	// Rights are asked without the lock; receivers without the right drop out.
+	asked := len(a.targets) + len(a.shares)
 	a.targets = b.admit(name, rules, a.targets)
+	a.noLocal = a.noLocal || asked > 0 && b.cfg().LikeMosquitto
 	shares := a.shares[:0]
 	for _, sh := range a.shares {
 		if sh.members = b.admit(name, rules, sh.members); len(sh.members) > 0 {

@@ -119,6 +119,12 @@ type Authorizer interface {
 	Generation() uint64
 }
 
+// UnsubscribeAuthorizer is implemented by an Authorizer that keeps clients from ending some
+// of their subscriptions. Filter stands without a share.
+type UnsubscribeAuthorizer interface {
+	MayUnsubscribe(id *Identity, filter string) bool
+}
+
 // Classifier is implemented by an Authorizer that can tell Topic Names apart as far as
 // its rules do, so that what was decided for one name holds for others too. AppendClass
 // adds to dst what the name's class is called. Where two names' classes were called the

@@ -46,7 +46,11 @@ func (c *conn) control(p *packet.Publish) error {
 	if to == nil {
 		return nil
 	}
-	pub := &publication{msg: NewMessage(name, response, 1, false), route: &route{name: name, audience: new(audience)}}
+	qos := byte(1)
+	if c.cfg.LikeMosquitto {
+		qos = 0
+	}
+	pub := &publication{msg: NewMessage(name, response, qos, false), route: &route{name: name, audience: new(audience)}}
 	t := to.target(nil)
 	t.rules = c.b.deps.Authorizer.Generation()
 	c.b.journal.open()

@@ -168,7 +168,7 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 		if ok {
 			b.event(Unsubscribed{At: c.now, Identity: c.id, Filter: full})
 		} else if code.Failed() && why == "" {
-			why = "not a Topic Filter"
+			why = "not a Topic Filter, or none that the client may leave"
 		}
 	}
 	return c.ackFilters(ticket, &ack, &ack.Properties, why) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
@@ -186,6 +186,11 @@ func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, cod
 	}
 	if bad != nil {
 		return 0, false, packet.TopicFilterInvalid, c.badFilter(full, bad)
+	}
+	if u, ok := c.b.deps.Authorizer.(UnsubscribeAuthorizer); ok && !c.id.System && !u.MayUnsubscribe(c.id, filter) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.settled(), false, packet.NotAuthorized
 	}
 	if !c.b.subs.remove(s, full) {
 		s.mu.Lock()

@@ -126,8 +126,7 @@ func addGlobalDirectives(t map[string]directive) {
 	t["queue_qos0_messages"] = flag(global, func(r *confReader) *bool { return &r.conf.QueueQoS0 })
 	t["upgrade_outgoing_qos"] = flag(global, func(r *confReader) *bool { return &r.conf.UpgradeQoS })
 	t["set_tcp_nodelay"] = flag(global, func(r *confReader) *bool { return &r.conf.NoDelay }).noted(Harmless, "HearthMQ always sends at once")
-	t["enable_control_api"] = flag(global, func(r *confReader) *bool { return &r.conf.ControlAPI }).
-		noted(Left, "HearthMQ does not answer at $CONTROL/broker/v1")
+	t["enable_control_api"] = flag(global, func(r *confReader) *bool { return &r.conf.ControlAPI })
 	t["sys_interval"] = directive{set: func(r *confReader, rest string) error {
 		v, err := integer(rest, 0, math.MaxUint16)
 		r.conf.SysInterval = time.Duration(v) * time.Second

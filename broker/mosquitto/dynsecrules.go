@@ -264,22 +264,3 @@ func sameRules(a, b []access.Rule) bool {
 	}
 	return true
 }
-
-// MakeAdmins makes administrators of the users who may look after dynamic security, as
-// they are with Mosquitto.
-func (p *Plan) MakeAdmins(d *Dynsec) {
-	rights := NewDynsecRights(d)
-	for i := range d.Clients {
-		c := &d.Clients[i]
-		controls := slices.ContainsFunc(rights.rolesOf(0, c.Roles, rights.member[c.Username]), func(r *DynsecRole) bool {
-			return slices.ContainsFunc(r.ACLs, func(a DynsecACL) bool {
-				return a.Allow && a.Type == "publishClientSend" && topic.Match(a.Topic, "$CONTROL/dynamic-security/v1")
-			})
-		})
-		for j := range p.Users {
-			if controls && p.Users[j].Name == c.Username {
-				p.Users[j].Admin = true
-			}
-		}
-	}
-}

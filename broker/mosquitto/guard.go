@@ -19,15 +19,23 @@ import (
 
 // Guard decides who comes in and what they may do as a mosquitto.conf says, by its
 // password_file and acl_file as they are: line by line, the first match decides. It
-// implements broker.Authenticator, broker.Authorizer and broker.Reviewer. Users of
-// dynamic security are the Directory's. Safe for concurrent use.
+// implements broker.Authenticator, broker.Authorizer, broker.UnsubscribeAuthorizer and
+// broker.Reviewer. Users of dynamic security are a Dynamic's. Safe for concurrent use.
 type Guard struct {
-	dynsec *access.Directory // nil without the plugin
+	dynsec Dynamic // nil without the plugin
 
 	mu         sync.Mutex // serialises Use
 	now        atomic.Pointer[entrances]
 	generation atomic.Uint64
 	held       atomic.Pointer[chan struct{}] // closed when the files are reread; nil: they are
+}
+
+// Dynamic knows the users of dynamic security.
+type Dynamic interface {
+	broker.Authenticator
+	broker.Authorizer
+	broker.UnsubscribeAuthorizer
+	broker.Reviewer
 }
 
 var (
@@ -36,8 +44,9 @@ var (
 	_ broker.Reviewer      = (*Guard)(nil)
 )
 
-// NewGuard returns one that goes by s. dynsec knows the users of dynamic security.
-func NewGuard(s *Setup, dynsec *access.Directory) *Guard {
+// NewGuard returns one that goes by s. dynsec knows the users of dynamic security, nil:
+// there are none.
+func NewGuard(s *Setup, dynsec Dynamic) *Guard {
 	g := &Guard{dynsec: dynsec}
 	g.Use(s)
 	return g
@@ -141,7 +150,17 @@ func (g *Guard) Authenticate(ctx context.Context, c *broker.Credentials) (*broke
 		}
 		return s.identity(c, c.User), nil
 	}
+	if g.dynsec == nil { // the plugin came with a reread, and follows at the next start
+		return nil, broker.Refuse(broker.BackendUnavailable, errors.New("dynamic security follows at the next start"))
+	}
 	return g.dynsec.Authenticate(ctx, g.noCertificate(c))
+}
+
+// MayUnsubscribe implements broker.UnsubscribeAuthorizer: dynamic security alone keeps
+// anybody from it.
+func (g *Guard) MayUnsubscribe(id *broker.Identity, filter string) bool {
+	s := g.now.Load().of(id.Listener)
+	return s == nil || !s.dynsec || !g.isDynamic(s, id.User) || g.dynsec.MayUnsubscribe(id, filter)
 }
 
 // noCertificate has a Directory go by the password: certificates name nobody here.
@@ -264,6 +283,11 @@ func (r *setupReader) access(ctx context.Context) {
 				r.tell(l, Broken, "plugin", "there are two files of dynamic security, %q and %q: HearthMQ has one set of users", s.Dynsec, f.dynsec)
 			}
 			s.Dynsec, x.dynsec = f.dynsec, true
+			for _, p := range s.Conf.Plugins {
+				if p.Kind() == PluginDynsec && p.Options["config_file"] == f.dynsec {
+					s.DynsecInit = p.Options["password_init_file"]
+				}
+			}
 		}
 		for _, name := range names[i] {
 			s.entrances.by[name] = x

@@ -20,6 +20,8 @@ type Setup struct {
 	Ports  []Port
 	// Dynsec is the configuration file of the plugin for dynamic security, "" without it.
 	Dynsec string
+	// DynsecInit is the file with the password that a new one begins with, "" without it.
+	DynsecInit string
 
 	entrances entrances
 	read      map[string]*readFile // by name

@@ -58,6 +58,10 @@ var importTable = []importRule{
 		pkg: "broker/control", ours: []string{"broker", "broker/access", "broker/topic"}, others: []string{},
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
+	{
+		pkg: "broker/dynsec", ours: []string{"broker", "broker/access", "broker/topic"}, others: []string{},
+		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
+	},
 	{pkg: "broker/scram", others: []string{}},
 	{pkg: "broker/crashtest"}, // test code alone
 	{pkg: "broker/difftest"},  // test code alone

@@ -17,6 +17,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/bridge"
+	"hearthmq/broker/dynsec"
 	mosq "hearthmq/broker/mosquitto"
 	"hearthmq/broker/sqlite"
 	"hearthmq/web"
@@ -26,17 +27,21 @@ import (
 // ports, users, rights, limits and the log are the file's. What it says nothing of, such
 // as the admin's address, comes from the environment or a file of HearthMQ's own settings.
 type standIn struct {
-	app     *application
-	files   mosq.Files
-	opt     mosq.SetupOptions
-	setup   *mosq.Setup
-	guard   *mosq.Guard
-	ports   *standInPorts
-	log     *standInLog
-	bridges []bridge.Settings // of setup
-	data    string            // the folder
-	fresh   bool              // data was made by this start
-	temp    bool              // data goes with the process
+	app    *application
+	files  mosq.Files
+	opt    mosq.SetupOptions
+	setup  *mosq.Setup
+	guard  *mosq.Guard
+	dynsec *dynsec.Engine // nil without the plugin
+	// What $CONTROL/broker/v1 tells; it follows at the next start.
+	controlAPI bool
+	listeners  []listenerJSON
+	ports      *standInPorts
+	log        *standInLog
+	bridges    []bridge.Settings // of setup
+	data       string            // the folder
+	fresh      bool              // data was made by this start
+	temp       bool              // data goes with the process
 }
 
 // runStandIn is `serve -c FILE -p PORT -v`.
@@ -52,6 +57,7 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	if x.setup, found = mosq.NewSetup(ctx, x.files, x.opt); x.setup == nil {
 		return refusedConf(found)
 	}
+	x.controlAPI, x.listeners = x.setup.Conf.ControlAPI, x.listListeners()
 	if x.bridges, err = bridgesOf(x.setup.Conf); err != nil {
 		return addon.Problems{{Text: err.Error()}}
 	}
@@ -70,6 +76,9 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	}
 	defer removePID()
 	if err := x.becomeUser(log); err != nil {
+		return err
+	}
+	if err := x.openDynsec(ctx, log); err != nil {
 		return err
 	}
 	memory := limitMemory(addon.Size(x.setup.Conf.Limits.MemoryLimit), app.environ, log)
@@ -193,8 +202,6 @@ func (x *standIn) folder(log *slog.Logger) (err error) {
 		return err
 	case conf.Persistence.On:
 		x.data = old + folderSuffix
-	case x.setup.Dynsec != "":
-		x.data = x.setup.Dynsec + folderSuffix
 	default:
 		x.temp = true
 		x.data, err = os.MkdirTemp("", "hearthmq-")
@@ -238,7 +245,7 @@ func (x *standIn) removeTemp(log *slog.Logger) {
 }
 
 // takeOver brings what Mosquitto had stored into a database that is new: messages and
-// sessions, and the users of dynamic security. Both happen once.
+// sessions. It happens once.
 func (x *standIn) takeOver(ctx context.Context, s *server) error {
 	in := new(mosq.Input)
 	r := mosq.Reader{
@@ -249,25 +256,10 @@ func (x *standIn) takeOver(ctx context.Context, s *server) error {
 	if x.fresh && conf.Persistence.On {
 		in = r.Read(mosq.Sources{Database: conf.StoredIn()})
 	}
-	const done = "dynamic-security"
-	dynsec := false
-	if x.setup.Dynsec != "" {
-		if _, err := s.db.Setting(ctx, done, func() string { dynsec = true; return time.Now().UTC().Format(time.RFC3339) }); err != nil {
-			return err
-		}
-	}
-	if dynsec {
-		users := r.Read(mosq.Sources{Dynsec: x.setup.Dynsec})
-		in.Dynsec = users.Dynsec
-		in.Notices = append(in.Notices, users.Notices...)
-	}
-	if in.Database == nil && in.Dynsec == nil && mosq.Worst(in.Notices) < mosq.Broken {
+	if in.Database == nil && mosq.Worst(in.Notices) < mosq.Broken {
 		return nil
 	}
 	plan := mosq.NewPlan(in, mosq.PlanOptions{Now: time.Now(), Anonymous: true})
-	if in.Dynsec != nil {
-		plan.MakeAdmins(in.Dynsec)
-	}
 	tellNotices(s.log, in.Notices)
 	if !plan.Report.OK() {
 		return refusedConf(plan.Report.Broken)
@@ -278,24 +270,28 @@ func (x *standIn) takeOver(ctx context.Context, s *server) error {
 	if err != nil {
 		return err
 	}
-	s.log.Info("taken over from Mosquitto", "users", len(came.Accounts.Users), "retained", came.Retained, "sessions", came.Sessions)
+	s.log.Info("taken over from Mosquitto", "retained", came.Retained, "sessions", came.Sessions)
 	return nil
 }
 
-// policy says what the users of dynamic security may; all others are the Guard's.
+// policy is that of HearthMQ's own users, who have no rights here: all is the Guard's.
 func (x *standIn) policy() access.Policy {
 	return access.Policy{Anonymous: access.AnonymousRestricted}
 }
 
 // deps puts the files' users and rights in the place of our own.
 func (x *standIn) deps(s *server, d *broker.Deps) broker.Config {
-	x.guard = mosq.NewGuard(x.setup, s.directory)
-	d.Authenticator, d.Authorizer = x.guard, x.guard
+	x.guard = mosq.NewGuard(x.setup, nil)
+	if x.dynsec != nil {
+		x.guard = mosq.NewGuard(x.setup, x.dynsec)
+	}
+	d.Authenticator, d.Authorizer, d.Controller = x.guard, x.guard, x
 	return x.setup.Broker
 }
 
 // serve opens the ports and serves until ctx ends.
 func (x *standIn) serve(ctx context.Context, group *errgroup.Group, s *server) error {
+	x.followDynsec(s.broker)
 	x.ports = &standInPorts{log: s.log, broker: s.broker, group: group}
 	if err := x.ports.start(ctx, x.setup.Ports); err != nil {
 		return err
