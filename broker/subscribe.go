@@ -190,7 +190,7 @@ func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, cod
 	if u, ok := c.b.deps.Authorizer.(UnsubscribeAuthorizer); ok && !c.id.System && !u.MayUnsubscribe(c.id, filter) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.settled(), false, packet.NotAuthorized
+		return s.settled(), false, packet.NotAuthorized, nil
 	}
 	if !c.b.subs.remove(s, full) {
 		s.mu.Lock()
