@@ -138,9 +138,9 @@ func (b *Broker) ForgetReceived(ctx context.Context, clientID string) error {
 	return b.journal.wait(ctx, ticket)
 }
 
-// Revalidate applies a change of users or rules to what runs: users who no longer
-// stand are disconnected, subscriptions that are no longer allowed are dropped,
-// messages follow the new rules from now on (cases A8, A9). user "" means everybody.
+// Revalidate applies a change of users, limits or rules to what runs: users who no longer
+// stand are disconnected, subscriptions that are no longer allowed are dropped, limits
+// hold as relimit says, messages follow the new rules from now on (cases A8, A9). user "" means everybody.
 func (b *Broker) Revalidate(user string) {
 	b.subs.changed()
 	reviewer, _ := b.deps.Authorizer.(Reviewer)
@@ -156,6 +156,7 @@ func (b *Broker) Revalidate(user string) {
 			}
 		}
 		b.revoke(s, id)
+		b.relimit(s)
 	}
 }
 

@@ -256,7 +256,11 @@ func (c *conn) rest(t packet.Type, bytes int) {
 	c.b.stats.slowed.Add(1)
 	c.bt.flush() // what came so far goes out
 	c.seen.Store(now.Add(wait).UnixNano())
-	c.pause(wait)
+	alive := c.lifetime()
+	for wait > 0 && alive.Err() == nil && c.relimited.Load() == nil {
+		c.pause(min(wait, time.Second)) // a new limit is not waited for
+		wait -= time.Second
+	}
 	c.now = time.Now()
 	c.bt.now = c.now
 }
@@ -286,35 +290,13 @@ func (c *conn) watchTrust() {
 	if !ok {
 		return
 	}
+	id := c.id // a re-authentication may put another in its place
 	d.OnDistrust(func(err error, ended bool) {
 		code, reason := packet.NotAuthorized, string(CertificateInvalid)+": "+err.Error()
 		if ended {
 			code, reason = packet.MaximumConnectTime, "the client's certificate has ended"
 		}
 		c.disconnect(code, reason)
-		c.b.turnedAway(c.id.ClientID, c.id.User, c.address(), c.info.Name, Refuse(CertificateInvalid, err))
+		c.b.turnedAway(id.ClientID, id.User, c.address(), c.info.Name, Refuse(CertificateInvalid, err))
 	})
-}
-
-// obey narrows the connection's settings to what listener and user are limited to.
-func (c *conn) obey() {
-	l := c.cfg.EachClient
-	if r := c.info.Rules; r != nil {
-		l = l.Strictest(r.Limits)
-	}
-	if c.id.Limits != nil {
-		l = l.Strictest(*c.id.Limits)
-	}
-	if c.id.System {
-		l = Limits{}
-	}
-	c.limits = l
-	c.rates.set(l)
-	if l.PacketSize > 0 || l.Inflight > 0 || l.Subscriptions > 0 {
-		own := *c.cfg
-		strictest(&own.MaxPacketSize, l.PacketSize)
-		strictest(&own.MaxInflight, l.Inflight)
-		strictest(&own.MaxSubscriptions, l.Subscriptions)
-		c.cfg = &own
-	}
 }

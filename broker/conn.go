@@ -21,15 +21,17 @@ type conn struct {
 	mount string     // in front of the client's topics
 
 	// Set by the handshake, constant afterwards.
-	version   packet.Version
-	id        *Identity // a re-authentication may replace it
-	sess      *Session  // nil before CONNACK
-	maxPacket uint32    // the client's Maximum Packet Size, 0: none
-	keepAlive time.Duration
-	bridge    bool // it marked itself as one: it gets nothing of its own back, and RETAIN as published
-	limits    Limits
-	problems  bool   // Request Problem Information: reason strings are welcome
-	method    string // Authentication Method of CONNECT, "": none
+	version        packet.Version
+	id             *Identity // a re-authentication may replace it
+	sess           *Session  // nil before CONNACK
+	maxPacket      uint32    // the client's Maximum Packet Size, 0: none
+	keepAlive      time.Duration
+	bridge         bool    // it marked itself as one: it gets nothing of its own back, and RETAIN as published
+	receiveMaximum uint16  // the client's, 0: none
+	base           *Config // of the listener, before what the user is limited to
+	limits         Limits
+	problems       bool   // Request Problem Information: reason strings are welcome
+	method         string // Authentication Method of CONNECT, "": none
 
 	// The reader's own.
 	bt        batch
@@ -45,11 +47,12 @@ type conn struct {
 	repeated  map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
 	rates     rates
 
-	recv    received
-	seen    atomic.Int64 // Unix nanoseconds of the last packet
-	stopped atomic.Bool  // the server has ended it: what still comes is not for us
-	trace   atomic.Pointer[Trace]
-	unacked atomic.Int32 // QoS 1 and 2 messages of the client without a final acknowledgement
+	recv      received
+	seen      atomic.Int64 // Unix nanoseconds of the last packet
+	stopped   atomic.Bool  // the server has ended it: what still comes is not for us
+	trace     atomic.Pointer[Trace]
+	relimited atomic.Pointer[Limits] // the user's new limits, until the reader follows them
+	unacked   atomic.Int32           // QoS 1 and 2 messages of the client without a final acknowledgement
 
 	mu      sync.Mutex
 	life    context.Context // see lifetime
@@ -211,6 +214,9 @@ func (c *conn) read() (*readBuffer, error) {
 // consume handles every whole packet of data, flushes what they caused, and
 // carries the rest over.
 func (c *conn) consume(data []byte) error {
+	if c.relimited.Load() != nil {
+		c.follow()
+	}
 	packets, err := c.handleAll(data)
 	c.recv.packets.Add(packets)
 	c.bt.flush()

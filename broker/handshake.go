@@ -114,6 +114,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	if refusal != nil {
 		return c.refuse(p, refusal)
 	}
+	c.b.relimit(c.sess) // they may have changed since the login
 	if oddClientID(id.ClientID) {
 		c.sess.violations.Add(1)
 	}
@@ -206,6 +207,9 @@ func (c *conn) takeLimits(p *packet.Connect) {
 		ka = most
 	}
 	c.keepAlive = time.Duration(ka) * time.Second // [MQTT-3.2.2-22]
+	if p.Properties.Has(packet.PropReceiveMaximum) {
+		c.receiveMaximum = p.Properties.ReceiveMaximum
+	}
 	c.alias.max = c.outgoingAliases(p.Properties.TopicAliasMaximum)
 	switch {
 	case p.Version == packet.V50:
@@ -213,15 +217,6 @@ func (c *conn) takeLimits(p *packet.Connect) {
 	case !p.CleanStart:
 		c.expiry = c.b.capExpiry(NeverExpires)
 	}
-}
-
-// inflightLimit is how many QoS 1 and 2 messages may be under way to the client.
-func (c *conn) inflightLimit(p *packet.Connect) int {
-	n := c.cfg.MaxInflight
-	if p.Properties.Has(packet.PropReceiveMaximum) {
-		n = min(n, p.Properties.ReceiveMaximum) // [MQTT-3.3.4-9]
-	}
-	return int(n)
 }
 
 // connack is the answer to a CONNECT that is accepted [MQTT-3.1.4-5].

@@ -90,7 +90,7 @@ func (s *Session) connect(c *conn, p *packet.Connect, will *Will) {
 	s.identity.Store(c.id)
 	s.listener, s.version, s.since = c.info.Name, c.version, c.now
 	s.expiry = c.expiry
-	s.window = c.inflightLimit(p) // [MQTT-4.9.0-1]
+	s.window = c.window(c.limits) // [MQTT-4.9.0-1]
 	s.limits = c.limits
 	s.behind = false
 	s.flights.resend()

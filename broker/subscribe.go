@@ -121,7 +121,7 @@ func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscrip
 	full := sub.FullFilter()
 	s.mu.Lock()
 	_, has := s.subs[full]
-	tooMany := !has && len(s.subs) >= c.cfg.MaxSubscriptions
+	tooMany := !has && len(s.subs) >= c.maxSubscriptions()
 	persistent := s.persistent
 	taken := s.conn.Load() != c
 	s.mu.Unlock()

@@ -102,7 +102,7 @@ func doneText(key string) (string, bool) {
 	case "rules-added":
 		return "The user has the rules. They count from now on, also for clients that are connected.", true
 	case "limits-changed":
-		return "The limits were changed. They hold for connections from now on.", true
+		return "The limits were changed. They hold at once; connections and subscriptions above them stay until they end.", true
 	case "rule-added":
 		return "The rule was added. It counts at once.", true
 	case "user-changed":

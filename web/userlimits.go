@@ -2,6 +2,8 @@ package web
 
 import (
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 
 	"hearthmq/broker"
@@ -48,11 +50,29 @@ func (u users) changeLimits(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c := access.UserChange{Limits: new(broker.Limits)}
+	var c access.UserChange
 	if c.Revision, err = revision(form); err != nil {
 		return err
 	}
-	v, bad := limitsView(user), false
+	limits, networks, v, bad := readLimits(form, user)
+	if c.Limits, c.Networks = &limits, &networks; !bad {
+		err = u.cfg.Accounts.ChangeUser(r.Context(), user.Name, c)
+	}
+	if p := problemsOf(err); p != nil || bad {
+		page := u.userView(r, user)
+		page.Limits = v
+		page.Problem = elsewhere(p)[""]
+		return u.userPage(w, r, http.StatusUnprocessableEntity, page)
+	}
+	if err != nil {
+		return err
+	}
+	return u.redirect(w, r, userPath(user.ID)+"?done=limits-changed")
+}
+
+// readLimits reads what was sent for a user, and says in the form what is bad with it.
+func readLimits(form url.Values, user access.User) (limits broker.Limits, networks []netip.Prefix, v ui.LimitsView, bad bool) {
+	v = limitsView(user)
 	v.Networks = form.Get("networks")
 	var words []string
 	for i := range v.Fields {
@@ -67,24 +87,10 @@ func (u users) changeLimits(w http.ResponseWriter, r *http.Request) error {
 		}
 		words = append(words, word)
 	}
-	if *c.Limits, err = access.ParseLimits(strings.Join(words, " ")); err != nil {
-		return badRequest("limits: %v", err)
-	}
+	limits, _ = access.ParseLimits(strings.Join(words, " ")) // each of them was read
 	networks, err := access.ParseNetworks(v.Networks)
 	if err != nil {
 		v.Problem, bad = err.Error(), true
 	}
-	if c.Networks = &networks; !bad {
-		err = u.cfg.Accounts.ChangeUser(r.Context(), user.Name, c)
-	}
-	if p := problemsOf(err); p != nil || bad {
-		page := u.userView(r, user)
-		page.Limits = v
-		page.Problem = elsewhere(p)[""]
-		return u.userPage(w, r, http.StatusUnprocessableEntity, page)
-	}
-	if err != nil {
-		return err
-	}
-	return u.redirect(w, r, userPath(user.ID)+"?done=limits-changed")
+	return limits, networks, v, bad
 }

@@ -7,8 +7,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
@@ -110,5 +112,64 @@ func TestUserLimitsInBrowser(t *testing.T) {
 			b.whole(fmt.Sprintf("limits-%d-%s", width, theme))
 			b.harmless()
 		}
+	}
+}
+
+// Limits and networks can be given while the user is added, by the form and by the API; what
+// is wrong with them stands at the field, and nothing that was typed is lost.
+func TestNewUserWithLimits(t *testing.T) {
+	s := furnished(t, false)
+	b := s.ingress()
+	b.get("/users/new").is(t, http.StatusOK).says(t, "May connect from", "Connections at a time")
+	form := url.Values{"name": {"camera"}, "password-kind": {"choose"}, "password": {"a long password"}, "networks": {"192.168.1.0/24"}}
+	for _, word := range strings.Fields(access.FormatLimits(full)) {
+		name, value, _ := strings.Cut(word, "=")
+		form.Set("limit-"+name, value)
+	}
+	bad := url.Values{}
+	for k, v := range form {
+		bad[k] = v
+	}
+	bad.Set("limit-queued", "many")
+	a := b.post("/users/new", bad).is(t, http.StatusUnprocessableEntity)
+	for _, want := range []string{`id="problem-limit-queued"`, `value="many"`, `value="192.168.1.0/24"`, `value="camera"`, `name="limit-retained" type="text" value="20"`} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("the refused form lacks %s", want)
+		}
+	}
+	if _, made := s.dir.User("camera"); made {
+		t.Error("the user was added without its limits")
+	}
+	b.post("/users/new", form).leads(t, b, "/users?done=user-added")
+	s.program(access.ScopeAdmin).ask(201, "POST", "/users", `{"name": "doorbell", "limits": {"connections": 2, "messages": 0.5}, "networks": ["10.0.0.7"]}`, nil)
+	for name, want := range map[string][2]string{"camera": {access.FormatLimits(full), "192.168.1.0/24"}, "doorbell": {"connections=2 messages=0.5", "10.0.0.7"}} {
+		if u := s.user(name); access.FormatLimits(u.Limits) != want[0] || access.FormatNetworks(u.Networks) != want[1] {
+			t.Errorf("%s: limits %q, networks %q", name, access.FormatLimits(u.Limits), access.FormatNetworks(u.Networks))
+		}
+	}
+}
+
+// A limit that is set on the page holds at once for who is connected.
+func TestLimitsHoldAtOnce(t *testing.T) {
+	s := furnished(t, true)
+	s.createUser(access.NewUser{Name: "chatter", Password: "a long password", Roles: []string{access.RoleEverything}})
+	d := s.connectAs("chatter-1", "chatter", "a long password")
+	subscribe := func(filter string) byte {
+		token := d.c.Subscribe(filter, 0, nil).(*mqtt.SubscribeToken)
+		token.WaitTimeout(time.Minute) // a refusal is an error
+		return token.Result()[filter]
+	}
+	if got := subscribe("one"); got != 0 {
+		t.Fatalf("one: %#x", got)
+	}
+	b := s.ingress()
+	path := s.userPath("chatter")
+	b.post(path+"/limits", url.Values{"revision": {revisionOf(s.user("chatter").Revision)}, "limit-subscriptions": {"1"}}).leads(t, b, path+"?done=limits-changed")
+	if got := subscribe("two"); got != 0x80 {
+		t.Errorf("two, of one: %#x", got)
+	}
+	b.post(path+"/limits", url.Values{"revision": {revisionOf(s.user("chatter").Revision)}}).leads(t, b, path+"?done=limits-changed")
+	if got := subscribe("two"); got != 0 {
+		t.Errorf("two, without a limit: %#x", got)
 	}
 }

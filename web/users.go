@@ -126,7 +126,7 @@ func (s *Server) roleChoices(selected []string) []ui.OptionView {
 }
 
 func (u users) add(w http.ResponseWriter, r *http.Request) error {
-	return u.addPage(w, r, http.StatusOK, ui.UserForm{Roles: u.roleChoices(nil)})
+	return u.addPage(w, r, http.StatusOK, ui.UserForm{Roles: u.roleChoices(nil), Limits: limitsView(access.User{})})
 }
 
 // addNamed asks for a user whose name somebody tried to log in with. It is a POST
@@ -155,11 +155,17 @@ func (u users) create(w http.ResponseWriter, r *http.Request) error {
 	if !n.Generate {
 		n.Password = form.Get("password")
 	}
-	user, generated, err := u.cfg.Accounts.CreateUser(r.Context(), n)
-	if p := problemsOf(err); p != nil {
+	limits, networks, v, bad := readLimits(form, access.User{})
+	n.Limits, n.Networks = limits, networks
+	var user access.User
+	generated := ""
+	if !bad {
+		user, generated, err = u.cfg.Accounts.CreateUser(r.Context(), n)
+	}
+	if p := problemsOf(err); p != nil || bad {
 		return u.addPage(w, r, http.StatusUnprocessableEntity, ui.UserForm{
 			Name: n.Name, Note: n.Note, Choose: !n.Generate, Admin: n.Admin,
-			Roles: u.roleChoices(n.Roles), Problems: elsewhere(p, "name", "password", "roles", "note"),
+			Roles: u.roleChoices(n.Roles), Limits: v, Problems: elsewhere(p, "name", "password", "roles", "note"),
 		})
 	}
 	if err != nil {

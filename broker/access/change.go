@@ -136,7 +136,7 @@ type UserChange struct {
 	Disabled *bool
 	Roles    *[]string
 	Rules    *[]Rule
-	Limits   *broker.Limits // for connections from now on
+	Limits   *broker.Limits // see broker.Broker.Revalidate for what follows at once
 	Networks *[]netip.Prefix
 }
 

@@ -134,6 +134,15 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 	return true, ""
 }
 
+// LimitsOf is what a user of ours may take now. It implements broker.Limiter.
+func (d *Directory) LimitsOf(id *broker.Identity) (l broker.Limits, known bool) {
+	a := d.snap.Load().accounts[id.User]
+	if a == nil || id.User == "" {
+		return broker.Limits{}, false
+	}
+	return a.Limits, true
+}
+
 func (d *Directory) anonymousOn(listener string) bool {
 	switch d.policy.Anonymous {
 	case AnonymousRestricted, AnonymousFull:

@@ -36,7 +36,7 @@ func (c *userLimits) Run(ctx context.Context, app *application) error {
 		if limits == (broker.Limits{}) {
 			app.say("User %s has no limits of its own.", c.Name)
 		} else {
-			app.say("User %s has the limits %s. They hold for connections from now on.", c.Name, access.FormatLimits(limits))
+			app.say("User %s has the limits %s. They hold at once; connections and subscriptions above them stay until they end.", c.Name, access.FormatLimits(limits))
 		}
 		return nil
 	})
