@@ -83,6 +83,24 @@ func (p *policy) rolesOf(user string) (roles []*judgedRole, ok bool) {
 	return c.roles, true
 }
 
+// Users are the clients with what they may do, in the order in which it is asked.
+func (e *Engine) Users() map[string][]string {
+	p := e.policy.Load()
+	users := make(map[string][]string, len(p.clients))
+	for name, c := range p.clients {
+		rules := []string{}
+		for _, r := range c.roles {
+			for k, list := range r.patterns {
+				for _, a := range list {
+					rules = append(rules, decision(a.allow, kindNames[k]+" "+a.topic+" (role "+r.name+")").Rule.Text)
+				}
+			}
+		}
+		users[name] = rules
+	}
+	return users
+}
+
 var unknown = broker.Decision{Rule: broker.RuleRef{Text: "dynamic security has no such client"}}
 
 func decision(allow bool, text string) broker.Decision {

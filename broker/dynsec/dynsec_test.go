@@ -207,6 +207,9 @@ func TestDecisions(t *testing.T) {
 			t.Errorf("%s of %q as %q: %s: %v, %s", x.act, x.user, x.id, x.name, d.Allow, d.Rule.Text)
 		}
 	}
+	if got := e.Users(); len(got) != 2 || len(got["plain"]) != 0 || !slices.Contains(got["u"], "deny publishClientSend g/# (role g1)") {
+		t.Errorf("%q", got)
+	}
 	if u := (&broker.Identity{User: "u"}); e.MayUnsubscribe(u, "stay") || !e.MayUnsubscribe(u, "go") || e.MayUnsubscribe(&broker.Identity{User: "nobody"}, "go") {
 		t.Error("UNSUBSCRIBE")
 	}

@@ -17,7 +17,7 @@ type FileUser struct {
 	NoRules   bool     // there is no acl_file: everything is allowed
 }
 
-// Users lists the users of password files, by name. One that is in two files is there
+// Users lists the users of password files and of dynamic security, by name. One that is in two files is there
 // twice; who may do different things by different listeners, too.
 func (g *Guard) Users() []FileUser {
 	entrances := g.now.Load().by
@@ -37,13 +37,31 @@ func (g *Guard) Users() []FileUser {
 			u.Listeners = append(u.Listeners, listener)
 		}
 	}
-	list := make([]FileUser, 0, len(found))
+	list := g.dynamicUsers(entrances)
 	for _, u := range found {
 		list = append(list, *u)
 	}
 	slices.SortFunc(list, func(a, b FileUser) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Place, b.Place), slices.Compare(a.Listeners, b.Listeners))
 	})
+	return list
+}
+
+// dynamicUsers are those of dynamic security.
+func (g *Guard) dynamicUsers(entrances map[string]*entrance) []FileUser {
+	var listeners []string
+	for _, name := range slices.Sorted(maps.Keys(entrances)) {
+		if entrances[name].dynsec {
+			listeners = append(listeners, name)
+		}
+	}
+	if g.dynsec == nil || len(listeners) == 0 {
+		return nil
+	}
+	var list []FileUser
+	for name, rules := range g.dynsec.Users() {
+		list = append(list, FileUser{Name: name, Place: "dynamic security", Listeners: listeners, Rules: rules})
+	}
 	return list
 }
 

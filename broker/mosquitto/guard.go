@@ -36,6 +36,8 @@ type Dynamic interface {
 	broker.Authorizer
 	broker.UnsubscribeAuthorizer
 	broker.Reviewer
+	// Users are the users' rules, in the order in which they are asked, by name.
+	Users() map[string][]string
 }
 
 var (

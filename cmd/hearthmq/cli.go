@@ -28,6 +28,7 @@ type process struct {
 const (
 	exitOK      = 0
 	exitError   = 1
+	exitConf    = 3  // a mosquitto.conf is wrong, as Mosquitto says it
 	exitSetting = 78 // a setting is wrong; sysexits.h calls it EX_CONFIG
 )
 
@@ -81,7 +82,7 @@ const about = `HearthMQ, an MQTT broker for the home.
 Settings come from options.json, then from the environment (HEARTHMQ_LOG_LEVEL=debug); without any
 it listens on port 1883 and lets nobody in until you have made a user.
 
-Exit codes: 0 all well, 78 a setting is wrong, 1 anything else.`
+Exit codes: 0 all well, 78 a setting is wrong, 3 a mosquitto.conf is wrong, 1 anything else.`
 
 // run runs one command line and returns its exit code. It ends with ctx.
 func run(ctx context.Context, p process) int {
@@ -124,6 +125,9 @@ func (a *application) fail(err error) int {
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintln(a.stderr, "hearthmq: "+line)
+	}
+	if _, ok := errors.AsType[confProblems](err); ok {
+		return exitConf
 	}
 	if _, ok := errors.AsType[addon.Problems](err); ok {
 		return exitSetting

@@ -28,6 +28,7 @@ type serveCommand struct {
 	Conf    string `short:"c" placeholder:"FILE" help:"Run with a mosquitto.conf as it is, in place of Mosquitto."`
 	Port    uint16 `short:"p" placeholder:"PORT" help:"With -c, or alone: the port of this machine where the file names none; who comes without a user is let in."`
 	Verbose bool   `short:"v" help:"With -c or -p: log everything."`
+	Test    bool   `name:"test-config" help:"With -c: only say whether the file is right."`
 }
 
 // Help lists the settings.

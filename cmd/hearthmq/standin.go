@@ -59,7 +59,15 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	}
 	x.controlAPI, x.listeners = x.setup.Conf.ControlAPI, x.listListeners()
 	if x.bridges, err = bridgesOf(x.setup.Conf); err != nil {
-		return addon.Problems{{Text: err.Error()}}
+		return confProblems{{Text: err.Error()}}
+	}
+	if c.Test {
+		tellNotices(log, found)
+		if err := x.log.check(x.setup.Conf.Log); err != nil {
+			return confProblems{{Text: err.Error()}}
+		}
+		log.Info("the configuration is right", "file", c.Conf)
+		return nil
 	}
 	if err := x.log.use(x.setup.Conf.Log); err != nil {
 		return addon.Problems{{Text: err.Error()}}
@@ -125,7 +133,7 @@ func (a *application) standInSettings() (*addon.Options, []string, error) {
 
 // refusedConf is why HearthMQ does not start with a configuration, a line for each thing.
 func refusedConf(found []mosq.Notice) error {
-	var p addon.Problems
+	var p confProblems
 	for _, n := range found {
 		if n.Level >= mosq.Unsafe {
 			p = append(p, addon.Problem{Text: n.String()})
@@ -133,6 +141,12 @@ func refusedConf(found []mosq.Notice) error {
 	}
 	return p
 }
+
+// confProblems are what is wrong with a mosquitto.conf and its files: scripts of Mosquitto
+// know the exit code.
+type confProblems addon.Problems
+
+func (p confProblems) Error() string { return addon.Problems(p).Error() }
 
 func tellNotices(log *slog.Logger, found []mosq.Notice) {
 	for _, n := range found {

@@ -119,9 +119,19 @@ func TestStandInRefuses(t *testing.T) {
 		if code.code == 0 || !strings.Contains(code.stderr, want) {
 			t.Errorf("%q: exit %d, %s, want %q", conf, code.code, code.stderr, want)
 		}
-		if strings.Contains(want, "mosquitto.conf:") && code.code != exitSetting {
+		if strings.Contains(want, "mosquitto.conf:") && code.code != exitConf {
 			t.Errorf("%q: exit %d", conf, code.code)
 		}
+		if code := command(t, s.dir, "", "serve", "--test-config", "-c", filepath.Join(s.dir, "mosquitto.conf")); code.code == 0 != (want == "does not exist") {
+			t.Errorf("%q: tested: exit %d, %s", conf, code.code, code.stderr)
+		}
+	}
+	s := newStand(t)
+	if code := command(t, s.dir, "", "serve", "--test-config", "-c", s.write("mosquitto.conf", "listener @1\nallow_anonymous true\npersistence true\npersistence_location @DIR/\n")); code.code != 0 {
+		t.Errorf("a right file: exit %d, %s", code.code, code.stderr)
+	}
+	if files, err := os.ReadDir(s.dir); err != nil || len(files) != 1 {
+		t.Error("testing a file leaves something behind:", files, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"hearthmq/addon"
 	"hearthmq/broker"
 	"hearthmq/broker/dynsec"
 )
@@ -26,7 +25,7 @@ func (x *standIn) openDynsec(ctx context.Context, log *slog.Logger) (err error) 
 		}
 	}
 	if x.dynsec, err = dynsec.Open(ctx, o); err != nil {
-		return addon.Problems{{Text: "dynamic security: " + err.Error()}}
+		return confProblems{{Text: "dynamic security: " + err.Error()}}
 	}
 	return nil
 }
