@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"hearthmq/broker"
@@ -118,49 +117,5 @@ func TestClassesAreFew(t *testing.T) {
 	}
 	if len(seen) != 1 {
 		t.Errorf("%d classes of 200 topics that are alike, want 1", len(seen))
-	}
-}
-
-// What a class was called says for which filters it was: no other state has the same
-// name for it, of the same snapshot or another, so that a name that was looked up before
-// a rule was learnt can't be taken for one of after it.
-func TestClassesOfStatesDiffer(t *testing.T) {
-	epochs := new(atomic.Uint64)
-	seen := make(map[string]bool)
-	for range 2 {
-		c := newClasses(epochs)
-		for i := range 10 {
-			set := new(ruleSet)
-			set.subscribe.denyFilters = []string{fmt.Sprint("other/", i)}
-			c.learn(set)
-			class, _ := c.append(nil, "a")
-			if seen[string(class)] {
-				t.Fatalf("%x once more", class)
-			}
-			seen[string(class)] = true
-			c.learn(set)
-			if again, _ := c.append(nil, "a"); string(again) != string(class) {
-				t.Fatalf("%x, after nothing new was learnt %x", class, again)
-			}
-		}
-	}
-}
-
-// Beyond its bound a snapshot has no classes any more, and says so.
-func TestClassesAreBounded(t *testing.T) {
-	c := newClasses(new(atomic.Uint64))
-	set := new(ruleSet)
-	for i := range maxClassFilters {
-		set.subscribe.allowFilters = append(set.subscribe.allowFilters, fmt.Sprint("client", i))
-	}
-	c.learn(set)
-	if _, ok := c.append(nil, "client7"); !ok {
-		t.Fatal("it gave up too early")
-	}
-	one := new(ruleSet)
-	one.subscribe.allowFilters = []string{"one/more"}
-	c.learn(one)
-	if _, ok := c.append(nil, "client7"); ok || c.trie.Len() > 0 {
-		t.Errorf("it goes on with %d filters", c.trie.Len())
 	}
 }

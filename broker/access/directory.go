@@ -102,7 +102,7 @@ func (d *Directory) Authorize(id *broker.Identity, act broker.Action, name strin
 	}
 	set := g.set(id)
 	if act == broker.Receive {
-		s.classes.learn(set)
+		s.classify(set)
 	}
 	return set.decide(act, name)
 }

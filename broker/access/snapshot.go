@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearthmq/broker"
+	"hearthmq/broker/topic"
 )
 
 // snapshot is everything that the Directory knows at one moment. Immutable.
@@ -21,7 +22,7 @@ type snapshot struct {
 	users      []User // sorted by name, without secrets
 	anonymous  *grants
 	outsiders  *outsiders
-	classes    *classes
+	classes    *topic.Classes
 	sorts      []Hash    // one of each cost among the users' slow hashes
 	ends       time.Time // when the first of those who learn with everything open has to be looked at again; zero: none
 }
@@ -43,7 +44,7 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account, ep
 		data:       data,
 		accounts:   make(map[string]*account, len(data.Users)+len(logins)),
 		roles:      make(map[string]*Role, len(data.Roles)),
-		classes:    newClasses(epochs),
+		classes:    topic.NewClasses(epochs),
 	}
 	for i := range data.Roles {
 		s.roles[data.Roles[i].Name] = &data.Roles[i]

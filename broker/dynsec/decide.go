@@ -1,6 +1,7 @@
 package dynsec
 
 import (
+	"slices"
 	"strings"
 
 	"hearthmq/broker"
@@ -12,6 +13,7 @@ type policy struct {
 	clients   map[string]*judged
 	anonymous []*judgedRole
 	defaults  defaults
+	classes   *topic.Classes // of topics, for those who were asked about so far
 }
 
 // judged is a client.
@@ -29,6 +31,7 @@ type judgedRole struct {
 	wildcards bool
 	literal   [kinds]map[string]bool
 	patterns  [kinds][]acl
+	byClient  bool // a pattern for receiving names the client
 }
 
 // newPolicy makes one of the present state. Each role of a client is asked before those of
@@ -38,6 +41,7 @@ func (s *state) newPolicy(logins map[string]string) *policy {
 	roles := make(map[string]*judgedRole, len(s.roles))
 	for name, r := range s.roles {
 		j := &judgedRole{name: name, wildcards: r.wildcards, patterns: r.acls}
+		j.byClient = slices.ContainsFunc(r.acls[receive], func(a acl) bool { return strings.Contains(a.topic, "%c") })
 		for _, k := range []kind{subscribeLiteral, unsubscribeLiteral} {
 			j.literal[k] = make(map[string]bool, len(r.acls[k]))
 			for _, a := range r.acls[k] {
@@ -132,6 +136,7 @@ func (e *Engine) Authorize(id *broker.Identity, act broker.Action, name string) 
 	case broker.Publish:
 		return p.message(roles, id, send, p.defaults.Send, name)
 	default:
+		p.learn(roles, id)
 		return p.message(roles, id, receive, p.defaults.Receive, name)
 	}
 }
@@ -174,25 +179,27 @@ func (p *policy) filter(roles []*judgedRole, id *broker.Identity, literal, patte
 	return otherwise(byDefault, filter)
 }
 
-// concerns reports whether an ACL is one for a client and matches. One with %c or %u allows
-// nothing to a client whose names can't stand in a topic's level, and forbids it more than
-// others rather than less.
+// concerns reports whether an ACL is one for a client and matches.
 func (a *acl) concerns(id *broker.Identity, matches func(pattern string) bool) bool {
-	pattern, ok := topic.Substitute(a.topic, id.User, id.ClientID)
-	switch {
-	case ok:
-	case a.allow:
-		return false
-	default:
-		safe := func(value string) string {
-			if value == "" || strings.ContainsAny(value, "+#\x00") {
-				return "+"
-			}
-			return value
-		}
-		pattern = strings.NewReplacer("%u", safe(id.User), "%c", safe(id.ClientID)).Replace(a.topic)
+	pattern, ok := a.pattern(id)
+	return ok && matches(pattern)
+}
+
+// pattern is the ACL's topic for a client; ok is false where it is none for that one. One
+// with %c or %u allows nothing to a client whose names can't stand in a topic's level, and
+// forbids it more than others rather than less.
+func (a *acl) pattern(id *broker.Identity) (pattern string, ok bool) {
+	pattern, ok = topic.Substitute(a.topic, id.User, id.ClientID)
+	if ok || a.allow {
+		return pattern, ok
 	}
-	return matches(pattern)
+	safe := func(value string) string {
+		if value == "" || strings.ContainsAny(value, "+#\x00") {
+			return "+"
+		}
+		return value
+	}
+	return strings.NewReplacer("%u", safe(id.User), "%c", safe(id.ClientID)).Replace(a.topic), true
 }
 
 // covers reports whether a pattern matches all that a filter does, level by level.

@@ -22,11 +22,12 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/topic"
 )
 
 // Engine is dynamic security at work. It implements broker.Authenticator,
-// broker.Authorizer, broker.UnsubscribeAuthorizer and broker.Reviewer for its users, and
-// broker.Controller for $CONTROL/dynamic-security/v1. Safe for concurrent use.
+// broker.Authorizer, broker.Classifier, broker.UnsubscribeAuthorizer and broker.Reviewer for
+// its users, and broker.Controller for $CONTROL/dynamic-security/v1. Safe for concurrent use.
 type Engine struct {
 	file string
 	log  *slog.Logger
@@ -38,6 +39,7 @@ type Engine struct {
 
 	policy     atomic.Pointer[policy]
 	generation atomic.Uint64
+	epochs     atomic.Uint64     // of classes, over all policies
 	directory  *access.Directory // knows the passwords, under names of its own
 
 	mu       sync.Mutex // guards what follows; held while a request is carried out, hashing and writing the file
@@ -112,7 +114,9 @@ func (e *Engine) apply(ctx context.Context) error {
 			return err
 		}
 	}
-	e.policy.Store(e.state.newPolicy(e.logins))
+	p := e.state.newPolicy(e.logins)
+	p.classes = topic.NewClasses(&e.epochs)
+	e.policy.Store(p)
 	e.generation.Add(1)
 	return nil
 }

@@ -15,6 +15,8 @@ type aclTable struct {
 	file     string
 	users    map[string][]aclEntry // in the order in which they are asked; "": without a user name
 	patterns []aclEntry
+	byUser   bool // some pattern names the user
+	byClient bool // or the client
 }
 
 // aclEntry is a rule with its name for people.
@@ -33,6 +35,10 @@ func newACLTable(acl *ACL) *aclTable {
 		return list
 	}
 	t.patterns = entries("pattern", acl.Patterns)
+	for _, p := range t.patterns {
+		t.byUser = t.byUser || strings.Contains(p.Filter, "%u")
+		t.byClient = t.byClient || strings.Contains(p.Filter, "%c")
+	}
 	t.users[""] = entries("topic", acl.Anonymous)
 	for _, u := range acl.Users {
 		t.users[u.Name] = entries("topic", u.Rules)
@@ -48,7 +54,7 @@ func (t *aclTable) decide(user, clientID string, bit Access, name string) broker
 			return r.decision()
 		}
 	}
-	if len(t.patterns) > 0 && (strings.ContainsAny(user, "+#") || strings.ContainsAny(clientID, "+#")) {
+	if t.noPatterns(user, clientID) {
 		return broker.Decision{Rule: broker.RuleRef{Text: t.file + ": no pattern holds for names with + or #"}}
 	}
 	for i := range t.patterns {
@@ -58,6 +64,11 @@ func (t *aclTable) decide(user, clientID string, bit Access, name string) broker
 		}
 	}
 	return broker.Decision{Rule: broker.RuleRef{Text: t.file + ": no line matches"}}
+}
+
+// noPatterns reports whether there are patterns that hold for nobody of these names.
+func (t *aclTable) noPatterns(user, clientID string) bool {
+	return len(t.patterns) > 0 && (strings.ContainsAny(user, "+#") || strings.ContainsAny(clientID, "+#"))
 }
 
 // speaksOf reports whether the rule decides about a right.

@@ -15,18 +15,21 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/packet"
+	"hearthmq/broker/topic"
 )
 
 // Guard decides who comes in and what they may do as a mosquitto.conf says, by its
 // password_file and acl_file as they are: line by line, the first match decides. It
-// implements broker.Authenticator, broker.Authorizer, broker.UnsubscribeAuthorizer and
-// broker.Reviewer. Users of dynamic security are a Dynamic's. Safe for concurrent use.
+// implements broker.Authenticator, broker.Authorizer, broker.UnsubscribeAuthorizer,
+// broker.Classifier and broker.Reviewer. Users of dynamic security are a Dynamic's. Safe for
+// concurrent use.
 type Guard struct {
 	dynsec Dynamic // nil without the plugin
 
 	mu         sync.Mutex // serialises Use
-	now        atomic.Pointer[entrances]
+	now        atomic.Pointer[inForce]
 	generation atomic.Uint64
+	epochs     atomic.Uint64                 // of classes, over all Setups
 	held       atomic.Pointer[chan struct{}] // closed when the files are reread; nil: they are
 }
 
@@ -59,7 +62,7 @@ func NewGuard(s *Setup, dynsec Dynamic) *Guard {
 func (g *Guard) Use(s *Setup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.now.Store(&s.entrances)
+	g.now.Store(&inForce{entrances: &s.entrances, classes: topic.NewClasses(&g.epochs)})
 	g.generation.Add(1)
 }
 
@@ -210,7 +213,8 @@ func (g *Guard) Authorize(id *broker.Identity, act broker.Action, name string) b
 	if id.System {
 		return allowed
 	}
-	s := g.now.Load().of(id.Listener)
+	in := g.now.Load()
+	s := in.of(id.Listener)
 	switch {
 	case s == nil:
 		return noListener
@@ -224,6 +228,9 @@ func (g *Guard) Authorize(id *broker.Identity, act broker.Action, name string) b
 	bit := Read
 	if act == broker.Publish {
 		bit = Write
+	}
+	if act == broker.Receive {
+		in.learn(s.acl, id.User, id.ClientID)
 	}
 	return s.acl.decide(id.User, id.ClientID, bit, name)
 }
