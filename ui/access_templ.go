@@ -599,7 +599,7 @@ func NewRolePage(v PageView, f RoleForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Field(FieldView{Name: "name", Label: "Name", Value: f.Name, Problem: f.Problems["name"], Hint: "For example sensors. It can't be changed later.", Required: true, Focus: true, Autocomplete: "off", MaxLength: "128"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Field(FieldView{Name: "name", Label: "Name", Value: f.Name, Problem: f.Problems["name"], Hint: "For example sensors. It can't be changed later.", Required: true, Focus: len(f.Problems) == 0, Autocomplete: "off", MaxLength: "128"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -443,7 +443,7 @@ func BridgeFormPage(v PageView, f BridgeForm) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = Field(FieldView{Name: "name", Label: "Name", Value: f.Name, Problem: f.Problems["name"], Hint: "For example holiday-home. It can't be changed later.", Required: true, Focus: true, MaxLength: "64"}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Field(FieldView{Name: "name", Label: "Name", Value: f.Name, Problem: f.Problems["name"], Hint: "For example holiday-home. It can't be changed later.", Required: true, Focus: len(f.Problems) == 0, MaxLength: "64"}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -203,7 +203,7 @@ func SetupPage(v PageView, f SetupView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = Field(FieldView{Name: "name", Label: "User name", Value: f.Name, Problem: f.Problems["name"], Autocomplete: "username", Required: true, Focus: true, MaxLength: "256"}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Field(FieldView{Name: "name", Label: "User name", Value: f.Name, Problem: f.Problems["name"], Autocomplete: "username", Required: true, Focus: len(f.Problems) == 0, MaxLength: "256"}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -35,8 +35,8 @@ func settingsTabs() []TabView {
 		{"certificates", "/settings/certificates", "Certificates"},
 		{"backup", "/settings/backup", "Backup"},
 		{"tokens", "/settings/tokens", "API"},
-		{"logins", "/settings/logins", "Signed in"},
-		{"import", "/import", "Come from Mosquitto"},
+		{"logins", "/settings/logins", "Logins"},
+		{"import", "/import", "Import from Mosquitto"},
 	}
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -53,7 +54,7 @@ func (d devices) askPage(w http.ResponseWriter, r *http.Request, status int, f u
 }
 
 func (d devices) form(r *http.Request, t *access.Template, name string, values map[string]string) ui.DeviceForm {
-	f := ui.DeviceForm{Path: devicePath(t.ID), Product: t.Name, About: t.About, Name: name, Rules: t.Rules}
+	f := ui.DeviceForm{Path: devicePath(t.ID), Product: t.Name, About: t.About, Name: name, Rules: templateRules(t, name, values)}
 	for _, k := range t.Keys {
 		f.Fields = append(f.Fields, ui.FieldView{
 			Name: "key-" + k.Key, Label: k.Label, Hint: k.Hint, Value: values[k.Key], Required: true, Mono: true,
@@ -72,6 +73,26 @@ func (d devices) form(r *http.Request, t *access.Template, name string, values m
 		}
 	}
 	return f
+}
+
+// templateRules are a template's rules with what its fields say now; a script keeps
+// them so while somebody types.
+func templateRules(t *access.Template, name string, values map[string]string) []ui.RuleRow {
+	fill := []string{"{user}", name}
+	for _, k := range t.Keys {
+		fill = append(fill, "{"+k.Key+"}", cmp.Or(values[k.Key], name))
+	}
+	var rows []ui.RuleRow
+	for _, text := range t.Rules {
+		r, err := access.ParseRule(text)
+		if err != nil { // no template has such a rule
+			continue
+		}
+		row := ruleRow(r)
+		row.Template, row.Filter = row.Filter, strings.NewReplacer(fill...).Replace(row.Filter)
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 func portChoice(e Endpoint) ui.OptionView {
@@ -224,5 +245,5 @@ func (d devices) donePage(w http.ResponseWriter, r *http.Request, t *access.Temp
 	if t.QR != nil {
 		v.CodeFor = "Scan it with the camera of the phone: " + t.Name + " takes over everything."
 	}
-	return d.render(w, r, http.StatusOK, ui.ConnectedPage(d.view(r, "Connect "+t.Name, "users"), v))
+	return d.render(w, r, http.StatusOK, ui.ConnectedPage(d.view(r, "Connect "+t.Name, "users", "arrival"), v))
 }

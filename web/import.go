@@ -56,7 +56,7 @@ func isUpload(r *http.Request) bool {
 }
 
 func (i imports) view(r *http.Request) ui.PageView {
-	return i.Server.view(r, "Come from Mosquitto", "settings")
+	return i.Server.view(r, "Import from Mosquitto", "settings")
 }
 
 func (i imports) form(w http.ResponseWriter, r *http.Request) error {

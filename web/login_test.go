@@ -54,7 +54,7 @@ func TestLogin(t *testing.T) {
 	b.post("/login", loginForm("zigbee2mqtt", "device password", "")).is(t, http.StatusForbidden).says(t, "may use MQTT, but not this page")
 
 	b.post("/login", loginForm(adminName, adminPass, "/users")).leads(t, b, "/users")
-	b.get("/users").is(t, http.StatusOK).says(t, "Signed in as anna")
+	b.get("/users").is(t, http.StatusOK).says(t, "Logged in as anna")
 	b.get("/login?next=/clients").leads(t, b, "/clients")
 }
 

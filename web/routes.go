@@ -55,6 +55,7 @@ func (s *Server) pages(r chi.Router) {
 	r.Post("/users/connect/{template}", s.handle(d.create))
 	r.Get("/users/{id}", s.handle(u.edit))
 	r.Post("/users/{id}", s.handle(u.change))
+	r.Get("/live/users/{id}/arrival", s.handle(u.arrival))
 	r.Post("/users/{id}/rules", s.handle(u.changeRules))
 	r.Post("/users/{id}/limits", s.handle(u.changeLimits))
 	r.Get("/users/{id}/product", s.handle(d.chooseFor))

@@ -184,7 +184,7 @@ func (u users) secretPage(w http.ResponseWriter, r *http.Request, user access.Us
 	if isNew {
 		title = "User added"
 	}
-	return u.render(w, r, http.StatusOK, ui.SecretPage(u.view(r, title, "users"), ui.SecretView{
+	return u.render(w, r, http.StatusOK, ui.SecretPage(u.view(r, title, "users", "arrival"), ui.SecretView{
 		ID: user.ID, Name: user.Name, Password: password, New: isNew, Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: u.endpoints(),
 	}))
 }

@@ -11,14 +11,14 @@ import (
 const maxSimilar = 64
 
 // similar returns the one of names that name was probably meant to be, "" when none
-// is near enough. A name in other capitals is nearest; otherwise a letter in six may
-// be wrong, missing, too much or in the place of its neighbour.
+// is near enough. A name in other capitals is nearest; otherwise a letter, in a
+// long one two, may be wrong, missing, too much or in the place of its neighbour.
 func similar(name string, names []string) string {
 	n := utf8.RuneCountInString(name)
 	if n < 3 || n > maxSimilar {
 		return ""
 	}
-	best, least := "", 1+max(1, n/6)
+	best, least := "", 1+min(2, max(1, n/6))
 	for _, other := range names {
 		if other == name || utf8.RuneCountInString(other) > maxSimilar {
 			continue
@@ -57,7 +57,8 @@ func typos(a, b []rune) int {
 }
 
 // nearFilter returns what the user of a denial may do that looks much like what was
-// denied: a topic that begins almost like one of its filters. "" when nothing does.
+// denied: a filter whose levels in front of a wildcard are almost the topic's. "" when
+// none is.
 func (d *Directory) nearFilter(n Denial) string {
 	u, ok := d.User(n.User)
 	if !ok {
@@ -69,20 +70,41 @@ func (d *Directory) nearFilter(n Denial) string {
 			rules = append(rules, r.Rules...)
 		}
 	}
-	first := make(map[string]string, len(rules)) // first levels, and a filter with each
-	var levels []string
+	prefixes := make(map[string]string, len(rules)) // what comes before a wildcard, and the filter
+	places := strings.NewReplacer("%u", n.User, "%c", n.ClientID)
+	meant, least := "", maxSimilar
 	for _, r := range rules[:min(len(rules), maxSimilar)] {
-		level, _, _ := strings.Cut(r.Filter, "/")
-		level = strings.ReplaceAll(strings.ReplaceAll(level, "%u", n.User), "%c", n.ClientID)
-		if _, known := first[level]; known || r.Effect != Allow || level == "+" || level == "#" {
-			continue
+		filter := places.Replace(r.Filter)
+		prefix, levels := beforeWildcard(filter)
+		said := firstLevels(n.Topic, levels)
+		switch _, known := prefixes[prefix]; {
+		case r.Effect != Allow || levels == 0 || known:
+		case said == prefix:
+			return "" // the place is right; the right is of another kind
+		default:
+			prefixes[prefix] = filter
+			if similar(said, []string{prefix}) == "" {
+				continue
+			}
+			if d := typos([]rune(said), []rune(prefix)); d < least {
+				meant, least = filter, d
+			}
 		}
-		first[level], levels = r.Filter, append(levels, level)
 	}
-	level, _, _ := strings.Cut(n.Topic, "/")
-	meant := similar(level, levels)
-	if meant == "" || slices.Contains(levels, level) {
-		return ""
+	return meant
+}
+
+// beforeWildcard returns the levels of a filter in front of its first wildcard, and how
+// many they are.
+func beforeWildcard(filter string) (prefix string, levels int) {
+	all := strings.Split(filter, "/")
+	for levels < len(all) && all[levels] != "+" && all[levels] != "#" {
+		levels++
 	}
-	return strings.ReplaceAll(strings.ReplaceAll(first[meant], "%u", n.User), "%c", n.ClientID)
+	return strings.Join(all[:levels], "/"), levels
+}
+
+func firstLevels(name string, n int) string {
+	all := strings.SplitN(name, "/", n+1)
+	return strings.Join(all[:min(n, len(all))], "/")
 }

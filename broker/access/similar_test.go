@@ -15,7 +15,7 @@ func TestWhyKnowsSlips(t *testing.T) {
 }
 
 func knowsSlips(h *home) {
-	h.user("zigbee2mqtt", "allow both zigbee2mqtt/#", "allow both homeassistant/#", "allow publish %u-log/#")
+	h.user("zigbee2mqtt", "allow both zigbee2mqtt/#", "allow both homeassistant/#", "allow publish %u-log/#", "allow publish tele/plug-1/#", "allow publish home/+/zigbee/lamps")
 	explain := func(d *access.Denials, about string) access.Finding {
 		return (&access.Explainer{Directory: h.dir, Denials: d, Sessions: h.b}).Why(about).Findings[0]
 	}
@@ -32,7 +32,7 @@ func knowsSlips(h *home) {
 	}
 	for topic, want := range map[string]string{
 		"zigbee2mqt/lamp/set": "zigbee2mqtt/#", "homeassisant/x": "homeassistant/#", "zigbee2mqtt-log": "", "zigbee2mqt-log/x": "zigbee2mqtt-log/#",
-		"sensors/x": "", "": "", "+/lamp": "",
+		"sensors/x": "", "tele/plug1/x": "tele/plug-1/#", "tele/plug-2/x": "tele/plug-1/#", "tele/blind/x": "", "hom/x/zigbee/lamps": "home/+/zigbee/lamps", "": "", "+/lamp": "",
 	} {
 		d := access.NewDenials()
 		d.OnEvent(broker.Denied{Identity: &broker.Identity{User: "zigbee2mqtt", ClientID: "c"}, Action: broker.Publish, Name: topic, Rule: broker.RuleRef{Text: "no rule matches"}})

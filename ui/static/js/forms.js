@@ -93,7 +93,25 @@ function filters() {
   }
 }
 
+/** Shows the rules of a template with what the fields say. */
+function templates() {
+  const filters = [...document.querySelectorAll('[data-template]')];
+  const form = filters[0]?.closest('form');
+  if (!form) return;
+  const value = (/** @type {string} */ name) => {
+    const field = form.elements.namedItem(name);
+    return field instanceof HTMLInputElement ? field.value.trim() : '';
+  };
+  form.addEventListener('input', () => {
+    for (const el of filters) {
+      if (!(el instanceof HTMLElement)) continue;
+      el.textContent = (el.dataset.template ?? '').replace(/\{(\w+)\}/g, (all, key) => (key === 'user' ? '' : value(`key-${key}`)) || value('name') || all);
+    }
+  });
+}
+
 dependents();
+templates();
 rules();
 filters();
 guard();
