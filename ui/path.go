@@ -22,11 +22,14 @@ func Base(ctx context.Context) string {
 }
 
 // Path returns the URL of one of our own pages. p starts with a slash and is
-// made of fixed text and numbers only: topics, Client Identifiers and user
+// made of fixed text, numbers and base64url only: topics, Client Identifiers and user
 // names never stand in a URL.
 func Path(ctx context.Context, p string) templ.SafeURL {
 	return templ.SafeURL(Base(ctx) + p)
 }
+
+// topicsPath is the page of a level of the topics, which is named in base64url.
+func topicsPath(ctx context.Context, code string) templ.SafeURL { return Path(ctx, "/topics?t="+code) }
 
 // Asset returns the URL of an embedded file such as "js/app.js" or "app.css".
 // The content's hash is a directory of it, so that it may be cached for ever

@@ -30,6 +30,27 @@ func Visible(name string) string {
 	}, name)
 }
 
+// VisibleLines is Visible for a text of several lines.
+func VisibleLines(text string) string {
+	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	for i, line := range lines {
+		parts := strings.Split(line, "\t")
+		for j, part := range parts {
+			parts[j] = Visible(part)
+		}
+		lines[i] = strings.Join(parts, "\t")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Clip is the beginning of a name, at most n bytes of it, and a sign where that is not all.
+func Clip(name string, n int) string {
+	if len(name) <= n {
+		return name
+	}
+	return strings.ToValidUTF8(name[:n], "") + "…"
+}
+
 // LastLevels is the end of a topic, at most n bytes of it, from a "/" on where
 // there is one.
 func LastLevels(name string, n int) string {

@@ -45,6 +45,7 @@ var apiOf = map[string]string{
 	"POST /retained/undo":    "undo-removal",
 
 	"POST /clients":                 "list-clients",
+	"POST /topics":                  "query-topics get-topic",
 	"POST /live/clients":            "list-clients",
 	"POST /clients/show":            "get-client",
 	"POST /clients/disconnect":      "disconnect-client",
@@ -116,7 +117,7 @@ func TestAPIDoesWhatThePagesDo(t *testing.T) {
 	}
 	reads := map[string]bool{} // pages that only look something up
 	for _, route := range []string{
-		"POST /topics/sample", "POST /topics/who", "POST /topics/download", "POST /live/topics/history", "POST /live/topics/series", "POST /retained",
+		"POST /topics", "POST /topics/sample", "POST /topics/who", "POST /topics/download", "POST /live/topics/history", "POST /live/topics/series", "POST /retained",
 		"POST /clients", "POST /live/clients", "POST /clients/show", "POST /clients/forget/ask", "POST /clients/block/ask", "POST /logs", "POST /logs/audit",
 		"POST /access/check", "POST /access/why", "POST /users/find", "POST /users/new/named",
 	} {

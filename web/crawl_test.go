@@ -75,7 +75,7 @@ func read(t *testing.T, where, base, page string) (links []string, forms []form)
 }
 
 // asks are the forms that change nothing.
-var asks = map[string]bool{"/clients/show": true, "/clients": true, "/users/find": true, "/clients/forget/ask": true, "/clients/block/ask": true, "/logs": true, "/logs/audit": true}
+var asks = map[string]bool{"/clients/show": true, "/clients": true, "/topics": true, "/users/find": true, "/clients/forget/ask": true, "/clients/block/ask": true, "/logs": true, "/logs/audit": true}
 
 // TestEveryPageStaysUnderIngress walks all pages behind ingress by their links,
 // sends the forms that only ask, and makes every error page there is.
@@ -123,7 +123,7 @@ func TestEveryPageStaysUnderIngress(t *testing.T) {
 	visit("404", b.get("/nothing/here").is(t, http.StatusNotFound))
 	visit("404 of a user", b.get("/users/99999").is(t, http.StatusNotFound))
 	visit("404 of a role", b.get("/access/roles/99999").is(t, http.StatusNotFound))
-	visit("405", b.post("/topics", nil).is(t, http.StatusMethodNotAllowed))
+	visit("405", b.post("/discovery", nil).is(t, http.StatusMethodNotAllowed))
 	visit("400", b.post(s.userPath("zigbee2mqtt"), nil).is(t, http.StatusBadRequest))
 	visit("422 of a new user", b.post("/users/new", url.Values{"name": {"a+b"}}).is(t, http.StatusUnprocessableEntity))
 	visit("422 of a new role", b.post("/access/roles/new", url.Values{"name": {"x"}, "rules": {"allow nothing"}}).is(t, http.StatusUnprocessableEntity))

@@ -12,7 +12,6 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/topic"
-	"hearthmq/ui"
 )
 
 // TopicBroker is what the topics page needs of the broker beyond Broker. A
@@ -24,8 +23,8 @@ type TopicBroker interface {
 	Publish(ctx context.Context, m *broker.Message) error
 }
 
-// topicsPage is the live view of all topics. The page itself carries the top
-// level only; the rest comes over the feed socket.
+// topicsPage is the live view of all topics. The page itself carries one level of
+// them; the rest comes over the feed socket.
 type topicsPage struct{ s *Server }
 
 // topicsRoutes mounts the topics page, its actions and the live feed. Topics
@@ -33,6 +32,7 @@ type topicsPage struct{ s *Server }
 func (s *Server) topicsRoutes(r chi.Router) {
 	p := topicsPage{s}
 	r.Get("/topics", s.handle(p.show))
+	r.Post("/topics", s.handle(p.show))
 	r.Post("/topics/clear", p.action(changing(p.clear)))
 	r.Post("/topics/publish", p.action(changing(p.publish)))
 	r.Post("/topics/sample", p.action(reading(p.sample)))
@@ -43,19 +43,6 @@ func (s *Server) topicsRoutes(r chi.Router) {
 	r.Post("/live/topics/history", p.action(reading(p.history)))
 	r.Post("/live/topics/series", p.action(reading(p.series)))
 	r.Get("/ws", s.feedSocket)
-}
-
-// firstTopics is how many names of the top level the page itself lists.
-const firstTopics = 500
-
-func (p topicsPage) show(w http.ResponseWriter, r *http.Request) error {
-	v := p.s.view(r, "Topics", "topics", "topics-page")
-	v.Full = true
-	names, all := p.s.cfg.Feed.Top(firstTopics)
-	_, changeable := p.s.cfg.Broker.(TopicBroker)
-	return p.s.render(w, r, http.StatusOK, ui.TopicsPage(v, ui.TopicsView{
-		Top: names, TopCount: all, Topics: p.s.cfg.Feed.Totals().Topics, Changeable: changeable,
-	}))
 }
 
 // topicRequest is what the page's script sends; each action reads its part of it.

@@ -45,6 +45,7 @@ function clearing(/** @type {string} */ base, /** @type {import('./topic-detail.
 
 function publishing(/** @type {string} */ base, /** @type {import('./topic-detail.js').TopicDetail} */ detail) {
   const box = byId('publish');
+  box.hidden = false; // it works by this script alone
   const form = byId('publish-form');
   const topic = byId('publish-topic');
   const result = byId('publish-result');

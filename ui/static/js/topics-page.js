@@ -143,9 +143,9 @@ function arrive(/** @type {NonNullable<Frame['at']>} */ [index, id, chosen, reve
   if (reveal && index >= 0) view.go(index, id);
 }
 
-/** The topic that the address of the page names, in base64url behind the #. */
+/** The topic that the address of the page names, in base64url behind the #, or where the page without a script has it. */
 function linked() {
-  const code = new URLSearchParams(location.hash.slice(1)).get('t');
+  const code = new URLSearchParams(location.hash.slice(1)).get('t') ?? new URLSearchParams(location.search).get('t');
   return code === null ? null : fromBase64url(code);
 }
 
@@ -261,6 +261,13 @@ function toolbar() {
     sys.setAttribute('aria-pressed', String(state.sys));
     socket.send({ sys: state.sys });
   });
+}
+
+// What the page was without this script.
+if (byId('detail-static')) {
+  byId('detail-static').remove();
+  byId('topics-detail').classList.remove('is-open');
+  byId('detail-none').hidden = false;
 }
 
 addEventListener('hashchange', follow);

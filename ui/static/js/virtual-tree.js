@@ -46,6 +46,9 @@ export class VirtualTree {
     this.#sizer = document.createElement('div');
     this.#sizer.className = 'tree-sizer';
     this.#sizer.setAttribute('role', 'presentation');
+    el.setAttribute('role', 'tree'); // until now it was a list
+    el.setAttribute('aria-label', 'Topics');
+    el.tabIndex = 0;
     el.replaceChildren(this.#sizer);
     el.addEventListener('scroll', () => this.draw(), { passive: true });
     el.addEventListener('keydown', (e) => this.#key(e));
