@@ -68,7 +68,7 @@ func ImportPage(v PageView, problemText string) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, " <section class=\"card stack\"><div><h2>Send what your Mosquitto has</h2><p class=\"muted\">Users come over with their passwords, rights and retained messages with them. First you see what would happen; nothing is changed before you say so.</p></div><form method=\"post\" action=\"")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, " <section class=\"card stack\"><div><h2>Send what your Mosquitto has</h2><p class=\"muted\">Users come over with their passwords and rights, and with them retained messages, and what waits for devices that are away. First you see what would happen; nothing is changed before you say so.</p></div><form method=\"post\" action=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -57,9 +57,8 @@ func (b *browser) importNow(dry answer) answer {
 	return b.post("/import/apply", url.Values{"token": {m[1]}})
 }
 
-// retainedDB is a mosquitto.db of Mosquitto 2.0 with n retained messages.
-func retainedDB(n int) []byte {
-	var b bytes.Buffer
+// chunks begins a mosquitto.db of Mosquitto 2.0 and returns what writes its chunks.
+func chunks(b *bytes.Buffer) func(kind uint32, body []byte) {
 	b.WriteString("\x00\xb5\x00mosquitto db\x00\x00\x00\x00\x00\x00\x00\x06")
 	chunk := func(kind uint32, body []byte) {
 		var head [8]byte
@@ -69,6 +68,42 @@ func retainedDB(n int) []byte {
 		b.Write(body)
 	}
 	chunk(1, []byte("\x00\x00\x00\x00\x00\x00\x00\x00\x01\x08\x00\x00\x00\x00\x00\x00"))
+	return chunk
+}
+
+// sessionDB is a mosquitto.db with one session, of the client "lamp" of the user
+// "bedroom", in which n messages wait.
+func sessionDB(n int) []byte {
+	var b bytes.Buffer
+	chunk := chunks(&b)
+	be := binary.BigEndian
+	for i := range n {
+		m := binary.LittleEndian.AppendUint64(nil, uint64(i+1))
+		m = append(m, 0, 0, 0, 0, 0, 0, 0, 0)
+		m = be.AppendUint32(m, 2) // length of the payload
+		for _, v := range []uint16{0, 3, 0, 8, 1883} {
+			m = be.AppendUint16(m, v)
+		}
+		chunk(2, append(append(m, 1, 0), fmt.Sprintf("z2mlamp/setm%d", i)...))
+	}
+	c := append(make([]byte, 8), 0xFF, 0xFF, 0xFF, 0xFF, 0, 0) // never expires
+	for _, v := range []uint16{4, 1883, 7, 0, 0} {
+		c = be.AppendUint16(c, v)
+	}
+	chunk(6, append(c, "lampbedroom"...))
+	for i := range n {
+		m := binary.LittleEndian.AppendUint64(nil, uint64(i+1))
+		m = append(m, 0, 0, 0, 4, 1, 11, 0, 1) // no identifier yet, QoS 1, queued, out
+		chunk(3, append(m, "lamp"...))
+	}
+	chunk(5, append([]byte{0, 0, 0, 0, 0, 4, 0, 8, 1, 0, 0, 0}, "lamplamp/set"...))
+	return b.Bytes()
+}
+
+// retainedDB is a mosquitto.db of Mosquitto 2.0 with n retained messages.
+func retainedDB(n int) []byte {
+	var b bytes.Buffer
+	chunk := chunks(&b)
 	for i := range n {
 		topic, payload := fmt.Sprintf("zigbee2mqtt/device %d", i), fmt.Sprintf(`{"temperature":%d}`, i)
 		m := binary.LittleEndian.AppendUint64(nil, uint64(i+1))
@@ -243,5 +278,29 @@ func TestImportBroken(t *testing.T) {
 	big.says(t, "64 MB")
 	if got := len(s.dir.Users()); got != before {
 		t.Errorf("%d users, before %d", got, before)
+	}
+}
+
+// Sessions come over while HearthMQ runs, with what waits in them; twice is once.
+func TestImportSessions(t *testing.T) {
+	s := newSite(t, nil)
+	b := s.ingress()
+	send := func() answer {
+		return b.send(map[string][]byte{"mosquitto.db": sessionDB(3)}, appOptions).is(t, http.StatusOK)
+	}
+	dry := send()
+	dry.says(t, "1 session with 1 subscription and 3 queued messages")
+	if s.broker.HasSession("lamp") {
+		t.Fatal("a dry run makes sessions")
+	}
+	b.importNow(dry).is(t, http.StatusOK).says(t, "1 session", "3 messages that wait for devices")
+	in, subs, err := s.broker.Session("lamp")
+	if err != nil || in.User != "bedroom" || in.Queued != 3 || len(subs) != 1 || subs[0].Filter != "lamp/set" {
+		t.Errorf("%+v, %+v, %v", in, subs, err)
+	}
+	send().says(t, "1 session")
+	b.importNow(send()).is(t, http.StatusOK).says(t, "0 sessions")
+	if in, _, err := s.broker.Session("lamp"); err != nil || in.Queued != 3 {
+		t.Errorf("%+v, %v", in, err)
 	}
 }
