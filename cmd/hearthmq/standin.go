@@ -181,6 +181,8 @@ func (x *standIn) becomeUser(log *slog.Logger) error {
 
 // writePID keeps the number of the process in the file that the configuration names,
 // until remove is called. As with Mosquitto, root writes it before it becomes another.
+// Its folder is in /run for most, where nobody but Mosquitto's own service makes it: a
+// home without its broker is worse than one without this file.
 func (x *standIn) writePID(log *slog.Logger) (remove func(), err error) {
 	name := x.setup.Conf.PIDFile
 	if name == "" {
@@ -189,8 +191,13 @@ func (x *standIn) writePID(log *slog.Logger) (remove func(), err error) {
 	if name, err = filepath.Abs(name); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(name, strconv.AppendInt(nil, int64(os.Getpid()), 10), 0o644); err != nil {
-		return nil, addon.Problems{{Text: fmt.Sprintf("pid_file: %v", err)}}
+	err = os.MkdirAll(filepath.Dir(name), 0o755)
+	if err == nil {
+		err = os.WriteFile(name, strconv.AppendInt(nil, int64(os.Getpid()), 10), 0o644)
+	}
+	if err != nil {
+		log.Warn("pid_file can't be written", "err", err)
+		return func() {}, nil
 	}
 	return func() {
 		if err := os.Remove(name); err != nil {

@@ -357,3 +357,16 @@ func TestStandInDatabase(t *testing.T) {
 		t.Error("started with a damaged database")
 	}
 }
+
+// The folder of the pid_file is made; where it can't be, there is a broker all the same.
+func TestStandInPIDFile(t *testing.T) {
+	for _, name := range []string{"run/mosquitto/m.pid", "mosquitto.conf/m.pid"} {
+		s := newStand(t)
+		s.up("listener @1\nallow_anonymous true\npid_file @DIR/" + name + "\n")
+		pid, err := os.ReadFile(filepath.Join(s.dir, name))
+		if made := err == nil && string(pid) == fmt.Sprint(os.Getpid()); made != (name == "run/mosquitto/m.pid") {
+			t.Errorf("%s: %q, %v", name, pid, err)
+		}
+		s.expect("a1 connect id=a", connected)
+	}
+}
