@@ -53,6 +53,13 @@ func (s *Server) urgent(stats broker.Stats) []ui.AttentionView {
 	if free, ok := s.diskFree(); ok && free < lowDisk {
 		add("error", "The disk is almost full", ui.Bytes(uint64(free))+" are left. When it is full nothing can be stored.", "Large retained messages", "/retained")
 	}
+	if bans := s.cfg.Bans; bans != nil && bans.Trouble() != nil {
+		text := "Nobody is kept out by client identifier or address until they can be."
+		if known := len(bans.List()); known > 0 {
+			text = "Those known last stay blocked: " + ui.Count(uint64(known)) + ". HearthMQ tries to read them again all the time."
+		}
+		add("error", "Who is blocked can't be read", text+" Is the disk in order?", "See the log", "/logs")
+	}
 	for _, c := range s.certificates() {
 		title, text, kind := c.attention(stats.Now)
 		if title != "" {

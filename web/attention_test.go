@@ -1,12 +1,15 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 )
 
 func TestRecord(t *testing.T) {
@@ -66,5 +69,38 @@ func TestAttentionIsSilentWhenAllIsWell(t *testing.T) {
 	s := newSite(t, nil)
 	if list := s.server.attention(s.broker.Stats()); len(list) != 0 {
 		t.Errorf("%+v", list)
+	}
+}
+
+// unreadable are bans that can't be read.
+type unreadable struct {
+	*access.MemoryRepository
+	saved []access.Ban
+}
+
+func (u unreadable) Bans(context.Context) ([]access.Ban, error) {
+	return nil, errors.New("disk I/O error")
+}
+
+func (u unreadable) SavedBans(context.Context) ([]access.Ban, error) { return u.saved, nil }
+
+// Blocks that can't be read are an alarm, whether some are known or none.
+func TestAttentionForUnreadableBlocks(t *testing.T) {
+	for want, saved := range map[string][]access.Ban{
+		"Nobody is kept out":                nil,
+		"Those known last stay blocked: 1.": {{Kind: access.BanClient, Value: "plug"}},
+	} {
+		s := furnishedWith(t, false, func(cfg *Config) {
+			cfg.Bans = access.NewBans(unreadable{access.NewMemoryRepository(), saved})
+			if cfg.Bans.Open(t.Context()) == nil {
+				t.Error("they were read")
+			}
+		})
+		s.ingress().get("/").is(t, http.StatusOK).says(t, "Who is blocked can't be read", want)
+		s.ingress().get("/clients/blocked").is(t, http.StatusOK)
+	}
+	s := furnished(t, false)
+	if page := s.ingress().get("/").is(t, http.StatusOK); strings.Contains(page.body, "Who is blocked can&#39;t be read") {
+		t.Error("an alarm without a reason")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,9 @@ type BanRepository interface {
 	InsertBan(ctx context.Context, b Ban, a AuditEntry) (id int64, err error)
 	// Bans returns all of them, the latest first.
 	Bans(ctx context.Context) ([]Ban, error)
+	// SavedBans returns those of a second place, without their IDs, for when Bans fails:
+	// as they were when they were changed last, or none.
+	SavedBans(ctx context.Context) ([]Ban, error)
 	// DeleteBan removes a ban. ErrNotFound.
 	DeleteBan(ctx context.Context, id int64, a AuditEntry) error
 }
@@ -56,6 +60,7 @@ type Bans struct {
 	repo     BanRepository
 	changing sync.Mutex // held over a change and the snapshot that follows it
 	snap     atomic.Pointer[banSnapshot]
+	trouble  atomic.Pointer[error] // why they could not be read the last time; nil: they could
 }
 
 type banSnapshot struct {
@@ -76,19 +81,44 @@ func NewBans(repo BanRepository) *Bans {
 	return b
 }
 
-// Open reads what is stored.
+// Open reads what is stored. When it can't be read, whoever is known to be kept out stays
+// so: those of the repository's second place, where nothing was read before. The error is
+// then what Trouble says until Open has gone well.
 func (b *Bans) Open(ctx context.Context) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
-	return b.load(ctx)
+	err := b.load(ctx)
+	if err == nil || len(b.List()) > 0 {
+		return err
+	}
+	saved, savedErr := b.repo.SavedBans(ctx)
+	b.set(saved)
+	return errors.Join(err, savedErr)
 }
 
-// load makes the snapshot anew. b.changing is held.
+// Trouble is why the stored bans can't be read, nil when they can.
+func (b *Bans) Trouble() error {
+	if err := b.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// load makes the snapshot anew; when it can't, the one before stays. b.changing is held.
 func (b *Bans) load(ctx context.Context) error {
 	list, err := b.repo.Bans(ctx)
 	if err != nil {
-		return fmt.Errorf("load who is blocked: %w", err)
+		err = fmt.Errorf("load who is blocked: %w", err)
+		b.trouble.Store(&err)
+		return err
 	}
+	b.trouble.Store(nil)
+	b.set(list)
+	return nil
+}
+
+// set makes the snapshot of a list. b.changing is held.
+func (b *Bans) set(list []Ban) {
 	s := &banSnapshot{list: list, clients: make(map[string]int)}
 	for i, ban := range list {
 		switch ban.Kind {
@@ -102,7 +132,14 @@ func (b *Bans) load(ctx context.Context) error {
 		}
 	}
 	b.snap.Store(s)
-	return nil
+}
+
+// follow brings the snapshot to what is stored after a change, which holds also when that
+// can't be read. b.changing is held.
+func (b *Bans) follow(ctx context.Context, change func([]Ban) []Ban) {
+	if b.load(context.WithoutCancel(ctx)) != nil { // Trouble tells of it
+		b.set(change(slices.Clone(b.List())))
+	}
 }
 
 // List returns all bans, the latest first. The caller must not change them.
@@ -166,7 +203,8 @@ func (b *Bans) Add(ctx context.Context, kind BanKind, value, note string) (Ban, 
 	case err != nil:
 		return Ban{}, fmt.Errorf("block: %w", err)
 	}
-	return ban, b.load(context.WithoutCancel(ctx))
+	b.follow(ctx, func(list []Ban) []Ban { return slices.Insert(list, 0, ban) })
+	return ban, nil
 }
 
 // Lift lets in again whom a ban kept out. ErrNotFound.
@@ -180,7 +218,8 @@ func (b *Bans) Lift(ctx context.Context, id int64) error {
 		if err := b.repo.DeleteBan(ctx, id, entry(ctx, "unblocked", banObject(ban), ban.Note, "")); err != nil {
 			return fmt.Errorf("unblock: %w", err)
 		}
-		return b.load(context.WithoutCancel(ctx))
+		b.follow(ctx, func(list []Ban) []Ban { return slices.DeleteFunc(list, func(x Ban) bool { return x.ID == id }) })
+		return nil
 	}
 	return fmt.Errorf("unblock: %w", ErrNotFound)
 }

@@ -27,6 +27,9 @@ func (m *MemoryRepository) Bans(context.Context) ([]Ban, error) {
 	return slices.Clone(m.bans), nil
 }
 
+// SavedBans implements BanRepository: there is no second place.
+func (m *MemoryRepository) SavedBans(context.Context) ([]Ban, error) { return nil, nil }
+
 // DeleteBan implements BanRepository.
 func (m *MemoryRepository) DeleteBan(_ context.Context, id int64, a AuditEntry) error {
 	m.mu.Lock()

@@ -32,6 +32,15 @@ type accountsFile struct {
 	Users    []savedUser       `json:"users"`
 	Roles    []savedRole       `json:"roles"`
 	Settings map[string]string `json:"settings"`
+	Bans     []savedBan        `json:"bans"` // nil: of a HearthMQ that did not write them
+}
+
+type savedBan struct {
+	Kind      access.BanKind `json:"kind"`
+	Value     string         `json:"value"`
+	Note      string         `json:"note,omitempty"`
+	Created   time.Time      `json:"created"`
+	CreatedBy string         `json:"created_by,omitempty"`
 }
 
 type savedUser struct {
@@ -128,6 +137,10 @@ func (db *DB) gatherAccounts(ctx context.Context, tx *sql.Tx) (accountsFile, err
 		f.Settings[name] = value
 		return nil
 	})
+	if err != nil {
+		return f, err
+	}
+	f.Bans, err = db.gatherBans(ctx, tx)
 	for _, u := range data.Users {
 		f.Users = append(f.Users, savedUser{
 			ID: u.ID, Name: u.Name, Kind: u.Kind, Hash: u.Hash, Secret: u.Secret, Disabled: u.Disabled, Admin: u.Admin, System: u.System,
@@ -140,6 +153,35 @@ func (db *DB) gatherAccounts(ctx context.Context, tx *sql.Tx) (accountsFile, err
 		f.Roles = append(f.Roles, savedRole{ID: r.ID, Name: r.Name, Description: r.Description, Builtin: r.Builtin, Revision: r.Revision, Rules: ruleTexts(r.Rules)})
 	}
 	return f, err
+}
+
+// gatherBans reads the bans. Where they can't be read those of the file stay in it.
+func (db *DB) gatherBans(ctx context.Context, tx *sql.Tx) ([]savedBan, error) {
+	list, err := bansIn(ctx, tx)
+	if err != nil {
+		old, e := readAccounts(db.accountsPath())
+		if e != nil || old == nil {
+			return nil, err
+		}
+		return old.Bans, nil
+	}
+	out := []savedBan{}
+	for _, b := range list {
+		out = append(out, savedBan{Kind: b.Kind, Value: b.Value, Note: b.Note, Created: b.Created.UTC(), CreatedBy: b.CreatedBy})
+	}
+	return out, nil
+}
+
+// takeBans adds bans to those that are there.
+func takeBans(ctx context.Context, tx *sql.Tx, list []savedBan) error {
+	for _, b := range list {
+		_, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO ban (kind, value, note, created, created_by) VALUES (?, ?, ?, ?, ?)`,
+			string(b.Kind), b.Value, b.Note, b.Created.UnixMilli(), b.CreatedBy)
+		if err != nil {
+			return fmt.Errorf("ban of %s: %w", b.Value, err)
+		}
+	}
+	return nil
 }
 
 func ruleTexts(rules []access.Rule) []string {
@@ -290,6 +332,9 @@ func (db *DB) takeAccounts(ctx context.Context, tx *sql.Tx, f *accountsFile, fro
 		if err != nil {
 			return fmt.Errorf("user %q: %w", u.Name, err)
 		}
+	}
+	if err := takeBans(ctx, tx, f.Bans); err != nil {
+		return err
 	}
 	for name, value := range f.Settings {
 		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO setting (name, value) VALUES (?, ?)`, name, value); err != nil {

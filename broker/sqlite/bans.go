@@ -30,31 +30,47 @@ func (r bans) InsertBan(ctx context.Context, b access.Ban, a access.AuditEntry) 
 	if err != nil {
 		return 0, fmt.Errorf("store ban: %w", err)
 	}
+	r.db.exportAccounts(ctx)
 	return id, nil
 }
 
 // Bans implements access.BanRepository.
-func (r bans) Bans(ctx context.Context) ([]access.Ban, error) {
-	var list []access.Ban
-	err := r.db.read(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, `SELECT id, kind, value, note, created, created_by FROM ban ORDER BY created DESC, id DESC`)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var b access.Ban
-			var created int64
-			if err := rows.Scan(&b.ID, &b.Kind, &b.Value, &b.Note, &created, &b.CreatedBy); err != nil {
-				return err
-			}
-			b.Created = fromMillis(created)
-			list = append(list, b)
-		}
-		return rows.Err()
-	})
+func (r bans) Bans(ctx context.Context) (list []access.Ban, err error) {
+	err = r.db.read(ctx, func(tx *sql.Tx) (err error) { list, err = bansIn(ctx, tx); return err })
 	if err != nil {
 		return nil, fmt.Errorf("list bans: %w", err)
+	}
+	return list, nil
+}
+
+func bansIn(ctx context.Context, tx *sql.Tx) ([]access.Ban, error) {
+	rows, err := tx.QueryContext(ctx, `SELECT id, kind, value, note, created, created_by FROM ban ORDER BY created DESC, id DESC`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []access.Ban
+	for rows.Next() {
+		var b access.Ban
+		var created int64
+		if err := rows.Scan(&b.ID, &b.Kind, &b.Value, &b.Note, &created, &b.CreatedBy); err != nil {
+			return nil, err
+		}
+		b.Created = fromMillis(created)
+		list = append(list, b)
+	}
+	return list, rows.Err()
+}
+
+// SavedBans implements access.BanRepository: the accounts file has them, too.
+func (r bans) SavedBans(context.Context) ([]access.Ban, error) {
+	f, err := readAccounts(r.db.accountsPath())
+	if err != nil || f == nil {
+		return nil, err
+	}
+	var list []access.Ban
+	for _, b := range f.Bans {
+		list = append(list, access.Ban{Kind: b.Kind, Value: b.Value, Note: b.Note, Created: b.Created, CreatedBy: b.CreatedBy})
 	}
 	return list, nil
 }
@@ -74,5 +90,6 @@ func (r bans) DeleteBan(ctx context.Context, id int64, a access.AuditEntry) erro
 	if err != nil {
 		return fmt.Errorf("delete ban: %w", err)
 	}
+	r.db.exportAccounts(ctx)
 	return nil
 }

@@ -63,3 +63,6 @@ func Estimated(s *Store) int64 { return s.estimated.Load() }
 
 // Read runs f in a transaction of a reader.
 func Read(ctx context.Context, db *DB, f func(tx *sql.Tx) error) error { return db.read(ctx, f) }
+
+// Salvaged are the tables that are copied from a damaged database.
+var Salvaged = salvaged

@@ -101,7 +101,7 @@ func copyFile(from, to string) (err error) {
 var salvaged = []string{
 	"setting", "role", "user", "user_role", "rule", "learning", "audit", "login",
 	"session", "subscription", "message", "outbound", "inbound_qos2", "will", "retained",
-	"pin", "sample", "removal", "removed",
+	"pin", "sample", "removal", "removed", "api_token", "bridge", "ban",
 }
 
 // salvage copies from the damaged database old what can be read, table by table
@@ -137,6 +137,9 @@ func (db *DB) salvage(ctx context.Context, old *DB, report *Report) (err error) 
 		}
 	}
 	if err := old.settleAccounts(ctx, tx, report); err != nil {
+		return errors.Join(err, rollback(tx))
+	}
+	if err := old.settleBans(ctx, tx, report); err != nil {
 		return errors.Join(err, rollback(tx))
 	}
 	for _, q := range orphans {
@@ -205,6 +208,23 @@ func (db *DB) settleAccounts(ctx context.Context, tx *sql.Tx, report *Report) er
 			return err
 		}
 	}
+	return nil
+}
+
+// settleBans adds to the bans that could be read those of the accounts file, where some are
+// lost: one too many is seen and lifted, one too few is not missed.
+func (db *DB) settleBans(ctx context.Context, tx *sql.Tx, report *Report) error {
+	if !slices.Contains(report.Lost, "ban") {
+		return nil
+	}
+	f, err := readAccounts(db.accountsPath())
+	if err != nil || f == nil || f.Bans == nil {
+		return nil // settleAccounts has told of a file that can't be read
+	}
+	if err := takeBans(ctx, tx, f.Bans); err != nil {
+		return err
+	}
+	report.Lost = slices.DeleteFunc(report.Lost, func(t string) bool { return t == "ban" })
 	return nil
 }
 

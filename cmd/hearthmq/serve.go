@@ -128,8 +128,8 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	s.bans = access.NewBans(s.db.Bans())
-	if err := s.bans.Open(ctx); err != nil { // a home goes on without them
-		s.log.Error("nobody is kept out by client identifier or address", "err", err)
+	if err := s.bans.Open(ctx); err != nil { // a home goes on with those known last
+		s.log.Error("who is blocked can't be read from the database, those known last stay blocked", "known", len(s.bans.List()), "err", err)
 	}
 	if err := s.restored.note(ctx, s.accounts); err != nil {
 		return err
@@ -352,7 +352,7 @@ func (s *server) settings() []web.Setting {
 func (s *server) refresh(ctx context.Context) error {
 	tick := time.NewTicker(refreshInterval)
 	defer tick.Stop()
-	failing := false
+	failing, tried := false, time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -369,8 +369,16 @@ func (s *server) refresh(ctx context.Context) error {
 			s.log.Info("users or rules were changed by another process")
 		}
 		failing = err != nil
+		if s.bans.Trouble() != nil && time.Since(tried) >= bansInterval {
+			if tried = time.Now(); s.bans.Open(ctx) == nil {
+				s.log.Info("who is blocked can be read again", "known", len(s.bans.List()))
+			}
+		}
 	}
 }
+
+// bansInterval is how often bans that can't be read are tried again.
+const bansInterval = 10 * time.Second
 
 // welcome tells the person who started the broker where everything is.
 func (s *server) welcome(token string) {
