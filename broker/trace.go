@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -137,7 +138,7 @@ func (t *Trace) add(p TracedPacket) {
 
 func shortened(s string) string {
 	if len(s) > traceText {
-		return s[:traceText] + "…"
+		return strings.ToValidUTF8(s[:traceText], "") + "…" // not half a character
 	}
 	return s
 }

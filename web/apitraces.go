@@ -30,7 +30,7 @@ type apiPacket struct {
 	Type     string    `json:"type" doc:"As MQTT calls it; connection ended is none of MQTT's."`
 	Bytes    int       `json:"bytes" doc:"On the wire."`
 	PacketID int       `json:"packet_id" doc:"0: it has none."`
-	Topic    string    `json:"topic"`
+	Topic    string    `json:"topic" doc:"Its first 1,024 bytes; … tells that there are more."`
 	QoS      int       `json:"qos"`
 	Retain   bool      `json:"retain"`
 	Dup      bool      `json:"dup"`

@@ -274,7 +274,10 @@ func sendTrace(w http.ResponseWriter, x *tracedClient) {
 		if p.In {
 			way = "->"
 		}
-		fmt.Fprintf(&b, "%s %s %s", p.At.Format("2006-01-02 15:04:05.000"), way, strings.Join(strings.Fields(row.Type+" "+row.Topic), " "))
+		fmt.Fprintf(&b, "%s %s %s", p.At.Format("2006-01-02 15:04:05.000"), way, row.Type)
+		if row.Topic != "" {
+			b.WriteString(" " + row.Topic)
+		}
 		for _, part := range []string{row.Payload, row.Detail, row.Size} {
 			if part != "" {
 				b.WriteString(" | " + part)
