@@ -78,6 +78,9 @@ func (l *link) next() (packet.Frame, error) {
 	return f, err
 }
 
+// errOlder says that the other end does not know MQTT 5.
+var errOlder = errors.New("it does not know MQTT 5")
+
 // refusedError is a CONNACK that says no.
 type refusedError struct{ code packet.ReasonCode }
 
@@ -96,6 +99,9 @@ func (l *link) connect(p *packet.Connect) (*packet.Connack, error) {
 	f, err := l.next()
 	if err != nil {
 		return nil, fmt.Errorf("no answer to CONNECT: %w", err)
+	}
+	if l.version == packet.V50 && f.Type() == packet.TypeConnack && len(f.Body) == 2 && f.Body[1] == 1 {
+		return nil, errOlder // the form and the code of a broker that knows MQTT 3.1.1 alone
 	}
 	ack := new(packet.Connack)
 	if err := ack.Decode(l.version, f); err != nil {

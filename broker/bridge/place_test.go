@@ -1,7 +1,9 @@
 package bridge
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"sync"
@@ -9,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hearthmq/broker"
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/packet"
 )
 
@@ -189,5 +193,45 @@ func TestLazyReload(t *testing.T) {
 		far.say(t, "one", "6", 0, false)
 		pass(time.Second)
 		want(t, near, "one 6")
+	})
+}
+
+// A broker that does not know MQTT 5 is spoken to in MQTT 3.1.1.
+func TestOlderBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far, n := newSite(t), newSite(t), new(network)
+		var mu sync.Mutex
+		var levels []byte
+		n.serve("far:1883", func(nc net.Conn) {
+			f, err := packet.NewReader(nc, 0).ReadFrame()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			levels = append(levels, f.Body[6])
+			mu.Unlock()
+			if f.Body[6]&^0x80 == byte(packet.V50) {
+				_, _ = nc.Write([]byte{0x20, 2, 0, 1}) // the bridge may be gone
+				nc.Close()
+				return
+			}
+			// The rest is a broker's; it gets CONNECT once more.
+			ours, theirs := brokertest.Pipe()
+			go far.ServeConn(context.Background(), theirs, broker.ListenerInfo{Name: "mqtt"})
+			_, _ = ours.Write(f.Raw)
+			go func() { _, _ = io.Copy(nc, ours) }()
+			_, _ = io.Copy(ours, nc)
+			ours.Close()
+		})
+		m := manager(t, "near", near, n)
+		set(t, m, settings("b", nil, Topic{Pattern: "x", Out: true, QoS: 1}))
+		near.say(t, "x", "1", 1, false)
+		pass(time.Second)
+		want(t, far, "x 1")
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(levels, []byte{5, 0x84, 5, 0x84}) {
+			t.Errorf("protocol levels %x", levels)
+		}
 	})
 }

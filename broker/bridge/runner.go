@@ -23,7 +23,9 @@ type runner struct {
 	in, out traffic
 	last    atomic.Int64 // Unix nanoseconds of the last message
 	fresh   bool         // the local session is new, the other one has to be; run's own
-	private bool         // marks itself as a bridge; run's own
+	marks   bool         // would mark itself as a bridge, before MQTT 5; run's own
+	private bool         // marks itself as one in this CONNECT; run's own
+	older   bool         // speaks MQTT 3.1.1 instead of 5; run's own
 	address int          // index of the address that is tried; run's own
 
 	mu     sync.Mutex
@@ -39,7 +41,7 @@ type sample struct {
 }
 
 func newRunner(m *Manager, s *Settings, stale []string) *runner {
-	r := &runner{m: m, set: s, stale: stale, log: m.Log.With("bridge", s.Name), private: s.Private && s.Version < 5}
+	r := &runner{m: m, set: s, stale: stale, log: m.Log.With("bridge", s.Name), marks: s.Private}
 	r.status = Status{Name: s.Name, State: Waiting, Since: time.Now()}
 	return r
 }

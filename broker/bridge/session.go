@@ -117,8 +117,8 @@ func (r *runner) subscribe(l *link, filters map[string]byte, retainHandling byte
 // reach connects to the other side. Where the local session is new, the other one is,
 // too; whether what was found there is new can't be told in MQTT 3.1.
 func (r *runner) reach(ctx context.Context, address string) (l *link, ack *packet.Connack, begun bool, err error) {
-	clean := r.set.Clean || r.set.LocalClean
-	anew := r.fresh && !r.set.LikeMosquitto
+	always := r.set.Clean || r.set.LocalClean
+	clean, anew := always, r.fresh && !r.set.LikeMosquitto
 	if anew && !clean && r.set.Version < packet.V50 {
 		// A Clean Session ends with its connection: this one is there to end the old one.
 		l, _, err := r.login(ctx, address, true)
@@ -131,19 +131,39 @@ func (r *runner) reach(ctx context.Context, address string) (l *link, ack *packe
 	if l, ack, err = r.login(ctx, address, clean); err != nil {
 		return nil, nil, false, err
 	}
-	begun = clean || r.fresh || !ack.SessionPresent && r.set.Version != packet.V31
+	if r.older && clean && !always { // it came to be spoken to in MQTT 3.1.1
+		_ = l.leave() // what counts is the answer
+		if l, ack, err = r.login(ctx, address, false); err != nil {
+			return nil, nil, false, err
+		}
+	}
+	begun = clean || r.fresh || !ack.SessionPresent && r.version() != packet.V31
 	r.fresh = false
 	return l, ack, begun, nil
 }
 
-// login connects and sends CONNECT, without Mosquitto's mark of a bridge where that is
-// not understood.
+// version is the one that is spoken with the other side.
+func (r *runner) version() packet.Version {
+	if r.older {
+		return packet.V311
+	}
+	return r.set.Version
+}
+
+// login connects and sends CONNECT, as MQTT 3.1.1 where MQTT 5 is not known, and without
+// Mosquitto's mark of a bridge where that is not understood.
 func (r *runner) login(ctx context.Context, address string, clean bool) (*link, *packet.Connack, error) {
+	r.older, r.private = false, r.marks && r.set.Version < packet.V50
 	for {
 		l, ack, err := r.tryLogin(ctx, address, clean)
+		if errors.Is(err, errOlder) {
+			r.log.Warn("a bridge speaks MQTT 3.1.1 with a broker that does not know MQTT 5", "address", address)
+			r.older, r.private = true, r.marks
+			continue
+		}
 		refused, ok := errors.AsType[*refusedError](err)
 		if ok && r.private && refused.code == packet.UnsupportedProtocolVersion {
-			r.private = false
+			r.private, r.marks = false, false
 			continue
 		}
 		return l, ack, err
@@ -156,7 +176,7 @@ func (r *runner) tryLogin(ctx context.Context, address string, clean bool) (*lin
 		return nil, nil, err
 	}
 	r.m.Local.HoldQoS0(r.set.localID(), true)
-	l := newLink(nc, r.set.Version, r.set.MaxPacket)
+	l := newLink(nc, r.version(), r.set.MaxPacket)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	p := connectPacket(r.set)
