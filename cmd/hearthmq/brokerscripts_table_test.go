@@ -26,7 +26,7 @@ var brokerScriptGroups = []brokerScripts{
 		{"a will after a lost connection", "W1 > C4(\"wills\")\nW1 < ACK3\nW1 > 82{0001 \"will/#\" 00}\nW1 < 90{0001 00}\nA1 > 10{\"MQTT\" 04 06 003c \"will1\" \"will/1\" \"gone\"}\nA1 < ACK3\nA1 close\nW1 < 30{\"will/1\" 'gone'}"},
 		{"none after DISCONNECT, even when the client is back at once", "W1 > C4(\"wills2\")\nW1 < ACK3\nW1 > 82{0001 \"wil2/#\" 00}\nW1 < 90{0001 00}\nA1 > 10{\"MQTT\" 05 04 003c {1100000064} \"will2\" {} \"wil2/1\" \"gone\"}\nA1 < ACK5\nA1 > e000\nA1 close\nB1 > 10{\"MQTT\" 05 04 003c {1100000064} \"will2\" {} \"wil2/1\" \"gone\"}\nB1 < 20{0100{22000a 27001e8480 210014}}\nB1 > 32{\"wil2/2\" 0001 {} 'here'}\nB1 < 40{0001}\nW1 < 30{\"wil2/2\" 'here'}"},
 		{"DISCONNECT with the will", "W1 > C4(\"wills3\")\nW1 < ACK3\nW1 > 82{0001 \"wil3/#\" 00}\nW1 < 90{0001 00}\nA1 > 10{\"MQTT\" 05 06 003c {} \"will3\" {} \"wil3/1\" \"gone\"}\nA1 < ACK5\nA1 > e0{04}\nW1 < 30{\"wil3/1\" 'gone'}"},
-		{"a will on $CONTROL", "A1 > 10{\"MQTT\" 04 06 003c \"will4\" \"$CONTROL/x/v1\" \"x\"}\nA1 < 20{0005}\nA1 ends"},
+		{"a will on $CONTROL", "A1 > 10{\"MQTT\" 04 06 003c \"will4\" \"$CONTROL/x/v1\" \"x\"}\nA1 ends"},
 		{"taken over, 5", "A1 > C5({} \"over\")\nA1 < ACK5\nB1 > C5({} \"over\")\nB1 < ACK5\nA1 < e0{8e}\nA1 ends"},
 		{"left for good, and back at once", "A1 > 10{\"MQTT\" 05 00 003c {1100000064} \"back\"}\nA1 < ACK5\nA1 > e0{00 {1100000000}}\nA1 close\nB1 > 10{\"MQTT\" 05 00 003c {1100000064} \"back\"}\nB1 < ACK5"},
 		{"a session that is kept, with what came meanwhile", "A1 > C4k(\"kept\")\nA1 < ACK3\nA1 > 82{0001 \"kept\" 01}\nA1 < 90{0001 01}\nA1 > e000\nA1 close\nB1 > C4(\"keeper\")\nB1 < ACK3\nB1 > 32{\"kept\" 0005 'x'}\nB1 < 40{0005}\nA1 > C4k(\"kept\")\nA1 < 20{0100} 32{\"kept\" 0001 'x'}\nA1 > 40{0001}"},
@@ -62,7 +62,7 @@ var brokerScriptGroups = []brokerScripts{
 		conf: "listener @1\nallow_anonymous true\nmax_inflight_bytes 16\npersistence true\nglobal_max_clients 3\n",
 		rows: []brokerScript{
 			{"max_inflight_bytes", "A1 > C4(\"by\")\nA1 < ACK3\nA1 > 82{0001 \"by\" 01}\nA1 < 90{0001 01}\nB1 > C4(\"byb\")\nB1 < ACK3\nB1 > 32{\"by\" 0001 '12345678'}\nB1 < 40{0001}\nB1 > 32{\"by\" 0002 '12345678'}\nB1 < 40{0002}\nB1 > 32{\"by\" 0003 '3'}\nB1 < 40{0003}\nA1 < 32{\"by\" 0001 '12345678'} 32{\"by\" 0002 '12345678'}\nA1 > c000\nA1 < d000\nA1 > 40{0001}\nA1 < 32{\"by\" 0003 '3'}"},
-			{"sessions and retained messages after a restart", "A1 > C4k(\"dur\")\nA1 < ACK3\nA1 > 82{0001 \"dur\" 01}\nA1 < 90{0001 01}\nA1 > e000\nA1 close\nB1 > C4(\"durb\")\nB1 < ACK3\nB1 > 33{\"dur\" 0005 'x'}\nB1 < 40{0005}\nB1 > e000\nB1 close\nrestart\nA1 > C4k(\"dur\")\nA1 < 20{0100} 32{\"dur\" 0001 'x'}\nA1 > 40{0001}\nC1 > C4(\"durc\")\nC1 < ACK3\nC1 > 82{0002 \"dur\" 01}\nC1 < 90{0002 01} 33{\"dur\" 0001 'x'}\nC1 close"},
+			{"sessions and retained messages after a restart", "A1 > C4k(\"dur\")\nA1 < ACK3\nA1 > 82{0001 \"dur\" 01}\nA1 < 90{0001 01}\nA1 > e000\nA1 close\nB1 > C4(\"durb\")\nB1 < ACK3\nB1 > 33{\"dur\" 0005 'x'}\nB1 < 40{0005}\nB1 > e000\nB1 close\nrestart\nA1 > C4k(\"dur\")\nA1 < 20{0100} 32{\"dur\" 0001 'x'}\nA1 > 40{0001}\nC1 > C4(\"durc\")\nC1 < ACK3\nC1 > 82{0002 \"dur\" 01}\nC1 < 90{0002 01} 33{\"dur\" 0001 'x'}\nC1 > e000\nC1 ends"},
 			{"global_max_clients: sessions that are away count", "A1 > C5({} \"c1\")\nA1 < ACK5\nB1 > C5({} \"c2\")\nB1 < ACK5\nC1 > C5({} \"c3\")\nC1 < 20{0089 {}}\nC1 ends"},
 		},
 	},
