@@ -285,7 +285,6 @@ func TestGateIsFull(t *testing.T) {
 	})
 }
 
-// case A18: ten wrong passwords a second from one address for a minute.
 // case A9: a proven password is worth nothing once the user was changed.
 func TestProvenPasswordEnds(t *testing.T) {
 	a, d := open(t, Policy{})

@@ -12,6 +12,8 @@ import (
 	"hearthmq/broker"
 )
 
+// case A18: ten wrong passwords a second from one address for a minute take a handful of
+// hashes, and keep nobody out who comes from elsewhere or is known.
 func TestFloodIsThrottled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := open(t, Policy{})

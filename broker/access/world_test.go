@@ -24,6 +24,7 @@ type home struct {
 	explain  *access.Explainer
 	cfg      broker.Config
 	deps     broker.Deps
+	repo     access.Repository
 }
 
 // inHouse runs f with a broker. change may alter what it is made of.
@@ -33,7 +34,8 @@ func inHouse(t *testing.T, p access.Policy, change func(h *home), f func(h *home
 		p.Hashing.Cost = access.Cost{Time: 1, MemoryKiB: 8, Threads: 1}
 		h := &home{T: t, cfg: broker.DefaultConfig(), dir: access.NewDirectory(p), denials: access.NewDenials()}
 		log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-		h.accounts = access.NewAccounts(access.NewMemoryRepository(), h.dir, nil, log)
+		h.repo = access.NewMemoryRepository()
+		h.accounts = access.NewAccounts(h.repo, h.dir, nil, log)
 		h.must(h.accounts.Open(t.Context()))
 		h.deps = broker.Deps{Authenticator: h.dir, Authorizer: h.dir, Store: broker.NewMemoryStore(), Observer: h.denials, Log: log}
 		if change != nil {
