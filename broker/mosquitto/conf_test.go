@@ -107,6 +107,12 @@ func TestConfScopes(t *testing.T) {
 		{"per listener on the standard one", "per_listener_settings true\nport 1883\nallow_anonymous true", func(c *mosquitto.Conf) string { // case A15
 			return fmt.Sprint(c.Listeners[0].Port, c.SecurityOf(&c.Listeners[0]).AllowAnonymous)
 		}},
+		{"certificates open nothing", "listener 8883\ncertfile c\nkeyfile k\nlistener 8884\ncafile a\ncertfile c\nkeyfile k\nrequire_certificate true", func(c *mosquitto.Conf) string { // case A15
+			return fmt.Sprint(c.SecurityOf(&c.Listeners[0]).AllowAnonymous, c.SecurityOf(&c.Listeners[1]).AllowAnonymous)
+		}},
+		{"certificates on the standard one", "port 8883\ncertfile c\nkeyfile k", func(c *mosquitto.Conf) string { // case A15
+			return fmt.Sprint(c.Listeners[0].Port, c.SecurityOf(&c.Listeners[0]).AllowAnonymous)
+		}},
 		{"listener_allow_anonymous", "allow_anonymous false\nlistener 1\nlistener_allow_anonymous true\nlistener 2", func(c *mosquitto.Conf) string {
 			return fmt.Sprint(c.SecurityOf(&c.Listeners[0]).AllowAnonymous, c.SecurityOf(&c.Listeners[1]).AllowAnonymous)
 		}},
@@ -127,6 +133,8 @@ func TestConfScopes(t *testing.T) {
 		"per listener":                     "truefalsep",
 		"per listener on the standard one": "1883 true",
 		"listener_allow_anonymous":         "true false",
+		"certificates open nothing":        "false false",
+		"certificates on the standard one": "8883 false",
 		"unix socket":                      "/run/m.socktrue",
 		"plugin files":                     "[/d.json]",
 		"expiration":                       "336h0m0s",
