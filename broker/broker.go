@@ -109,6 +109,7 @@ func (b *Broker) ServeWith(ctx context.Context, ln net.Listener, info func() *Li
 			pause = 0
 			g := b.newGuest(b.ctx, nc, info())
 			if b.cfg().LikeMosquitto {
+				b.log.Info("connection opened", "remote", g.address(), "listener", g.info.Name)
 				go b.welcome(g) // it may have to wait for a place
 			} else {
 				b.welcome(g)

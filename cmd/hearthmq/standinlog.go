@@ -178,7 +178,7 @@ func (h *standInLog) Enabled(_ context.Context, l slog.Level) bool {
 }
 
 // connectionMessages are what connection_messages false leaves out.
-var connectionMessages = []string{"client connected", "client disconnected", "client refused"}
+var connectionMessages = []string{"connection opened", "client connected", "client disconnected", "client refused"}
 
 // Handle implements slog.Handler.
 func (h *standInLog) Handle(_ context.Context, r slog.Record) error {

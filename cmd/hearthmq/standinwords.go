@@ -22,6 +22,10 @@ import (
 // the attributes that are in it; the others stand behind. With nil the line stands by
 // itself, behind ours.
 var mosquittoSays = map[string]func(of map[string]slog.Value) (line string, said []string){
+	"connection opened": func(of map[string]slog.Value) (string, []string) {
+		port := of["listener"].String()
+		return fmt.Sprintf("New connection from %s on port %s.", place(of), port[strings.LastIndexByte(port, ':')+1:]), []string{"remote", "listener"}
+	},
 	"client connected":                newClient,
 	"client disconnected":             clientGone,
 	"client refused":                  clientRefused,

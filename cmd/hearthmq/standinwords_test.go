@@ -42,6 +42,7 @@ func TestMosquittosWords(t *testing.T) {
 	proxy(errors.New("odd"))
 	log.Info("A proxy's client spoke TLS", "remote", "192.0.2.5:1", "version", "TLSv1.3", "cipher", "C")
 	log.Info("client connected", "client_id", "lamp", "user", "", "remote", "/run/x", "protocol", "5.0", "clean_start", true, "keep_alive", 60)
+	log.Info("connection opened", "remote", "192.0.2.5:1", "listener", "127.0.0.1:1883")
 	const want = `Client lamp [2001:db8::1:2] disconnected.
 Client lamp [2001:db8::1:2] disconnected: connection closed by client.
 Client lamp [2001:db8::1:2] disconnected: exceeded timeout.  reason="keep alive timeout"
@@ -57,6 +58,7 @@ Connection from 192.0.2.5:1 rejected, client did not provide a certificate.
 Connection rejected, corrupt PROXY header.  remote=192.0.2.5:1 err=odd
 Connection from 192.0.2.5:1 negotiated TLSv1.3 cipher C
 New client connected from /run/x:0 as lamp (p5, c1, k60).  client_id=lamp
+New connection from 192.0.2.5:1 on port 1883.
 `
 	if got := out.String(); got != want {
 		t.Errorf("%s\nwant\n%s\n%s", got, want, strings.Repeat("-", 20))
