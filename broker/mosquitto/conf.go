@@ -1,6 +1,7 @@
 package mosquitto
 
 import (
+	"slices"
 	"time"
 
 	"hearthmq/broker/packet"
@@ -100,6 +101,11 @@ type Plugin struct {
 	Path    string
 	Options map[string]string
 	Used    bool // by a plugin_use, or loaded by plugin or auth_plugin
+}
+
+// Sparkplug reports whether the plugin for Sparkplug is used.
+func (c *Conf) Sparkplug() bool {
+	return slices.ContainsFunc(c.Plugins, func(p Plugin) bool { return p.Used && p.Kind() == PluginSparkplug })
 }
 
 // Limits bound what clients may take.

@@ -279,8 +279,6 @@ func (r *confReader) checkPlugins() {
 			}
 		case kind == PluginUnknown:
 			r.tell(Unsafe, "plugin", "HearthMQ has nothing in place of %s", quote(p.Path))
-		case kind == PluginSparkplug:
-			r.tell(Left, "plugin", "certificates of Sparkplug nodes are not kept")
 		}
 	}
 }

@@ -33,6 +33,7 @@ type standIn struct {
 	setup  *mosq.Setup
 	guard  *mosq.Guard
 	dynsec *dynsec.Engine // nil without the plugin
+	births *certificates  // nil without the plugin for Sparkplug
 	// What $CONTROL/broker/v1 tells; it follows at the next start.
 	controlAPI bool
 	listeners  []listenerJSON
@@ -307,12 +308,19 @@ func (x *standIn) deps(s *server, d *broker.Deps) broker.Config {
 		x.guard = mosq.NewGuard(x.setup, x.dynsec)
 	}
 	d.Authenticator, d.Authorizer, d.Controller = x.guard, x.guard, x
+	if x.setup.Conf.Sparkplug() {
+		x.births = newCertificates()
+		d.Observer = broker.Observers{d.Observer, x.births}
+	}
 	return x.setup.Broker
 }
 
 // serve opens the ports and serves until ctx ends.
 func (x *standIn) serve(ctx context.Context, group *errgroup.Group, s *server) error {
 	x.followDynsec(s.broker)
+	if x.births != nil {
+		x.births.keep(ctx, group, s.broker, s.log)
+	}
 	x.ports = &standInPorts{log: s.log, broker: s.broker, group: group}
 	if err := x.ports.start(ctx, x.setup.Ports); err != nil {
 		return err

@@ -370,3 +370,14 @@ func TestStandInPIDFile(t *testing.T) {
 		s.expect("a1 connect id=a", connected)
 	}
 }
+
+// The plugin for Sparkplug: births are there for who comes later.
+func TestStandInSparkplug(t *testing.T) {
+	s := newStand(t)
+	s.up("listener @1 127.0.0.1\nallow_anonymous true\nplugin /usr/lib/mosquitto_sparkplug_aware.so\n")
+	s.expect("a1 connect id=a\na1 sub $sparkplug/certificates/# qos=1\nb1 connect id=b\nb1 pub spBv1.0/g/NBIRTH/n qos=1 payload=1\na1 await 1\nb1 pub spBv1.0/g/DBIRTH/n/d qos=1 payload=2\na1 await 1\nb1 pub spBv1.0/g/NDATA/n qos=1 payload=3\n"+
+		"b1 pub spBv1.0/g/NBIRTH/n qos=0 payload=4\na1 await 1\nc1 connect id=c\nc1 sub $sparkplug/certificates/spBv1.0/+/NBIRTH/+ qos=0\nc1 await 1",
+		connected, "SUBACK [1]", connected, "PUBACK 0x0", "$sparkplug/certificates/spBv1.0/g/NBIRTH/n=1 q1 rfalse", "PUBACK 0x0", "$sparkplug/certificates/spBv1.0/g/DBIRTH/n/d=2 q1 rfalse", "PUBACK 0x0",
+		"", "$sparkplug/certificates/spBv1.0/g/NBIRTH/n=4 q0 rfalse", connected, "SUBACK [0]", "$sparkplug/certificates/spBv1.0/g/NBIRTH/n=4 q0 rtrue")
+	s.stop(t)
+}
