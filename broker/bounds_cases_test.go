@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,10 +61,7 @@ func TestRetainedLimitOfAll(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			inWorld(t, func(cfg *broker.Config, _ *broker.Deps) {
-				tt.set(cfg)
-				cfg.SysInterval = -1 // the figures below $SYS count, too
-			}, func(w *world) {
+			inWorld(t, func(cfg *broker.Config, _ *broker.Deps) { tt.set(cfg) }, func(w *world) {
 				c := w.clean(packet.V50, "five")
 				reader := w.clean(packet.V50, "reader")
 				reader.Subscribe("topic/#", 0)
@@ -94,6 +92,15 @@ func TestRetainedLimitOfAll(t *testing.T) {
 				}
 				if code := send("topic/999", "z"); code.Failed() || kept() != 100 {
 					t.Errorf("in the place of what was removed: %v, %d kept", code, kept())
+				}
+				if code := send("topic/002", "some more"); code.Failed() {
+					t.Errorf("a value that is longer than the one before: %v", code)
+				}
+				if code, want := send("topic/003", strings.Repeat("x", 100_000)), tt.name == "bytes"; code.Failed() != want {
+					t.Errorf("a value that is far longer: %v, want refused %v", code, want)
+				}
+				if figures := len(slices.Collect(w.b.Retained("$SYS/#"))); figures < 20 {
+					t.Errorf("%d figures below $SYS, which no limit is for", figures)
 				}
 				reader.All()
 				old := w.clean(packet.V311, "three")

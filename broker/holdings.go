@@ -36,6 +36,10 @@ func (r *retained) counted(old, m *Message) {
 		size := int64(x.sign * x.m.Size())
 		r.count.Add(int64(x.sign))
 		r.bytes.Add(size)
+		if volatile(x.m.Topic) {
+			r.figures.count.Add(int64(x.sign))
+			r.figures.bytes.Add(size)
+		}
 		h := r.holdings.byUser[x.m.PublisherUser]
 		h.messages += x.sign
 		h.bytes += size
@@ -52,9 +56,11 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 	if len(m.Payload) == 0 {
 		return ""
 	}
-	if cfg := b.cfg(); old == nil && (cfg.RetainedMaxMessages > 0 && r.count.Load() >= int64(cfg.RetainedMaxMessages) ||
-		cfg.RetainedMaxBytes > 0 && r.bytes.Load()+int64(m.Size()) > cfg.RetainedMaxBytes) {
-		return "as many messages are retained as the settings allow"
+	if volatile(m.Topic) {
+		return ""
+	}
+	if why := r.crowded(b.cfg(), old, m); why != "" {
+		return why
 	}
 	if old == nil && b.pressure.high() {
 		return "memory is short: no new topic is retained"
@@ -75,6 +81,24 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 	}
 	if most := id.Limits.RetainedBytes; most > 0 && h.bytes+int64(m.Size()) > most {
 		return "the user's retained messages are as large as they may be"
+	}
+	return ""
+}
+
+// crowded says which limit of all m is beyond. What is retained may still change when the
+// limit is reached, and grow a little, or its value would be an old one; it may not grow
+// without bound.
+func (r *retained) crowded(cfg *Config, old, m *Message) string {
+	if most := int64(cfg.RetainedMaxMessages); most > 0 && old == nil && r.count.Load()-r.figures.count.Load() >= most {
+		return "as many messages are retained as the settings allow"
+	}
+	grows, most := int64(m.Size()), cfg.RetainedMaxBytes
+	if old != nil {
+		grows -= int64(old.Size())
+		most += most / 8
+	}
+	if most > 0 && grows > 0 && r.bytes.Load()-r.figures.bytes.Load()+grows > most {
+		return "the retained messages are as large as the settings allow"
 	}
 	return ""
 }

@@ -32,6 +32,7 @@ type retained struct {
 
 	count    atomic.Int64
 	bytes    atomic.Int64
+	figures  struct{ count, bytes atomic.Int64 } // of these the broker's own, which no limit is for
 	holdings holdings
 }
 
