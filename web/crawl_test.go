@@ -1,12 +1,17 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"hearthmq/broker"
+	"hearthmq/broker/access"
 )
 
 // urlAttributes are all attributes of ours that hold a URL.
@@ -163,7 +168,7 @@ func TestGetChangesNothing(t *testing.T) {
 	}
 }
 
-// state is all that can be changed in the admin, as one text.
+// state is what can be changed in the admin, as one text.
 func (s *site) state() string {
 	var b strings.Builder
 	for _, u := range s.dir.Users() {
@@ -171,6 +176,27 @@ func (s *site) state() string {
 	}
 	for _, r := range s.dir.Roles() {
 		b.WriteString(r.Name + revisionOf(r.Revision) + ";")
+	}
+	tokens, err := s.tokens.List(s.t.Context())
+	s.must(err)
+	for _, x := range tokens {
+		b.WriteString(x.Label + ";")
+	}
+	for _, x := range s.bans.List() {
+		b.WriteString(string(x.Kind) + x.Value + ";")
+	}
+	for _, m := range slices.SortedFunc(s.broker.Retained("#"), func(a, b *broker.Message) int { return strings.Compare(a.Topic, b.Topic) }) {
+		fmt.Fprintf(&b, "%s=%s;", m.Topic, m.Payload)
+	}
+	for _, x := range s.broker.Sessions() {
+		fmt.Fprintf(&b, "%s %v;", x.ClientID, x.Connected)
+	}
+	fmt.Fprint(&b, len(s.server.tracing.list()), s.server.cfg.Feed.Pins())
+	// Whatever changes something says so in the audit.
+	changes, _, err := s.accounts.Audit(s.t.Context(), access.AuditQuery{Limit: 1})
+	s.must(err)
+	if len(changes) > 0 {
+		fmt.Fprintf(&b, "; %d %s", changes[0].ID, changes[0].Action)
 	}
 	return b.String()
 }

@@ -29,7 +29,7 @@ type tab struct {
 	refused atomic.Bool
 }
 
-func openTab(t *testing.T, url string, width, height int64) *tab {
+func openTab(t *testing.T, url string, width, height int64, flags ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a browser test")
@@ -41,7 +41,7 @@ func openTab(t *testing.T, url string, width, height int64) *tab {
 		t.Skip("NOT TESTED IN A BROWSER: there is no ", chromium)
 	}
 	alloc, stop := chromedp.NewExecAllocator(t.Context(),
-		append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox)...)
+		append(append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox), flags...)...)
 	t.Cleanup(stop)
 	ctx, closeTab := chromedp.NewContext(alloc)
 	t.Cleanup(closeTab)
@@ -57,7 +57,7 @@ func openTab(t *testing.T, url string, width, height int64) *tab {
 			if err != nil {
 				return // the tab is closed
 			}
-			if m.Source == "network" && b.refused.Load() {
+			if (m.Source == "network" || m.Source == "security") && b.refused.Load() {
 				continue
 			}
 			if m.Type == chromedp.ConsoleError || m.IsException() || m.Source == "security" {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -77,14 +76,8 @@ func withHealth(ingress, health http.Handler) http.Handler {
 func (w *webServers) serve(ctx context.Context, group *errgroup.Group) {
 	group.Go(func() error { w.record(ctx); return nil })
 	for _, p := range w.parts {
-		srv := &http.Server{
-			Handler:           p.handler,
-			ReadHeaderTimeout: 10 * time.Second,
-			IdleTimeout:       2 * time.Minute,
-			MaxHeaderBytes:    32 << 10,
-			ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
-			BaseContext:       func(net.Listener) context.Context { return ctx },
-		}
+		srv := web.HTTPServer(p.handler, w.log)
+		srv.BaseContext = func(net.Listener) context.Context { return ctx }
 		group.Go(func() error {
 			if err := srv.Serve(p.ln); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("admin: %w", err)
