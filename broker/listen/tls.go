@@ -55,7 +55,8 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &encrypted{calm: newCalm(c), listener: l}, nil
+	k := newCalm(c)
+	return &encrypted{calm: k, below: inTurn{Conn: k, turns: l.keys.turns}, listener: l}, nil
 }
 
 // encrypted is a TLS connection. Until its client has said something, and whenever it
@@ -64,6 +65,7 @@ func (l *tlsListener) Accept() (net.Conn, error) {
 type encrypted struct {
 	*calm
 	listener *tlsListener
+	below    inTurn                   // between the two
 	made     atomic.Pointer[tls.Conn] // when the client had said something, or somebody asked
 	greeted  bool                     // somebody has waited for its first byte; the reader's own
 	dry      bool                     // all that came was read; the reader's own
@@ -78,7 +80,7 @@ func (c *encrypted) tls() *tls.Conn {
 	if t := c.made.Load(); t != nil {
 		return t
 	}
-	c.made.CompareAndSwap(nil, tls.Server(c.calm, c.listener.keys.config))
+	c.made.CompareAndSwap(nil, tls.Server(&c.below, c.listener.keys.config))
 	return c.made.Load()
 }
 
@@ -126,7 +128,7 @@ func (c *encrypted) SetWriteDeadline(t time.Time) error { return c.tls().SetWrit
 func (c *encrypted) shake() error {
 	keys := c.listener.keys
 	asked := keys.current(time.Now())
-	err := c.tls().Handshake()
+	err := c.handshake()
 	c.once.Do(func() {
 		reason, ok := errors.AsType[*ClientError](clientError(err, keys.files.Names))
 		if ok && c.listener.refused != nil {
@@ -152,6 +154,16 @@ func (c *encrypted) shake() error {
 		}
 	}
 	return nil
+}
+
+// handshake makes it when it is its turn.
+func (c *encrypted) handshake() error {
+	turns := c.listener.keys.turns
+	turns.take()
+	defer turns.pass()
+	c.below.shaking = true
+	defer func() { c.below.shaking = false }()
+	return c.tls().Handshake()
 }
 
 // expel ends a connection whose certificate is not trusted any more. Who serves it says
@@ -228,6 +240,7 @@ type certificates struct {
 	files  TLS
 	log    *slog.Logger
 	config *tls.Config // asks current for each client
+	turns  turns
 	held   held
 
 	mu     sync.Mutex // guards what follows; held while files are read, once a minute at most
@@ -242,7 +255,7 @@ type certificates struct {
 // loadCertificates reads the files for the first time. The error names the
 // file and what is wrong; it wraps ErrNoCertificate while one is missing.
 func loadCertificates(files TLS, log *slog.Logger) (*certificates, error) {
-	c := &certificates{files: files, log: log}
+	c := &certificates{files: files, log: log, turns: newTurns()}
 	now := time.Now()
 	seen, err := files.look()
 	if err != nil {
