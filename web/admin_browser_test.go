@@ -57,9 +57,12 @@ func (b *tab) whole(name string) {
 	}
 }
 
-// fits fails when the page is wider than the window.
+// fits fails when the page is wider than the window, or can't be used by everybody.
 func (b *tab) fits(where string) {
 	b.t.Helper()
+	if !strings.HasSuffix(where, "-dark") { // which has the same parts
+		b.accessible(where)
+	}
 	wide := eval[[]string](b, `document.documentElement.scrollWidth <= innerWidth ? [] :
 		[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + '.' + e.className).slice(0, 8)`)
 	if len(wide) > 0 {

@@ -17,7 +17,7 @@ import (
 // urlAttributes are all attributes of ours that hold a URL.
 var urlAttributes = map[string]bool{
 	"href": true, "src": true, "action": true, "formaction": true, "poster": true, "srcset": true,
-	"data-base": true, "data-live": true,
+	"data-base": true, "data-live": true, "data-arrival": true,
 }
 
 // form is a form of a page, with what it would send.

@@ -76,6 +76,16 @@ function confirmations() {
       e.preventDefault();
       dialog.showModal();
     });
+    // A link is followed when the key goes down; what the same key does until it is up
+    // would press the dialog's first button, which closes it again.
+    opener.addEventListener('keydown', (e) => {
+      if (e.key !== 'Enter' || e.repeat) return;
+      e.preventDefault();
+      dialog.showModal();
+      const swallow = (/** @type {Event} */ press) => press.preventDefault();
+      dialog.addEventListener('keypress', swallow);
+      addEventListener('keyup', () => dialog.removeEventListener('keypress', swallow), { once: true });
+    });
     dialog.addEventListener('click', (e) => {
       const close = e.target instanceof Element && e.target.closest('[data-close]');
       if (e.target === dialog || close) {
