@@ -27,6 +27,7 @@ type DB struct {
 	path   string
 	log    *slog.Logger
 	server bool // OpenServer: this process looks after the files
+	brief  bool // OpenBrief: nothing in it outlives the process
 	// temporary is the folder of an OpenStandIn, "" of others.
 	temporary string
 
@@ -97,7 +98,11 @@ func (db *DB) open(ctx context.Context) error {
 // knows db yet.
 func (db *DB) openPools(ctx context.Context) error {
 	var err error
-	if db.writer, err = sql.Open("sqlite", dsn(db.path, "immediate")); err != nil {
+	var more []string
+	if db.brief {
+		more = append(more, "synchronous(OFF)")
+	}
+	if db.writer, err = sql.Open("sqlite", dsn(db.path, "immediate", more...)); err != nil {
 		return err
 	}
 	db.writer.SetMaxOpenConns(1)

@@ -24,6 +24,12 @@ func OpenServer(ctx context.Context, path string, log *slog.Logger) (*DB, error)
 	return begin(ctx, &DB{path: path, log: log, server: true}, (*DB).start)
 }
 
+// OpenBrief is OpenServer for a folder that goes with the process: nothing waits for
+// the disk.
+func OpenBrief(ctx context.Context, path string, log *slog.Logger) (*DB, error) {
+	return begin(ctx, &DB{path: path, log: log, server: true, brief: true}, (*DB).start)
+}
+
 func (db *DB) start(ctx context.Context) error {
 	if free := freeBytes(filepath.Dir(db.path)); free >= 0 && free < leastFree && os.Remove(db.reserve()) == nil {
 		db.log.Error("the disk is full: the space kept in reserve is given up", "file", db.reserve(), "free", free)

@@ -47,10 +47,14 @@ func claimFolder(ctx context.Context, dir string, inApp bool, log *slog.Logger) 
 // openDatabase opens the database, or a copy of it where the data folder can't be
 // written, or a newer HearthMQ wrote the data: a home without its broker is worse
 // (cases S7, S13). It returns why nothing
-// outlives the process then.
-func openDatabase(ctx context.Context, dir string, log *slog.Logger) (db *sqlite.DB, unkept, err error) {
+// outlives the process then. brief: the folder goes with the process.
+func openDatabase(ctx context.Context, dir string, brief bool, log *slog.Logger) (db *sqlite.DB, unkept, err error) {
 	path := filepath.Join(dir, databaseName)
-	db, err = sqlite.OpenServer(ctx, path, log)
+	open := sqlite.OpenServer
+	if brief {
+		open = sqlite.OpenBrief
+	}
+	db, err = open(ctx, path, log)
 	if errors.Is(err, sqlite.ErrUnwritable) || errors.Is(err, sqlite.ErrNewer) {
 		unkept = err
 		log.Error("NOTHING IS KEPT: HearthMQ works with a copy of its data, and all that changes from now on is lost when it stops. "+

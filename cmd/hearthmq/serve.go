@@ -114,7 +114,7 @@ type server struct {
 // run starts everything, waits for ctx or a failure, and stops everything: first
 // what brings new work, then the broker, then the database.
 func (s *server) run(ctx context.Context, dir string) (err error) {
-	if s.db, s.unkept, err = openDatabase(ctx, dir, s.log); err != nil {
+	if s.db, s.unkept, err = openDatabase(ctx, dir, s.standIn != nil && s.standIn.temp, s.log); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.db.Close()) }()
