@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"strings"
 
 	"hearthmq/broker/forwarded"
 	"hearthmq/ui"
@@ -123,10 +124,31 @@ func (s *Server) forwardedClient(next http.Handler) http.Handler {
 			http.Error(w, "X-Forwarded-For can't be read", http.StatusBadRequest)
 			return
 		}
-		r = r.WithContext(r.Context()) // a copy of its own
+		ctx := r.Context()
+		if forwarded.Trusted(peer.Addr(), s.cfg.TrustedProxies) && lastOf(r.Header["X-Forwarded-Proto"]) == "https" {
+			ctx = context.WithValue(ctx, encryptedKey{}, true)
+		}
+		r = r.WithContext(ctx) // a copy of its own
 		r.RemoteAddr = netip.AddrPortFrom(client, peer.Port()).String()
 		next.ServeHTTP(w, r)
 	})
+}
+
+type encryptedKey struct{}
+
+// encrypted reports whether a browser's request is, up to here or to a trusted proxy.
+func encrypted(r *http.Request) bool {
+	by, _ := r.Context().Value(encryptedKey{}).(bool)
+	return by || r.TLS != nil
+}
+
+// lastOf is the last word of a header's lines: that of the proxy that is nearest.
+func lastOf(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	words := strings.Split(lines[len(lines)-1], ",")
+	return strings.ToLower(strings.TrimSpace(words[len(words)-1]))
 }
 
 // withoutProxyHeaders deletes, on the direct port, what only the Supervisor or a

@@ -42,7 +42,7 @@ func (s *Server) loginForm(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) loginPage(w http.ResponseWriter, r *http.Request, status int, l ui.LoginView) error {
 	v := s.view(r, "Log in", "")
 	v.Bare = true
-	l.Plain = r.TLS == nil && !loopback(r)
+	l.Plain = !encrypted(r) && !loopback(r)
 	return s.render(w, r, status, ui.LoginPage(v, l))
 }
 

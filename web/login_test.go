@@ -333,3 +333,42 @@ func TestGuessingBehindAProxy(t *testing.T) {
 		t.Errorf("the proxy itself: %d", got)
 	}
 }
+
+// Behind a trusted proxy that ends TLS a login is an encrypted one: its cookie is for
+// encrypted connections alone, and nobody is warned. Others are not believed that.
+func TestLoginBehindAProxyWithTLS(t *testing.T) { // case A24, case W13
+	s := furnishedWith(t, false, func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.168.1.2/32")} })
+	direct := s.server.Direct()
+	for _, tt := range []struct {
+		name, peer string
+		proto      []string
+		encrypted  bool
+	}{
+		{"a trusted proxy", "192.168.1.2:4000", []string{"https"}, true},
+		{"behind another proxy", "192.168.1.2:4000", []string{"http, HTTPS"}, true},
+		{"a client that invents it", "192.168.1.2:4000", []string{"https, http"}, false},
+		{"in a line of its own", "192.168.1.2:4000", []string{"https", "http"}, false},
+		{"without a word", "192.168.1.2:4000", nil, false},
+		{"no proxy", "192.168.1.3:4000", []string{"https"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ask := func(method string, body url.Values) *httptest.ResponseRecorder {
+				r := httptest.NewRequest(method, "/login", strings.NewReader(body.Encode()))
+				r.RemoteAddr = tt.peer
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				r.Header.Set("Sec-Fetch-Site", "same-origin")
+				r.Header["X-Forwarded-Proto"] = tt.proto
+				w := httptest.NewRecorder()
+				direct.ServeHTTP(w, r)
+				return w
+			}
+			if plain := strings.Contains(ask(http.MethodGet, nil).Body.String(), "not encrypted"); plain == tt.encrypted {
+				t.Errorf("warned %v", plain)
+			}
+			c := loginCookie(answer{Response: ask(http.MethodPost, loginForm(adminName, adminPass, "")).Result()})
+			if c == nil || c.Secure != tt.encrypted || strings.HasPrefix(c.Name, "__Host-") != tt.encrypted {
+				t.Errorf("cookie %+v", c)
+			}
+		})
+	}
+}

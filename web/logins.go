@@ -69,7 +69,7 @@ const (
 // start begins a login for u and sets its cookie. An existing session's token
 // becomes worthless: a token planted before the login opens nothing (case W13).
 func (l *logins) start(w http.ResponseWriter, r *http.Request, u access.User) error {
-	m := l.manager(r.TLS != nil)
+	m := l.manager(encrypted(r))
 	token := ""
 	if c, err := r.Cookie(m.Cookie.Name); err == nil {
 		token = c.Value
@@ -100,7 +100,7 @@ func (l *logins) start(w http.ResponseWriter, r *http.Request, u access.User) er
 
 // end makes the request's login worthless, on the server too.
 func (l *logins) end(w http.ResponseWriter, r *http.Request) error {
-	m := l.manager(r.TLS != nil)
+	m := l.manager(encrypted(r))
 	m.WriteSessionCookie(r.Context(), w, "", time.Time{})
 	p := principalOf(r.Context())
 	if p.token == "" {
@@ -120,7 +120,7 @@ func (l *logins) end(w http.ResponseWriter, r *http.Request) error {
 // none, when it expired, or when the account is not what it was at login:
 // changing the password, disabling or demoting a user ends all its logins (case W14).
 func (l *logins) identify(r *http.Request) (principal, error) {
-	m := l.manager(r.TLS != nil)
+	m := l.manager(encrypted(r))
 	c, err := r.Cookie(m.Cookie.Name)
 	if err != nil || c.Value == "" {
 		return principal{}, nil
@@ -140,7 +140,7 @@ func (l *logins) identify(r *http.Request) (principal, error) {
 			return principal{}, fmt.Errorf("store login: %w", err)
 		}
 	}
-	return principal{name: u.Name, display: u.Name, admin: true, token: c.Value, tls: r.TLS != nil}, nil
+	return principal{name: u.Name, display: u.Name, admin: true, token: c.Value, tls: encrypted(r)}, nil
 }
 
 // user returns whose login the loaded session is, if it still is one.

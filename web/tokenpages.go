@@ -64,7 +64,7 @@ func (p settings) createToken(w http.ResponseWriter, r *http.Request) error {
 		host = "" // that is Home Assistant's
 	}
 	scheme := "http"
-	if r.TLS != nil {
+	if encrypted(r) {
 		scheme = "https"
 	}
 	address := ""

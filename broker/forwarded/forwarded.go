@@ -26,7 +26,7 @@ const Header = "X-Forwarded-For"
 // known, and it must not be taken for the proxy itself, whose address may open doors.
 func Client(peer netip.Addr, lines []string, trusted []netip.Prefix) (netip.Addr, error) {
 	client := peer.Unmap().WithZone("")
-	for client.IsValid() && isIn(client, trusted) {
+	for client.IsValid() && Trusted(client, trusted) {
 		var name string
 		if name, lines = last(lines); name == "" {
 			break
@@ -35,7 +35,7 @@ func Client(peer netip.Addr, lines []string, trusted []netip.Prefix) (netip.Addr
 		if err != nil {
 			return netip.Addr{}, err
 		}
-		if before.IsLoopback() && !client.IsLoopback() && !isIn(before, trusted) {
+		if before.IsLoopback() && !client.IsLoopback() && !Trusted(before, trusted) {
 			break // a program on the proxy's own machine, not on this one
 		}
 		client = before
@@ -88,7 +88,9 @@ func address(name string) (netip.Addr, error) {
 	return a, nil
 }
 
-func isIn(a netip.Addr, networks []netip.Prefix) bool {
+// Trusted reports whether an address is that of a proxy in one of the networks.
+func Trusted(a netip.Addr, networks []netip.Prefix) bool {
+	a = a.Unmap().WithZone("")
 	for _, n := range networks {
 		if n.Contains(a) {
 			return true
