@@ -140,6 +140,10 @@ func (p *Persistence) Path() string {
 	return p.Location + "/" + p.File
 }
 
+// Persists reports whether messages outlive the process: by persistence, or by the plugin
+// that does it instead.
+func (c *Conf) Persists() bool { return c.Persistence.On || len(c.UsedFiles().SQLite) > 0 }
+
 // StoredIn is the database with Mosquitto's messages: mosquitto.db, or mosquitto.sqlite3
 // where the plugin for that is used.
 func (c *Conf) StoredIn() string {

@@ -113,7 +113,7 @@ func (c *Conf) broker() broker.Config {
 	cfg.MaxKeepAlive = uint16(l.MaxKeepAlive)
 	cfg.MaxSessionExpiry = l.ClientExpiration
 	cfg.Durability = broker.Memory
-	if c.Persistence.On {
+	if c.Persists() {
 		cfg.Durability = broker.Durable
 	}
 	cfg.NoRetain = !c.RetainAvailable

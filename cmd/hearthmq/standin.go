@@ -214,7 +214,7 @@ const folderSuffix = ".hearthmq"
 // back stays open; who removes it wants to begin anew, with HearthMQ as well.
 func (x *standIn) folder(log *slog.Logger) (err error) {
 	conf := x.setup.Conf
-	old := conf.Persistence.Path()
+	old := conf.StoredIn()
 	switch {
 	case x.app.data != "":
 		x.data, err = x.app.folder()
@@ -222,7 +222,7 @@ func (x *standIn) folder(log *slog.Logger) (err error) {
 		_, theirs := os.Stat(old)
 		x.fresh = errors.Is(missing, fs.ErrNotExist) && theirs == nil
 		return err
-	case conf.Persistence.On:
+	case conf.Persists():
 		x.data = old + folderSuffix
 	default:
 		x.temp = true
@@ -234,7 +234,7 @@ func (x *standIn) folder(log *slog.Logger) (err error) {
 	}
 	_, err = os.Stat(x.data)
 	x.fresh = errors.Is(err, fs.ErrNotExist)
-	if !conf.Persistence.On {
+	if !conf.Persists() {
 		return nil
 	}
 	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
@@ -251,7 +251,11 @@ func (x *standIn) folder(log *slog.Logger) (err error) {
 	if err := os.MkdirAll(x.data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	if err := os.WriteFile(old, mosq.EmptyDatabase(), 0o600); err != nil {
+	empty := mosq.EmptyDatabase()
+	if old != conf.Persistence.Path() {
+		empty = nil // SQLite takes an empty file for a database that is
+	}
+	if err := os.WriteFile(old, empty, 0o600); err != nil {
 		return fmt.Errorf("persistence: %w", err)
 	}
 	return nil
@@ -275,7 +279,7 @@ func (x *standIn) takeOver(ctx context.Context, s *server) error {
 		SQLite: func(path string) (*mosq.Database, []mosq.Notice) { return sqlite.ReadMosquitto(ctx, path) },
 	}
 	conf := x.setup.Conf
-	if x.fresh && conf.Persistence.On {
+	if x.fresh && conf.Persists() {
 		in = r.Read(mosq.Sources{Database: conf.StoredIn()})
 	}
 	if in.Database == nil && mosq.Worst(in.Notices) < mosq.Broken {

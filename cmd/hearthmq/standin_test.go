@@ -381,3 +381,26 @@ func TestStandInSparkplug(t *testing.T) {
 		"", "$sparkplug/certificates/spBv1.0/g/NBIRTH/n=4 q0 rfalse", connected, "SUBACK [0]", "$sparkplug/certificates/spBv1.0/g/NBIRTH/n=4 q0 rtrue")
 	s.stop(t)
 }
+
+// With the plugin that stores in SQLite messages outlive the process, too, and who removes
+// its database begins anew.
+func TestStandInSQLite(t *testing.T) {
+	s := newStand(t)
+	const conf = "listener @1 127.0.0.1\nallow_anonymous true\nplugin /usr/lib/mosquitto_persist_sqlite.so\nplugin_opt_db_file @DIR/kept.sqlite3\n"
+	s.up(conf)
+	s.expect("a1 connect id=a keep\na1 sub q qos=1\na1 close\nb1 connect id=b\nb1 pub q qos=1 payload=1\nb1 pub r qos=1 retain payload=2", connected, "SUBACK [1]", "", connected, "PUBACK 0x0", "PUBACK 0x0")
+	s.stop(t)
+	s.up(conf)
+	s.expect("a1 connect id=a keep\na1 await 1\na1 sub r qos=1\na1 await 1", "CONNACK 0 present=true", "q=1 q1 rfalse", "SUBACK [1]", "r=2 q1 rtrue")
+	s.stop(t)
+	path := filepath.Join(s.dir, "kept.sqlite3")
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Errorf("a database that is no SQLite: %v %v", info, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.up(conf)
+	s.expect("a1 connect id=a keep", connected)
+	s.stop(t)
+}
