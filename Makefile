@@ -9,7 +9,7 @@ MAXSIZE := 25000000 # bytes a binary may have
 export PATH := $(PATH):/usr/sbin # where Debian has mosquitto
 
 .DEFAULT_GOAL := build
-.PHONY: run build dist release test test-go deps check fmt vet generate generated lint staticcheck image bench crash clean
+.PHONY: run build dist release test test-go deps check fmt vet generate generated lint staticcheck image figures bench crash clean
 
 run: ## start the broker from the sources
 	$(GO) run ./cmd/hearthmq serve
@@ -84,6 +84,9 @@ crash: ## the long crash laboratory: 100,000 power cuts, 1,000 kills, figures (h
 
 flood: ## long tests of floods, storms and slow readers, with their figures (15 minutes; SOAK=72h for more)
 	$(GO) test ./cmd/hearthmq -run TestFlood -flood -soak $(or $(SOAK),1m) -v -timeout 0 | grep -v '^ *20[0-9][0-9]-'
+
+figures: ## what the admin promises, measured: pages, first paint, frames at 100,000 topics, the wire, ten viewers (3 minutes on a quiet machine)
+	$(GO) test ./web -run '^(TestPagesOfAFilledHouse|TestFirstPaint|TestTopicsAtScale|TestViewersCostLittle)$$' -paint -v -count=1
 
 bench: ## benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./...
