@@ -202,6 +202,10 @@ func TestLoadProblems(t *testing.T) {
 				`certificate_users: username "a+b": + and # are wildcards in topics and can't be part of a name`,
 				`ws_origins: must be origins such as "https://panel.example", not "panel.example"`,
 			}},
+		{"everybody a trusted proxy", `{"trusted_proxies": ["192.168.1.2", "0.0.0.0/0", "::/0"]}`, nil, []string{ // case A24
+			`trusted_proxies: 0.0.0.0/0 would believe everybody: name the proxies alone, such as "192.168.1.2"`,
+			`trusted_proxies: ::/0 would believe everybody: name the proxies alone, such as "192.168.1.2"`,
+		}},
 		{"certificates required of nobody", `{"require_certificate": true}`, nil,
 			[]string{`require_certificate: needs cafile, the certificates that clients' certificates are signed with`}},
 		{"secret in a wrong place", `{"logins": [{"username": "a", "password": {"secret": "topsecret"}}]}`, nil,

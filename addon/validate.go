@@ -61,6 +61,11 @@ func (o *Options) problems() Problems {
 	if o.JWTKeys != "" && o.JWTUserClaim == "" {
 		p.add("jwt_user_claim", "must be the name of a claim such as sub")
 	}
+	for _, n := range o.TrustedProxies {
+		if n.Bits() == 0 { // then any client could be whoever it likes
+			p.add("trusted_proxies", fmt.Sprintf("%s would believe everybody: name the proxies alone, such as \"192.168.1.2\"", n))
+		}
+	}
 	for _, origin := range o.WSOrigins {
 		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
 			p.add("ws_origins", fmt.Sprintf("must be origins such as \"https://panel.example\", not %q", origin))

@@ -237,6 +237,7 @@ func (r revocable) Authorize(id *broker.Identity, act broker.Action, name string
 	return r.Everything.Authorize(id, act, name)
 }
 
+// case A8: what somebody retained whose right to it is gone.
 func TestCheckRetainedSource(t *testing.T) {
 	var revoked atomic.Pointer[string]
 	inWorld(t, func(c *broker.Config, d *broker.Deps) {
