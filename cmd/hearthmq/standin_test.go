@@ -391,7 +391,7 @@ func TestStandInSQLite(t *testing.T) {
 	s.expect("a1 connect id=a keep\na1 sub q qos=1\na1 close\nb1 connect id=b\nb1 pub q qos=1 payload=1\nb1 pub r qos=1 retain payload=2", connected, "SUBACK [1]", "", connected, "PUBACK 0x0", "PUBACK 0x0")
 	s.stop(t)
 	s.up(conf)
-	s.expect("a1 connect id=a keep\na1 await 1\na1 sub r qos=1\na1 await 1", "CONNACK 0 present=true", "q=1 q1 rfalse", "SUBACK [1]", "r=2 q1 rtrue")
+	s.expect("a1 connect id=a keep\na1 await 1\nc1 connect id=c\nc1 sub r qos=0\nc1 await 1", "CONNACK 0 present=true", "q=1 q1 rfalse", connected, "SUBACK [0]", "r=2 q0 rtrue")
 	s.stop(t)
 	path := filepath.Join(s.dir, "kept.sqlite3")
 	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
