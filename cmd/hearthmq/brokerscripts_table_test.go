@@ -62,7 +62,7 @@ var brokerScriptGroups = []brokerScripts{
 		conf: "listener @1\nallow_anonymous true\nmax_inflight_bytes 16\npersistence true\nglobal_max_clients 3\n",
 		rows: []brokerScript{
 			{"max_inflight_bytes", "A1 > C4(\"by\")\nA1 < ACK3\nA1 > 82{0001 \"by\" 01}\nA1 < 90{0001 01}\nB1 > C4(\"byb\")\nB1 < ACK3\nB1 > 32{\"by\" 0001 '12345678'}\nB1 < 40{0001}\nB1 > 32{\"by\" 0002 '12345678'}\nB1 < 40{0002}\nB1 > 32{\"by\" 0003 '3'}\nB1 < 40{0003}\nA1 < 32{\"by\" 0001 '12345678'} 32{\"by\" 0002 '12345678'}\nA1 > c000\nA1 < d000\nA1 > 40{0001}\nA1 < 32{\"by\" 0003 '3'}"},
-			{"sessions and retained messages after a restart", "A1 > C4k(\"dur\")\nA1 < ACK3\nA1 > 82{0001 \"dur\" 01}\nA1 < 90{0001 01}\nA1 > e000\nA1 close\nB1 > C4(\"durb\")\nB1 < ACK3\nB1 > 33{\"dur\" 0005 'x'}\nB1 < 40{0005}\nB1 > e000\nB1 close\nrestart\nA1 > C4k(\"dur\")\nA1 < 20{0100} 32{\"dur\" 0001 'x'}\nA1 > 40{0001}\nC1 > C4(\"durc\")\nC1 < ACK3\nC1 > 82{0002 \"dur\" 01}\nC1 < 90{0002 01} 33{\"dur\" 0001 'x'}\nC1 > e000\nC1 ends"},
+			{"sessions and retained messages after a restart", "A1 > C4k(\"dur\")\nA1 < ACK3\nA1 > 82{0001 \"dur\" 01}\nA1 < 90{0001 01}\nA1 > e000\nA1 ends\nA1 close\nB1 > C4(\"durb\")\nB1 < ACK3\nB1 > 33{\"dur\" 0005 'x'}\nB1 < 40{0005}\nB1 > e000\nB1 close\nrestart\nA1 > C4k(\"dur\")\nA1 < 20{0100} 32{\"dur\" 0001 'x'}\nA1 > 40{0001}\nC1 > C4(\"durc\")\nC1 < ACK3\nC1 > 82{0002 \"dur\" 01}\nC1 < 90{0002 01} 33{\"dur\" 0001 'x'}\nC1 > e000\nC1 ends"},
 			{"global_max_clients: sessions that are away count", "A1 > C5({} \"c1\")\nA1 < ACK5\nB1 > C5({} \"c2\")\nB1 < ACK5\nC1 > C5({} \"c3\")\nC1 < 20{0089 {}}\nC1 ends"},
 		},
 	},
