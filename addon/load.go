@@ -247,9 +247,14 @@ func fromText(trimmed, whole string, to reflect.Type) (any, error) {
 	switch {
 	case to == reflect.TypeFor[netip.Prefix]():
 		if ip, err := netip.ParseAddr(trimmed); err == nil {
+			ip = ip.Unmap()
 			return netip.PrefixFrom(ip, ip.BitLen()), nil
 		}
-		return netip.ParsePrefix(trimmed)
+		n, err := netip.ParsePrefix(trimmed)
+		if err == nil && n.Addr().Is4In6() && n.Bits() >= 96 { // addresses are compared as IPv4
+			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
+		}
+		return n, err
 	case to.Kind() == reflect.Bool:
 		switch strings.ToLower(trimmed) {
 		case "true", "yes", "on", "1":

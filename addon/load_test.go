@@ -79,6 +79,9 @@ func TestLoad(t *testing.T) {
 		{"networks", `{"proxy_protocol": ["10.0.0.0/8", "fd00::1"]}`, nil, func(o *Options) {
 			o.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::1/128")}
 		}, nil},
+		{"IPv4 networks written as IPv6", `{"trusted_proxies": ["::ffff:192.168.1.2", "::ffff:10.0.0.0/104"]}`, nil, func(o *Options) { // case A24
+			o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.168.1.2/32"), netip.MustParsePrefix("10.0.0.0/8")}
+		}, nil},
 		{"one port for two", `{"mqtt_address": ":1883", "ws_address": ":1883"}`, nil, func(o *Options) { o.WSAddress = ":1883" }, nil},
 
 		{
