@@ -39,7 +39,7 @@ func newLogins(store scs.Store, d *access.Directory) *logins {
 	manager := func(name string, secure bool) *scs.SessionManager {
 		return &scs.SessionManager{
 			Store:    store,
-			Codec:    scs.GobCodec{},
+			Codec:    access.LoginCodec{},
 			Lifetime: loginLifetime,
 			Cookie: scs.SessionCookie{
 				Name: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure,

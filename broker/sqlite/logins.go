@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -55,13 +56,15 @@ func (l Logins) FindCtx(ctx context.Context, token string) (data []byte, found b
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("find login: %w", err)
+	case !json.Valid(data):
+		return nil, false, nil // of a version that stored it in another form: log in again
 	}
 	return data, true, nil
 }
 
 // CommitCtx implements scs.CtxStore. Expired logins of everybody go with it.
 func (l Logins) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	_, values, err := scs.GobCodec{}.Decode(data)
+	_, values, err := access.LoginCodec{}.Decode(data)
 	if err != nil {
 		return fmt.Errorf("store login: %w", err)
 	}
@@ -118,7 +121,7 @@ func (l Logins) ListLogins(ctx context.Context, user string) ([]Login, error) {
 			if err := rows.Scan(&x.ID, &x.User, &created, &seen, &expires, &data); err != nil {
 				return err
 			}
-			if _, values, err := (scs.GobCodec{}).Decode(data); err == nil { // else only who and when are known
+			if _, values, err := (access.LoginCodec{}).Decode(data); err == nil { // else only who and when are known
 				x.Address, _ = values[LoginAddressKey].(string)
 				x.Browser, _ = values[LoginBrowserKey].(string)
 			}

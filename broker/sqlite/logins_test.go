@@ -6,14 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
-
+	"hearthmq/broker/access"
 	"hearthmq/broker/sqlite"
 )
 
 func loginData(t *testing.T, user string) []byte {
 	t.Helper()
-	b, err := scs.GobCodec{}.Encode(time.Now().Add(time.Hour), map[string]any{sqlite.LoginNameKey: user, "version": int64(3)})
+	b, err := access.LoginCodec{}.Encode(time.Now().Add(time.Hour), map[string]any{sqlite.LoginNameKey: user, "version": int64(3)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,5 +126,17 @@ func TestLoginsRefuseForeignData(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "hearthmq.db")).Logins()
 	if err := l.Commit("token", []byte("not a session"), time.Now().Add(time.Hour)); err == nil {
 		t.Error("data was taken that is no session of scs")
+	}
+}
+
+// A login that can't be read, of an earlier version, asks for a new one instead of failing.
+func TestLoginInAnotherForm(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hearthmq.db")
+	db := open(t, path)
+	l := db.Logins()
+	commit(t, l, "token", "ann", time.Now().Add(time.Hour))
+	exec(t, raw(t, path), `UPDATE login SET data = x'0d7f04'`)
+	if data, ok, err := l.Find("token"); ok || err != nil {
+		t.Errorf("found %q, %v; want nothing and no error", data, err)
 	}
 }
