@@ -58,7 +58,8 @@ func TestTapHAProxyForwardedFor(t *testing.T) {
 		_, answer, err := c.ReadMessage()
 		return err == nil && string(answer) == "\x20\x02\x00\x00"
 	}
-	eventually(t, "the change of the command line is seen", func() bool { return connect("127.0.0.51", ws, "", "hermit", hermit) })
+	eventually(t, "the user of the command line is seen", func() bool { return connect("127.0.0.51", ws, "", "hermit", hermit) })
+	eventually(t, "so are its networks", func() bool { return !connect("127.0.0.52", ws, "", "hermit", hermit) })
 	for _, tt := range []struct {
 		from, to, claim string
 		want            bool
