@@ -180,10 +180,12 @@ func TestWalkSilentDevice(t *testing.T) {
 	w.shows("Check what somebody may do")
 	w.fill("Client identifier, user or address", "meter")
 	w.press("Find out")
+	w.shows("What was found about meter") // the page before lists the refusal as well
 	w.shows("wrong password")
 	w.look("3-wrong-password")
 	w.fill("Client identifier, user or address", "tasmota-kitchen")
 	w.press("Find out")
+	w.shows("What was found about tasmota-kitchen")
 	w.shows("tele/kitchen/SENSOR")
 	w.look("4-no-right")
 	w.press("Allow it")
