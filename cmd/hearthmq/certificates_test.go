@@ -90,9 +90,9 @@ func TestTheFirstCertificateToEndCounts(t *testing.T) {
 			return all
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); s.tellCertificates(ctx) }()
-		brokertest.Pass(0)
+		once, endOnce := context.WithCancel(ctx)
+		endOnce()
+		s.tellCertificates(once)
 		end := (&homeAssistant{}).certificateEnd(s)
 		if len(sys()) != 0 || end != nil {
 			t.Errorf("without a certificate: %v", sys())
@@ -106,6 +106,8 @@ func TestTheFirstCertificateToEndCounts(t *testing.T) {
 		}
 		s.listeners = openListeners(ctx, cfgs, b, log)
 		defer s.listeners.close()
+		done := make(chan struct{})
+		go func() { defer close(done); s.tellCertificates(ctx) }()
 		end = (&homeAssistant{}).certificateEnd(s)
 		want := func(what, days, state string) {
 			t.Helper()
