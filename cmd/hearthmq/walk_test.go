@@ -87,10 +87,7 @@ var pictures = flag.Bool("pictures", false, "make the pictures of README.md anew
 // screenshot keeps a picture with the test's artifacts, and with -pictures for README.md.
 func (w *walker) screenshot(name string) {
 	w.t.Helper()
-	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	png := w.capture(chromedp.CaptureScreenshot())
 	files := []string{filepath.Join(w.t.ArtifactDir(), name+".png")}
 	if *pictures {
 		files = append(files, filepath.Join("..", "..", "ui", "screenshots", name+".png"))
@@ -100,6 +97,24 @@ func (w *walker) screenshot(name string) {
 			w.t.Fatal(err)
 		}
 	}
+}
+
+// capture takes a picture. Headless Chromium may never answer while the page is being
+// left: then the one that came is taken.
+func (w *walker) capture(picture chromedp.Action[[]byte]) []byte {
+	w.t.Helper()
+	var err error
+	for range 3 {
+		ctx, cancel := context.WithTimeout(w.ctx, time.Minute)
+		var png []byte
+		png, err = chromedp.Run(ctx, picture)
+		cancel()
+		if err == nil {
+			return png
+		}
+	}
+	w.t.Fatal("take a picture: ", err)
+	return nil
 }
 
 // home is what a small house has published, for the pictures.

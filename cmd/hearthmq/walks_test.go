@@ -86,10 +86,7 @@ func (w *walker) fill(label, text string) {
 func (w *walker) look(name string) {
 	w.t.Helper()
 	w.until(`document.documentElement.dataset.ready === 'true' && document.documentElement.scrollWidth <= innerWidth`)
-	png, err := chromedp.Run(w.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	png := w.capture(chromedp.FullScreenshot(100))
 	if err := os.WriteFile(filepath.Join(w.t.ArtifactDir(), name+".png"), png, 0o644); err != nil {
 		w.t.Fatal(err)
 	}
