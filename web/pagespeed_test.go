@@ -21,8 +21,9 @@ import (
 // What a page may cost in a filled house.
 const (
 	// pageTime is the server's part, of nineteen visits in twenty: the time that the page
-	// itself is on a processor, which is the same however busy the machine is. Where
-	// nobody else wants the processors, the clock on the wall is held to it too.
+	// itself is on a processor, which is the same however busy the machine is. The clock on
+	// the wall may show twice as much, where nobody else wants the processors: a visit
+	// waits for the collection of others' garbage.
 	pageTime  = 5 * time.Millisecond
 	pageBytes = 100_000 // without payloads
 	// raceCost is how much slower the race detector makes a page.
@@ -119,7 +120,7 @@ func (f figure) judge(t *testing.T, machine *brokertest.Machine) {
 	if f.running95 >= most {
 		t.Errorf("%s is on a processor for %v (p95; median %v)", f.path, f.running95, f.running)
 	}
-	if f.wall95 >= most {
+	if f.wall95 >= 2*most {
 		machine.Timing(t, "%s takes %v (p95; median %v)", f.path, f.wall95, f.wall)
 	}
 }
