@@ -110,7 +110,7 @@ func visits(path string, get func(string) *httptest.ResponseRecorder, before fun
 	return f
 }
 
-// judge holds a page to pageTime.
+// judge holds a page to most, in nineteen visits of twenty.
 func (f figure) judge(t *testing.T, machine *brokertest.Machine, most time.Duration) {
 	t.Helper()
 	if raceEnabled {
