@@ -203,9 +203,16 @@ func zigbeeHouse(t *testing.T, version int) {
 	house.until("zigbee2mqtt/weather", `"temperature":21.5`)
 
 	// What newcomers get: the state, and the largest message a house has.
-	newcomer := watch(t, s, "newcomer", "zigbee2mqtt/bridge/#")
-	if m := newcomer.until("zigbee2mqtt/bridge/definitions", "genOnOff"); !m.Retain || len(m.Payload) < 200_000 {
-		t.Errorf("definitions: retain %v, %d bytes", m.Retain, len(m.Payload))
+	// Zigbee2MQTT may be about to send it anew, while it configures a device: then the next
+	// newcomer finds it.
+	for n := range 5 {
+		m := watch(t, s, fmt.Sprint("newcomer ", n), "zigbee2mqtt/bridge/#").until("zigbee2mqtt/bridge/definitions", "genOnOff")
+		if m.Retain && len(m.Payload) >= 200_000 {
+			break
+		}
+		if m.Retain || n == 4 {
+			t.Errorf("definitions: retain %v, %d bytes", m.Retain, len(m.Payload))
+		}
 	}
 
 	if code := s.stop(); code != 0 {
@@ -220,7 +227,7 @@ func zigbeeHouse(t *testing.T, version int) {
 
 	z.kill()
 	house.until("zigbee2mqtt/bridge/state", `"offline"`)
-	newcomer = watch(t, s, "after", "zigbee2mqtt/bridge/state")
+	newcomer := watch(t, s, "after", "zigbee2mqtt/bridge/state")
 	if m := newcomer.until("zigbee2mqtt/bridge/state", `"offline"`); !m.Retain {
 		t.Error("the will was not retained")
 	}
