@@ -40,7 +40,7 @@ type DeviceConfig struct {
 	// StoreBytes is the size of the database on disk; nil or false: not known.
 	StoreBytes func() (int64, bool)
 	// CertificateEnd is when the certificate of the encrypted ports ends; nil or
-	// false: there is none.
+	// false: there is none. One that comes later gets its entity then.
 	CertificateEnd func() (time.Time, bool)
 	// Update says whether there is a newer version; nil or false: nobody knows.
 	Update func() (available, known bool)
@@ -112,7 +112,7 @@ func (d *Device) discovery(users map[string]bool, gone map[string]string) []byte
 		{"storage_problem", component{Platform: "binary_sensor", Name: "Storage", DeviceClass: "problem"}},
 		{"update", component{Platform: "binary_sensor", Name: "Update", DeviceClass: "update"}},
 	} {
-		if c.key == "certificate_days" && d.cfg.CertificateEnd == nil || c.key == "update" && d.cfg.Update == nil {
+		if c.key == "certificate_days" && !d.certified() || c.key == "update" && d.cfg.Update == nil {
 			continue
 		}
 		if c.Platform == "" {
@@ -166,7 +166,7 @@ func (d *Device) Run(ctx context.Context) {
 	if err := client.Subscribe(birthTopic); err != nil {
 		d.cfg.Log.Warn("can't notice when Home Assistant starts", "err", err)
 	}
-	users := d.presence()
+	users, certified := d.presence(), d.certified()
 	d.announce(ctx, users)
 	tick := time.NewTicker(deviceInterval)
 	defer tick.Stop()
@@ -198,13 +198,25 @@ func (d *Device) Run(ctx context.Context) {
 			r := math.Round(10*float64(now.PublishReceived-last.PublishReceived)/span) / 10
 			rate = &r
 		}
-		before := users
-		if users = d.presence(); !sameUsers(before, users) {
+		before, had := users, certified
+		if users, certified = d.presence(), d.certified(); certified != had || !sameUsers(before, users) {
 			d.announce(ctx, users)
 		}
 		d.state(ctx, now, rate, users)
 		last = now
 	}
+}
+
+func (d *Device) certificateEnd() (time.Time, bool) {
+	if d.cfg.CertificateEnd == nil {
+		return time.Time{}, false
+	}
+	return d.cfg.CertificateEnd()
+}
+
+func (d *Device) certified() bool {
+	_, ok := d.certificateEnd()
+	return ok
 }
 
 // state publishes the figures.
@@ -221,11 +233,9 @@ func (d *Device) state(ctx context.Context, s broker.Stats, rate *float64, users
 			f.StoreSize = &n
 		}
 	}
-	if d.cfg.CertificateEnd != nil {
-		if end, ok := d.cfg.CertificateEnd(); ok {
-			days := int(math.Floor(time.Until(end).Hours() / 24))
-			f.CertificateDays = &days
-		}
+	if end, ok := d.certificateEnd(); ok {
+		days := int(math.Floor(time.Until(end).Hours() / 24))
+		f.CertificateDays = &days
 	}
 	if d.cfg.Update != nil {
 		if available, known := d.cfg.Update(); known {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,6 +117,56 @@ func TestDevice(t *testing.T) {
 			t.Errorf("left: %v", left)
 		}
 		d.Forget(t.Context()) // there is nothing to forget
+	})
+}
+
+// A certificate that comes while the broker runs gets its entity within half a minute, and
+// is announced once.
+func TestDeviceGetsACertificate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBroker(t)
+		var mu sync.Mutex
+		var announced []string
+		var days any
+		home := b.Attach(nil, broker.LocalOptions{OnMessage: func(m *broker.Message) {
+			mu.Lock()
+			defer mu.Unlock()
+			if m.Topic == "homeassistant/device/hearthmq/config" {
+				announced = append(announced, string(m.Payload))
+				return
+			}
+			var state map[string]any
+			_ = json.Unmarshal(m.Payload, &state)
+			days = state["certificate_days"]
+		}})
+		defer home.Close()
+		if err := errors.Join(home.Subscribe("hearthmq/state"), home.Subscribe("homeassistant/device/#")); err != nil {
+			t.Fatal(err)
+		}
+		var come atomic.Bool
+		d := addon.NewDevice(addon.DeviceConfig{Broker: b, Log: slog.New(slog.DiscardHandler), CertificateEnd: func() (time.Time, bool) {
+			return time.Now().Add(20*24*time.Hour + time.Hour), come.Load()
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); d.Run(ctx) }()
+		want := func(what string, times int, there bool, left any) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if len(announced) != times || strings.Contains(announced[len(announced)-1], "certificate_days") != there || days != left {
+				t.Errorf("%s: announced %d times, %v days: %s", what, len(announced), days, announced[len(announced)-1])
+			}
+		}
+		after(t, 2*time.Minute)
+		want("without one", 1, false, nil)
+		come.Store(true)
+		after(t, 31*time.Second)
+		want("it has come", 2, true, 20.0)
+		after(t, 5*time.Minute)
+		want("it is there", 2, true, 20.0)
+		cancel()
+		<-done
 	})
 }
 

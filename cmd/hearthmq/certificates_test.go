@@ -93,9 +93,8 @@ func TestTheFirstCertificateToEndCounts(t *testing.T) {
 		once, endOnce := context.WithCancel(ctx)
 		endOnce()
 		s.tellCertificates(once)
-		end := (&homeAssistant{}).certificateEnd(s)
-		if len(sys()) != 0 || end != nil {
-			t.Errorf("without a certificate: %v", sys())
+		if at, ok := s.certificateEnd(); len(sys()) != 0 || ok {
+			t.Errorf("without a certificate: %v, %v", sys(), at)
 		}
 		var cfgs []listen.Config
 		for i, name := range []string{"long", "short"} {
@@ -108,7 +107,6 @@ func TestTheFirstCertificateToEndCounts(t *testing.T) {
 		defer s.listeners.close()
 		done := make(chan struct{})
 		go func() { defer close(done); s.tellCertificates(ctx) }()
-		end = (&homeAssistant{}).certificateEnd(s)
 		want := func(what, days, state string) {
 			t.Helper()
 			if got := sys(); got["days"] != days || got["state"] != state {
@@ -117,7 +115,7 @@ func TestTheFirstCertificateToEndCounts(t *testing.T) {
 		}
 		brokertest.Pass(certificateInterval)
 		want("one that ends in 9 days", "9", "soon")
-		if at, ok := end(); !ok || int(time.Until(at)/(24*time.Hour)) != 9 {
+		if at, ok := s.certificateEnd(); !ok || int(time.Until(at)/(24*time.Hour)) != 9 {
 			t.Errorf("Home Assistant is told %v", at)
 		}
 		h.check(os.WriteFile(h.path("long.key"), []byte("no key"), 0o600))

@@ -119,7 +119,7 @@ func (h *homeAssistant) serve(ctx context.Context, group *errgroup.Group, s *ser
 	cfg := addon.DeviceConfig{
 		Broker: s.broker, Version: version, Log: h.log,
 		StoreBytes:     func() (int64, bool) { return sizeOnDisk(s.db.Path()) },
-		CertificateEnd: h.certificateEnd(s), Update: h.update(), Changed: h.comings,
+		CertificateEnd: s.certificateEnd, Update: h.update(), Changed: h.comings,
 	}
 	if h.options.HomeAssistantPresence {
 		cfg.Presence = func() map[string]bool { return presence(s.directory, s.broker) }
@@ -179,16 +179,10 @@ func (h *homeAssistant) certificateAlarm() func(context.Context, listen.Certific
 	return n.Tell
 }
 
-// certificateEnd is when the first of the certificates in use ends; nil: there is none.
-func (h *homeAssistant) certificateEnd(s *server) func() (time.Time, bool) {
-	end := func() (time.Time, bool) {
-		first, _, ok := summary(s.ports(), time.Now())
-		return first.Ends, ok
-	}
-	if _, ok := end(); !ok {
-		return nil
-	}
-	return end
+// certificateEnd is when the first of the certificates in use ends; false: there is none.
+func (s *server) certificateEnd() (time.Time, bool) {
+	first, _, ok := summary(s.ports(), time.Now())
+	return first.Ends, ok
 }
 
 // sizeOnDisk is what the database takes with its log.

@@ -1,0 +1,64 @@
+package listen
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// A client that TLS turns away behind a trusted proxy is told of by its own address, on
+// encrypted ports of every sort.
+func TestRefusedBehindAProxy(t *testing.T) {
+	const hello = "PROXY TCP4 192.0.2.7 192.0.2.1 5000 8883\r\n"
+	const hello2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x13\x88\x22\xb3"
+	ca := newAuthority(t)
+	files := ca.files(t)
+	files.RequireCertificate = true
+	for _, header := range []string{hello, hello2} {
+		for _, port := range []string{"mqtts", "wss", "shared"} {
+			t.Run(port, func(t *testing.T) {
+				told := make(chan net.Addr, 8)
+				cfg := Config{
+					Name: "door", Network: "tcp", Address: "127.0.0.1:0", TLS: &files, WebSocket: port == "wss", Log: testLog(t),
+					Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+					Refused: func(from net.Addr, _ error) { told <- from },
+				}
+				var ln net.Listener
+				if port == "shared" {
+					both := cfg
+					both.WebSocket = true
+					var err error
+					if ln, _, err = ListenShared(t.Context(), cfg, both); err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { ln.Close() })
+				} else {
+					ln = listen(t, cfg)
+				}
+				go func() {
+					if s, err := ln.Accept(); err == nil { // as the broker does; nobody comes to the others
+						_, _ = s.Read(make([]byte, 1))
+						s.Close()
+					}
+				}()
+				raw := dial(t, ln)
+				send(t, raw, header)
+				c := tls.Client(raw, ca.client(t, ""))
+				_ = c.Handshake() // with TLS 1.3 the client hears of it at its first read
+				if n, err := c.Read(make([]byte, 1)); err == nil || n > 0 {
+					t.Fatal("let in")
+				}
+				select {
+				case from := <-told:
+					if from.String() != "192.0.2.7:5000" {
+						t.Errorf("told of %s, want the client's address", from)
+					}
+				case <-time.After(20 * time.Second):
+					t.Fatal("the owner hears nothing")
+				}
+			})
+		}
+	}
+}
