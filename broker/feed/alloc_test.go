@@ -153,3 +153,16 @@ func BenchmarkNewTopics(b *testing.B) {
 		i++
 	}
 }
+
+// BenchmarkNoRoom is what a topic costs that finds no room among retained ones.
+func BenchmarkNoRoom(b *testing.B) {
+	f := feed.New(feed.Limits{Topics: 10_000})
+	for i := range 10_000 {
+		f.OnPublish(retained(fmt.Sprintf("home/room%d/device%d/state", i%50, i), "21.5"))
+	}
+	m := message("home/room1/other/state", `{"temperature":21.5}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		f.OnPublish(m)
+	}
+}

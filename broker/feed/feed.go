@@ -49,6 +49,7 @@ type Feed struct {
 	tree    tree
 	views   map[*View]struct{}
 	evicted uint64
+	resting int // topics still to turn away, see respite
 
 	histories histories
 }

@@ -66,6 +66,24 @@ func TestRetainedBeyondLimitAreCounted(t *testing.T) {
 	}
 }
 
+// A full picture of retained topics isn't searched at each message, but what is
+// cleared is found soon.
+func TestRoomComesBack(t *testing.T) {
+	f := feed.New(feed.Limits{Topics: 3})
+	for _, topic := range []string{"a", "b", "c", "d"} {
+		f.OnPublish(retained(topic, "r"))
+	}
+	f.Cleared("a")
+	tries := 0
+	for f.Totals().Evicted == 0 && tries < 1000 {
+		f.OnPublish(message("new", "v"))
+		tries++
+	}
+	if names, _ := f.Top(10); !slices.Contains(names, "new") || slices.Contains(names, "a") || tries > 100 {
+		t.Errorf("%q after %d messages", names, tries)
+	}
+}
+
 func TestByteLimit(t *testing.T) {
 	f := feed.New(feed.Limits{TotalBytes: 1 << 20})
 	for round := range 3 {

@@ -10,6 +10,9 @@ const (
 	nodeBytes = 128
 	// sample is how many entries are looked at to find one that was quiet for long.
 	sample = 16
+	// respite is how many topics without room are turned away unlooked after a search
+	// that found only what is kept: with everything retained it would find that again.
+	respite = 64
 )
 
 // add makes an entry for a topic, or returns nil when there is no room for it.
@@ -32,7 +35,15 @@ func (f *Feed) add(topicName string) *entry {
 		if need = int64(len(topicName) + missing*nodeBytes); f.fits(missing, need) {
 			break
 		}
-		if tries == 4 || !f.evict(nil) {
+		if f.resting > 0 {
+			f.resting--
+			return nil
+		}
+		if tries == 4 {
+			return nil
+		}
+		if !f.evict(nil) {
+			f.resting = respite
 			return nil
 		}
 	}
