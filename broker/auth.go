@@ -156,6 +156,8 @@ const (
 	WillNotAllowed      Reason = "will not allowed"
 	BadMethod           Reason = "authentication method not offered"
 	Blocked             Reason = "blocked by an administrator"
+	WrongDoor           Reason = "wrong port or encryption"
+	ServerNotTrusted    Reason = "the device does not trust this server's certificate"
 )
 
 // Refusal is the error of an Authenticator that said no.

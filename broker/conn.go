@@ -232,6 +232,9 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		limit := c.cfg.MaxPacketSize
 		if c.sess == nil {
 			limit = min(limit, preConnectLimit)
+			if r := c.wrongDoor(data); r != nil {
+				return packets, c.turnAway(r)
+			}
 			if c.auth == nil && packet.Type(data[0]>>4) != packet.TypeConnect {
 				// [MQTT-3.1.0-1] case P1: nothing is buffered for what can't be right.
 				return packets, &packet.Error{Code: packet.ProtocolError, Msg: "first packet is not CONNECT"}

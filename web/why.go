@@ -1,9 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"hearthmq/broker"
@@ -15,7 +18,16 @@ import (
 const maxAbout = 512
 
 func (s *Server) explainer() *access.Explainer {
-	return &access.Explainer{Directory: s.cfg.Directory, Denials: s.cfg.Denials, Sessions: s.cfg.Broker}
+	return &access.Explainer{Directory: s.cfg.Directory, Denials: s.cfg.Denials, Sessions: s.cfg.Broker, Topics: s.cfg.Feed, Ports: func() string { return Ports(s.cfg.Endpoints) }}
+}
+
+// Ports is a list of ports in words.
+func Ports(all []Endpoint) string {
+	words := make([]string, len(all))
+	for i, e := range all {
+		words[i] = fmt.Sprintf("%d (%s)", e.Port, e.Label)
+	}
+	return strings.Join(words, ", ")
 }
 
 // why answers why a device gets nothing. It is a POST because names of clients never
@@ -36,11 +48,18 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 			Good: f.Cause == access.AllWell, Text: f.Text, Advice: f.Advice, Rule: f.Rule, Count: f.Count,
 			Ago: since(f.Last, now), Proposal: f.Proposal, ProposalUser: f.ProposalUser,
 		}
-		if f.Cause == access.Cause(broker.UnknownUser) {
+		switch f.Cause {
+		case access.Cause(broker.UnknownUser):
 			if access.ValidName(f.User) == "" && !users[f.User] {
 				one.AddUser, users[f.User] = f.User, true
 			}
-		} else if f.Near != "" {
+		case access.NothingSent:
+			if where := cmp.Or(f.Near, f.Topic); where != "" {
+				one.TopicLink = topicLink(where)
+			}
+		case access.NeverSeen:
+			one.Ask = f.Near
+		default:
 			one.Near = f.Near
 		}
 		if _, _, err := a.cfg.Broker.Session(f.ClientID); err == nil && !shown[f.ClientID] {

@@ -34,15 +34,19 @@ type Denial struct {
 // Denials remembers the last distinct denials and refused logins. It is a
 // broker.Observer, safe for concurrent use. Strangers can produce refused logins at
 // will, so they don't push out denials.
+//
+// It remembers as well who was here, see Past.
 type Denials struct {
 	mu      sync.Mutex
-	denied  *lru[denialKey, *Denial]
-	refused *lru[denialKey, *Denial]
+	denied  *fair
+	refused *fair
+	past    *lru[string, *Past]
 }
 
 // denialKey is what makes a denial another one.
 type denialKey struct {
 	clientID, user, action, topic, rule string
+	from                                string // of those who did not say who they are
 }
 
 var _ broker.Observer = (*Denials)(nil)
@@ -50,8 +54,9 @@ var _ broker.Observer = (*Denials)(nil)
 // NewDenials returns an empty one.
 func NewDenials() *Denials {
 	return &Denials{
-		denied:  newLRU[denialKey, *Denial](maxDenials),
-		refused: newLRU[denialKey, *Denial](maxDenials),
+		denied:  newFair(maxDenials),
+		refused: newFair(maxDenials),
+		past:    newLRU[string, *Past](maxPast),
 	}
 }
 
@@ -80,20 +85,35 @@ func (d *Denials) OnEvent(e broker.Event) {
 			Rule:     string(e.Reason),
 			Detail:   clip(e.Detail),
 		}, e.At)
+	case broker.Connected:
+		if e.Identity != nil {
+			d.came(e)
+		}
+	case broker.Disconnected:
+		if e.Identity != nil {
+			d.went(e)
+		}
+	case broker.Dropped:
+		d.lost(e)
 	}
 }
 
-func (d *Denials) add(to *lru[denialKey, *Denial], n Denial, at time.Time) {
-	key := denialKey{n.ClientID, n.User, n.Action, n.Topic, n.Rule}
+func (d *Denials) add(to *fair, n Denial, at time.Time) {
+	key := denialKey{clientID: n.ClientID, user: n.User, action: n.Action, topic: n.Topic, rule: n.Rule}
 	if Assigned(n.ClientID) {
 		key.clientID = assignedPrefix // a device that tries again has another one each time
+	}
+	if n.ClientID == "" && n.User == "" {
+		key.from = hostOf(n.Remote)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known, ok := to.get(key)
 	if !ok {
-		known = new(Denial)
-		*known = n
+		known = &noted{Denial: n, owner: n.User}
+		if n.Action == "connect" || n.User == "" {
+			known.owner = "@" + hostOf(n.Remote) // what strangers call themselves is their choice
+		}
 		known.First = at
 		to.put(key, known)
 	}
@@ -125,7 +145,7 @@ func (d *Denials) Recent() []Denial {
 	defer d.mu.Unlock()
 	var list []Denial
 	for _, n := range append(d.denied.all(), d.refused.all()...) {
-		list = append(list, *n)
+		list = append(list, n.Denial)
 	}
 	slices.SortStableFunc(list, func(a, b Denial) int { return cmp.Compare(b.Last.UnixNano(), a.Last.UnixNano()) })
 	return list

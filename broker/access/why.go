@@ -24,6 +24,8 @@ type Explainer struct {
 	Directory *Directory
 	Denials   *Denials
 	Sessions  Sessions
+	Topics    Topics        // nil: not asked
+	Ports     func() string // the open ports in words, such as "MQTT 1883"; nil: not told
 }
 
 // Cause is why a device gets nothing: a broker.Reason when it was not let in, or one
@@ -31,6 +33,7 @@ type Explainer struct {
 type Cause string
 
 const (
+	PushedOut       Cause = "client identifier used twice"
 	NeverSeen       Cause = "never seen"
 	NotConnected    Cause = "not connected"
 	NoRights        Cause = "no rights"
@@ -58,8 +61,8 @@ type Finding struct {
 	// Proposal is the rule that would allow it, to be added for ProposalUser; "": none.
 	Proposal     string `json:"proposal,omitempty"`
 	ProposalUser string `json:"proposal_user,omitempty"`
-	// Near is what Topic or User was probably meant to be: a filter that the user has a
-	// right to, or the name of a user; "": nothing looks like it.
+	// Near is what was probably meant: a filter that the user has a right to, a topic on
+	// which messages come, or the name of a user or client; "": nothing looks like it.
 	Near string `json:"near,omitempty"`
 }
 
@@ -76,7 +79,7 @@ const maxFindings = 50
 // its user name or its address; where nothing has exactly that name, a part of it.
 func (e *Explainer) Why(about string) Explanation {
 	about = strings.TrimSpace(about)
-	w := &inquiry{Explainer: e, denials: e.Denials.Recent()}
+	w := &inquiry{Explainer: e, denials: e.Denials.Recent(), pasts: e.Denials.Pasts()}
 	for _, exact := range []bool{true, false} {
 		w.is = func(name string) bool { return name != "" && name == about }
 		if !exact {
@@ -102,6 +105,7 @@ func (e *Explainer) Why(about string) Explanation {
 type inquiry struct {
 	*Explainer
 	denials []Denial // newest first
+	pasts   []Past   // likewise
 	is      func(name string) bool
 	found   []Finding
 }
@@ -131,6 +135,7 @@ func (w *inquiry) look() {
 		}
 	}
 	w.refusals(sessions)
+	w.lookBack(sessions)
 	for _, s := range sessions {
 		w.session(s)
 	}
@@ -143,7 +148,7 @@ func (w *inquiry) look() {
 
 // rank sorts causes: what explains silence for sure comes first.
 func rank(c Cause) int {
-	if i := slices.Index([]Cause{NoRights, MayNotSubscribe, SourceDenied, Narrowed, MayNotPublish, Dropped, NotConnected, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
+	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Dropped, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
 		return i + 1
 	}
 	return 0 // not let in
@@ -157,13 +162,15 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 		}
 		if slices.ContainsFunc(sessions, func(s broker.SessionInfo) bool {
 			return s.ClientID == n.ClientID && s.User == n.User && s.Connected && s.Since.After(n.Last)
+		}) || slices.ContainsFunc(w.pasts, func(p Past) bool {
+			return p.ClientID == n.ClientID && p.User == n.User && p.Came.After(n.Last)
 		}) {
 			continue
 		}
 		f := Finding{
 			Cause: Cause(n.Rule), ClientID: n.ClientID, User: n.User, Count: n.Count, Last: n.Last,
 			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Why()),
-			Advice: refusalAdvice[broker.Reason(n.Rule)],
+			Advice: w.advice(broker.Reason(n.Rule)),
 		}
 		if n.Rule == string(broker.UnknownUser) {
 			if f.Near = similar(n.User, w.userNames()); f.Near != "" {
@@ -198,67 +205,6 @@ func (w *inquiry) name(clientID, user, remote string) string {
 	return "A client"
 }
 
-// session looks at one session.
-func (w *inquiry) session(s broker.SessionInfo) {
-	who := w.name(s.ClientID, s.User, "")
-	base := Finding{ClientID: s.ClientID, User: s.User}
-	with := func(c Cause, text, advice string) Finding {
-		f := base
-		f.Cause, f.Text, f.Advice = c, text, advice
-		return f
-	}
-	if !s.Connected {
-		w.add(with(NotConnected, fmt.Sprintf("%s is not connected now; its session is kept, %d messages wait for it.", who, s.Queued),
-			"Look whether the device is switched on and reaches this machine."))
-	}
-	refused := w.deniedOf(func(n Denial) bool { return n.ClientID == s.ClientID && n.User == s.User })
-	_, subs, err := w.Sessions.Session(s.ClientID)
-	if err != nil { // gone meanwhile
-		return
-	}
-	if len(subs) == 0 && !refused {
-		w.add(with(NotSubscribed, who+" has not subscribed to anything, so nothing is sent to it.",
-			"That is as it should be for a device that only reports. Otherwise look at the topics in the device's settings."))
-	}
-	if s.Dropped > 0 {
-		f := with(Dropped, fmt.Sprintf("%d messages for %s were dropped: it was away or too slow for longer than its queue lasts.", s.Dropped, who),
-			"Look at its connection; the limits are max_queued_messages and queue_full.")
-		f.Count = s.Dropped
-		w.add(f)
-	}
-	for _, sub := range subs {
-		if sub.Narrowed {
-			f := with(Narrowed, fmt.Sprintf("%s subscribed to %s and may have a part of it only; the rest is not delivered.", who, sub.Filter),
-				"Its rules leave some of these topics out.")
-			f.Topic, f.Rule = sub.Filter, sub.Rule.Text
-			f.propose(w.Directory, Question{User: s.User, ClientID: s.ClientID, Action: broker.Subscribe, Name: sub.Filter})
-			w.add(f)
-		}
-		w.senders(base, sub.Filter)
-	}
-	if len(subs) == 0 || !s.Connected {
-		return
-	}
-	if s.Sent == 0 {
-		w.add(with(NothingSent, fmt.Sprintf("%s is connected and subscribed to %s; nothing was published there since.", who, filters(subs)),
-			"Look on the page Topics whether the topic is written exactly like that: capitals count, and so does a / at the start."))
-		return
-	}
-	w.add(with(AllWell, fmt.Sprintf("%s is connected and got %d messages.", who, s.Sent), ""))
-}
-
-func filters(subs []broker.SubscriptionInfo) string {
-	list := make([]string, 0, 4)
-	for i, s := range subs {
-		if i == 3 {
-			list = append(list, fmt.Sprintf("%d more", len(subs)-i))
-			break
-		}
-		list = append(list, s.FullFilter())
-	}
-	return strings.Join(list, ", ")
-}
-
 // deniedOf adds the denials that are meant, and reports whether a SUBSCRIBE is among them.
 func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 	for _, n := range w.denials {
@@ -270,6 +216,7 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 			f.Cause, subscribe = MayNotSubscribe, true
 		}
 		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, n.Rule)
+		f.Advice = onPurpose(n)
 		f.proposeFor(w.Directory, n)
 		f.Near = w.Directory.nearFilter(n)
 		w.add(f)
@@ -288,7 +235,8 @@ func (w *inquiry) senders(base Finding, filter string) {
 		f := base
 		f.Cause, f.Topic, f.Rule, f.Count, f.Last = SourceDenied, n.Topic, n.Rule, n.Count, n.Last
 		f.Text = fmt.Sprintf("%s waits for %s, but %s may not publish there: %s.", w.name(base.ClientID, base.User, ""), n.Topic,
-			w.name(n.ClientID, n.User, n.Remote), n.Rule)
+			inside(w.name(n.ClientID, n.User, n.Remote)), n.Rule)
+		f.Advice = onPurpose(n)
 		f.proposeFor(w.Directory, n)
 		w.add(f)
 	}
@@ -323,7 +271,8 @@ func (f *Finding) set(p Proposal) {
 // users are those whose name was asked for.
 func (w *inquiry) users(sessions []broker.SessionInfo) {
 	for _, u := range w.Directory.Users() {
-		if !w.is(u.Name) {
+		used := slices.ContainsFunc(sessions, func(s broker.SessionInfo) bool { return s.User == u.Name })
+		if !w.is(u.Name) && !used {
 			continue
 		}
 		of := Finding{User: u.Name}
@@ -338,9 +287,9 @@ func (w *inquiry) users(sessions []broker.SessionInfo) {
 			of.Cause, of.Text = NoRights, fmt.Sprintf("User %q has no rights: no role with rules and no rules of its own.", u.Name)
 			of.Advice = "Give it a role or rules, or let HearthMQ learn what the device does."
 			w.add(of)
-		case !connected && !refused:
+		case !connected && !refused && !slices.ContainsFunc(w.found, func(f Finding) bool { return f.User == u.Name && f.Cause == NotConnected }):
 			of.Cause, of.Text = NotConnected, fmt.Sprintf("Nothing is connected as user %q, and nobody was refused under that name.", u.Name)
-			of.Advice = "Look at the broker's address and port in the device's settings."
+			of.Advice = "Look at the broker's address and port in the device's settings." + w.ports()
 			w.add(of)
 		}
 	}
@@ -358,35 +307,18 @@ func (w *inquiry) roleRules(roles []string) bool {
 func (w *inquiry) nothing(about string) {
 	w.add(Finding{
 		Cause: NeverSeen, Text: fmt.Sprintf("HearthMQ has not heard of %q since it started: no client, user or address has that name.", about),
-		Advice: "Look at the broker's address and port in the device's settings, and whether both are in the same network.",
+		Advice: "Look at the broker's address and port in the device's settings, and whether both are in the same network." + w.ports(),
 	})
+	if near := similar(about, w.knownNames()); near != "" {
+		w.found[0].Near = near
+		w.found[0].Advice = fmt.Sprintf("There is %q, though: was that meant?", near)
+	}
 	for _, n := range w.denials {
 		if n.Action == "connect" && n.ClientID == "" && n.User == "" {
 			w.add(Finding{
 				Cause: Cause(n.Rule), Count: n.Count, Last: n.Last, Text: fmt.Sprintf("A client from %s was not let in before it said its name: %s.", n.Remote, n.Why()),
-				Advice: refusalAdvice[broker.Reason(n.Rule)],
+				Advice: w.advice(broker.Reason(n.Rule)),
 			})
 		}
 	}
-}
-
-// refusalAdvice says for every Reason what an owner can do.
-var refusalAdvice = map[broker.Reason]string{
-	broker.UnknownUser:         "Add a user of that name, or correct the name in the device's settings.",
-	broker.WrongPassword:       "Type the password into the device again, or give the user a new one.",
-	broker.UserDisabled:        "Enable the user on its page.",
-	broker.CertificateInvalid:  "The device's certificate has ended, was revoked or comes from another authority than cafile; give it a new one.",
-	broker.CertificateRequired: "This port wants a client certificate. Give the device one, or let it use another port.",
-	broker.NetworkNotAllowed:   "The user may connect from some networks only, and the device is in another: see its page, or hearthmq user networks.",
-	broker.TooManyAttempts:     "Too many logins failed from this address or for this name. Correct the password and wait a minute.",
-	broker.ClientIDInUse:       "Two devices have the same client identifier. Give each its own, or remove the old session on the page Clients.",
-	broker.ServerFull:          "All places are taken: see max_connections, and the page Clients for who has them.",
-	broker.BackendUnavailable:  "What checks this user's password could not be reached; the device tries again by itself. Users made here don't need it.",
-	broker.AnonymousOff:        "Set a user name and a password in the device, or allow clients without (setting anonymous).",
-	broker.BadClientID:         "The device's client identifier is empty or too long; set another one in the device.",
-	broker.BadProtocol:         "What the device sent is not MQTT as this port takes it: look at the port and at TLS in its settings.",
-	broker.WillNotAllowed:      "The user may not publish to the topic of its last will; see what was denied.",
-	broker.BadMethod:           "The device asks for an authentication method that is not offered here.",
-	broker.Blocked:             "It is blocked by its client identifier or its address. Let it in again on the page Clients, Blocked.",
-	AccountChanged:             "The user's password or standing was changed while the device was connected.",
 }

@@ -11,6 +11,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/brokertest"
+	"hearthmq/broker/feed"
 	"hearthmq/broker/packet"
 )
 
@@ -22,6 +23,7 @@ type home struct {
 	accounts *access.Accounts
 	denials  *access.Denials
 	explain  *access.Explainer
+	feed     *feed.Feed
 	cfg      broker.Config
 	deps     broker.Deps
 	repo     access.Repository
@@ -32,12 +34,12 @@ func inHouse(t *testing.T, p access.Policy, change func(h *home), f func(h *home
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p.Hashing.Cost = access.Cost{Time: 1, MemoryKiB: 8, Threads: 1}
-		h := &home{T: t, cfg: broker.DefaultConfig(), dir: access.NewDirectory(p), denials: access.NewDenials()}
+		h := &home{T: t, cfg: broker.DefaultConfig(), dir: access.NewDirectory(p), denials: access.NewDenials(), feed: feed.New(feed.Limits{})}
 		log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 		h.repo = access.NewMemoryRepository()
 		h.accounts = access.NewAccounts(h.repo, h.dir, nil, log)
 		h.must(h.accounts.Open(t.Context()))
-		h.deps = broker.Deps{Authenticator: h.dir, Authorizer: h.dir, Store: broker.NewMemoryStore(), Observer: h.denials, Log: log}
+		h.deps = broker.Deps{Authenticator: h.dir, Authorizer: h.dir, Store: broker.NewMemoryStore(), Observer: broker.Observers{h.feed, h.denials}, Log: log}
 		if change != nil {
 			change(h)
 		}
@@ -60,7 +62,7 @@ func (h *home) start() {
 	h.b, err = broker.New(h.cfg, h.deps)
 	h.must(err)
 	h.accounts.SetRevalidator(h.b)
-	h.explain = &access.Explainer{Directory: h.dir, Denials: h.denials, Sessions: h.b}
+	h.explain = &access.Explainer{Directory: h.dir, Denials: h.denials, Sessions: h.b, Topics: h.feed, Ports: func() string { return "1883 (MQTT)" }}
 }
 
 func (h *home) stop() {

@@ -175,3 +175,26 @@ func TestConcurrentUse(t *testing.T) {
 	reader.Wait()
 	v.Close()
 }
+
+// What Explainer asks: where a message came last, and whether it is kept.
+func TestLatest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := feed.New(feed.Limits{})
+		f.Seed(slices.Values([]*broker.Message{retained("home/a", "old")}))
+		elapse(time.Second)
+		f.OnPublish(message("home/b", "1"))
+		began := time.Now()
+		if name, at, kept := f.Latest("home/+"); name != "home/b" || kept || at.After(began) || at.Before(began.Add(-time.Second)) {
+			t.Errorf("%q at %v, retained %v", name, at, kept)
+		}
+		if name, _, kept := f.Latest("home/a"); name != "home/a" || !kept {
+			t.Errorf("%q, retained %v", name, kept)
+		}
+		if name, _, _ := f.Latest("garden/#"); name != "" {
+			t.Errorf("%q", name)
+		}
+		if names := slices.Sorted(f.Names()); !slices.Equal(names, []string{"home/a", "home/b"}) {
+			t.Errorf("%q", names)
+		}
+	})
+}

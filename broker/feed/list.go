@@ -2,6 +2,8 @@ package feed
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -56,6 +58,36 @@ func (f *Feed) Topics(filter, after string, limit, most int) (list []Summary, mo
 		list = append(list, s)
 	}
 	return list, false
+}
+
+// Latest returns the topic of those that a Topic Filter matches on which a message came
+// last, when that was, and whether it is retained; "" when none is known. It looks at
+// every topic there is.
+func (f *Feed) Latest(filter string) (name string, at time.Time, retained bool) {
+	f.mu.RLock()
+	var found []*entry
+	for n, e := range f.index {
+		if topic.Match(filter, n) {
+			found = append(found, e)
+		}
+	}
+	f.mu.RUnlock()
+	now, last := time.Now().UnixNano(), int64(0)
+	for _, e := range found {
+		e.mu.Lock()
+		if e.known && !e.dead && e.received > last {
+			name, last, retained = e.topic, e.received, e.isRetained(now)
+		}
+		e.mu.Unlock()
+	}
+	return name, time.Unix(0, last), retained
+}
+
+// Names lists the topics that are known, in no order.
+func (f *Feed) Names() iter.Seq[string] {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.Values(slices.Collect(maps.Keys(f.index)))
 }
 
 // Value returns at most most bytes of a topic's last value, a copy, and whether

@@ -103,6 +103,8 @@ func printable(s string) string { return fmt.Sprintf("%.100q", s) }
 // ClientError says why a client was turned away by TLS, before MQTT began.
 type ClientError struct {
 	Missing bool   // it has no certificate and needs one
+	NoTLS   bool   // it does not speak TLS, or none that is spoken here
+	Doubts  bool   // it did not accept the server's certificate
 	Name    string // whom its certificate names, "" for nobody; nothing proves it
 	Err     error
 }
@@ -111,8 +113,8 @@ func (e *ClientError) Error() string { return e.Err.Error() }
 
 func (e *ClientError) Unwrap() error { return e.Err }
 
-// clientError makes a *ClientError of a handshake's error where the client's
-// certificate was the reason, else nil.
+// clientError makes a *ClientError of a handshake's error where an owner can do something
+// about the reason, else nil: who only went is none.
 func clientError(err error, names Names) error {
 	if err == nil {
 		return nil
@@ -124,8 +126,21 @@ func clientError(err error, names Names) error {
 		}
 		return &ClientError{Name: name, Err: e.Err}
 	}
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if e.RecordHeader[0]>>4 == 1 { // CONNECT
+			return &ClientError{NoTLS: true, Err: errors.New("the client speaks MQTT without encryption, and this port is encrypted (TLS)")}
+		}
+		return &ClientError{NoTLS: true, Err: errors.New("the client does not speak TLS, and this port is encrypted")}
+	}
 	// Package tls has no types for these; a test holds the words.
 	switch text := err.Error(); {
+	case strings.HasPrefix(text, "remote error: tls: ") && strings.Contains(text, "certificate"):
+		return &ClientError{Doubts: true, Err: errors.New("the client says: " + strings.TrimPrefix(text, "remote error: tls: "))}
+	case strings.Contains(text, "bad record MAC"):
+		// OpenSSL says so unencrypted, where TLS 1.3 has encryption on already.
+		return &ClientError{Doubts: true, Err: errors.New("the client broke off when it saw the certificate")}
+	case strings.Contains(text, "client offered only unsupported versions"), strings.Contains(text, "no cipher suite supported"):
+		return &ClientError{NoTLS: true, Err: fmt.Errorf("the client knows no encryption that is safe: %s", strings.TrimPrefix(text, "tls: "))}
 	case strings.Contains(text, "client didn't provide a certificate"):
 		return &ClientError{Missing: true, Err: errors.New("the client has no certificate")}
 	case strings.Contains(text, "failed to parse client certificate"):

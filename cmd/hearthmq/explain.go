@@ -25,8 +25,12 @@ func (c *whyCommand) Run(ctx context.Context, app *application) error {
 	for _, f := range e.Findings {
 		text := strconv.QuoteToGraphic(f.Text) // what clients say of themselves must not steer the terminal
 		fmt.Fprintf(app.stdout, "%s: %s\n", f.Cause, unquoted(text))
-		if !f.Last.IsZero() {
-			fmt.Fprintf(app.stdout, "  last at %s, %d times\n", f.Last.Local().Format(time.DateTime), f.Count)
+		switch at := f.Last.Local().Format(time.DateTime); {
+		case f.Last.IsZero():
+		case f.Count > 1:
+			fmt.Fprintf(app.stdout, "  last at %s, %d times\n", at, f.Count)
+		default:
+			fmt.Fprintf(app.stdout, "  at %s\n", at)
 		}
 		if f.Advice != "" {
 			fmt.Fprintf(app.stdout, "  %s\n", unquoted(strconv.QuoteToGraphic(f.Advice)))

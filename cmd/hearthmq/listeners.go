@@ -56,8 +56,13 @@ func turnedAway(b *broker.Broker, listener string) func(net.Addr, error) {
 	return func(remote net.Addr, err error) {
 		reason, name := broker.CertificateInvalid, ""
 		if e, ok := errors.AsType[*listen.ClientError](err); ok {
-			if name = e.Name; e.Missing {
+			switch name = e.Name; {
+			case e.Missing:
 				reason = broker.CertificateRequired
+			case e.NoTLS:
+				reason = broker.WrongDoor
+			case e.Doubts:
+				reason = broker.ServerNotTrusted
 			}
 		}
 		b.TurnedAway(name, remote.String(), listener, reason, err)

@@ -266,7 +266,8 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	s.home.serve(ctx, group, s)
 	s.guard.serve(ctx, group, s.log)
 	group.Go(func() error { s.tellCertificates(ctx); return nil })
-	serveControl(ctx, group, dir, &access.Explainer{Directory: s.directory, Denials: s.denials, Sessions: s.broker}, s.log)
+	serveControl(ctx, group, dir, &access.Explainer{Directory: s.directory, Denials: s.denials, Sessions: s.broker, Topics: s.feed,
+		Ports: func() string { return web.Ports(s.endpoints()) }}, s.log)
 	group.Go(func() error { return s.refresh(ctx) })
 	s.keepHistories(ctx, group)
 	if s.standIn != nil {

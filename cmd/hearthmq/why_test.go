@@ -108,6 +108,22 @@ func (w *whySite) certified(name string) func(o *mqtt.ClientOptions) {
 	}
 }
 
+// at has a client use another address; an encrypted one is trusted where the authority in
+// the file ca signed for it.
+func (w *whySite) at(address, ca string) func(o *mqtt.ClientOptions) {
+	return func(o *mqtt.ClientOptions) {
+		roots := x509.NewCertPool()
+		if ca != "" {
+			text, err := os.ReadFile(ca)
+			if err != nil || !roots.AppendCertsFromPEM(text) {
+				w.Fatal("no authority", err)
+			}
+		}
+		o.Servers = nil
+		o.AddBroker(address).SetTLSConfig(&tls.Config{RootCAs: roots})
+	}
+}
+
 // finds waits until the command's first answer about somebody is cause, and wants the
 // same sentence and what to do in the admin.
 func (w *whySite) finds(cause access.Cause, about string) {
@@ -173,6 +189,11 @@ func TestWhyNotLetIn(t *testing.T) {
 			w.refused(19, "twice", "bob", "x", nil)
 		}},
 		{broker.AnonymousOff, "127.0.0.20", func() { w.refused(20, "nameless", "", "", nil) }},
+		{broker.WrongDoor, "127.0.0.21", func() { w.refused(21, "encrypts", "ann", "x", w.at("ssl://"+w.mqtt, h.path("ca.pem"))) }},
+		{broker.WrongDoor, "127.0.0.22", func() { w.refused(22, "plain", "ann", "x", w.at("tcp://"+w.mqtts, "")) }},
+		// The library for WebSocket goes its own way, from the first address.
+		{broker.WrongDoor, "127.0.0.1", func() { w.refused(1, "browser", "ann", "x", w.at("ws://"+w.mqtt, "")) }},
+		{broker.ServerNotTrusted, "127.0.0.24", func() { w.refused(24, "distrusts", "ann", "x", w.at("ssl://"+w.mqtts, "")) }},
 	} {
 		t.Run(fmt.Sprint(tt.reason, " ", tt.about), func(t *testing.T) {
 			w.T, w.admin.t = t, t
@@ -213,6 +234,12 @@ func TestWhySilent(t *testing.T) {
 	}{
 		{access.NeverSeen, "nowhere", func() {}},
 		{access.NotConnected, "shed", func() {}},
+		{access.NotConnected, "sleepy", func() { w.in("sleepy", "ann").Disconnect(0) }},
+		{access.PushedOut, "twin", func() {
+			for range 4 {
+				w.in("twin", "ann")
+			}
+		}},
 		{access.NoRights, "poor", func() { w.in("p", "poor") }},
 		{access.NotSubscribed, "quiet", func() { w.in("quiet", "ann") }},
 		{access.MayNotSubscribe, "curious", func() { subscribe(w.in("curious", "ann"), "secret/#", 0) }},

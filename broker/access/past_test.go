@@ -1,0 +1,225 @@
+package access_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"hearthmq/broker"
+	"hearthmq/broker/access"
+	"hearthmq/broker/brokertest"
+	"hearthmq/broker/packet"
+)
+
+// What an owner is told of a client that may do everything and still gets nothing, or that
+// is not there any more: each with the words that say what to do.
+func TestWhyBySight(t *testing.T) {
+	expire := func(p *packet.Publish) { p.HasExpiry, p.MessageExpiry = true, 1 }
+	for _, tt := range []struct {
+		name  string
+		cause access.Cause
+		words []string // of text and advice
+		make  func(h *home)
+	}{
+		{"a session that ended with its connection", access.NotConnected, []string{"was here and is not connected now: keep alive timeout", "Wi-Fi", "clean session"}, func(h *home) {
+			h.connect(packet.V311, "washer", "ann", packet.Connect{CleanStart: true, KeepAlive: 10})
+			brokertest.Pass(20 * time.Second)
+		}},
+		{"said goodbye", access.NotConnected, []string{"client disconnected", "goodbye"}, func(h *home) {
+			h.clean(packet.V50, "washer", "ann").Send(&packet.Disconnect{})
+		}},
+		{"too large a message", access.NotConnected, []string{"packet is larger than the limit", "max_packet_size"}, func(h *home) {
+			h.clean(packet.V50, "washer", "ann").Publish("home/x", strings.Repeat("x", 70_000), 0, false, 0)
+		}},
+		{"away, and QoS 0", access.NotConnected, []string{"Its session is kept, no messages wait for it", "QoS 0"}, func(h *home) {
+			h.connect(packet.V311, "washer", "ann", packet.Connect{}).Subscribe("home/#", 0)
+			h.b.Disconnect("washer", packet.AdministrativeAction)
+		}},
+		{"away, and one waits", access.NotConnected, []string{"1 message waits for it"}, func(h *home) {
+			h.connect(packet.V311, "washer", "ann", packet.Connect{}).Subscribe("home/#", 1)
+			h.b.Disconnect("washer", packet.AdministrativeAction)
+			synctest.Wait()
+			h.clean(packet.V311, "lamp", "ann").Publish("home/x", "1", 1, false, 1)
+		}},
+		{"two with one name", access.PushedOut, []string{"pushed out again and again", "give each its own"}, func(h *home) {
+			for range 4 {
+				h.clean(packet.V311, "washer", "ann")
+				brokertest.Pass(3 * time.Second)
+			}
+		}},
+		{"taken over once in a while", access.NotSubscribed, nil, func(h *home) {
+			for range 4 {
+				h.clean(packet.V311, "washer", "ann")
+				brokertest.Pass(2 * time.Minute)
+			}
+		}},
+		{"other capitals", access.NothingSent, []string{"Messages come on home/lamp/state", "Capitals"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/Lamp/state", 0)
+			h.clean(packet.V311, "lamp", "ann").Publish("home/lamp/state", "1", 0, false, 0)
+		}},
+		{"a slash too much", access.NothingSent, []string{"Messages come on home/lamp/state", "/ at the start"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/lamp/state/", 0)
+			h.clean(packet.V311, "lamp", "ann").Publish("home/lamp/state", "1", 0, false, 0)
+		}},
+		{"a letter, below a wildcard", access.NothingSent, []string{"Messages come on home/kitchen/temperature"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/+/temperture", 0)
+			h.clean(packet.V311, "lamp", "ann").Publish("home/kitchen/temperature", "1", 0, false, 0)
+		}},
+		{"the device, not what is below", access.NothingSent, []string{"subscribes to home/lamp/#"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/lamp", 0)
+			h.clean(packet.V311, "lamp", "ann").Publish("home/lamp/state", "1", 0, false, 0)
+		}},
+		{"nothing like it", access.NothingSent, []string{"Look on the page Topics"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/door", 0)
+			h.clean(packet.V311, "lamp", "ann").Publish("home/lamp/state", "1", 0, false, 0)
+		}},
+		{"before it came, not retained", access.NothingSent, []string{"the last message there, on home/lamp", "was not retained", "have the sender retain it"}, func(h *home) {
+			h.clean(packet.V311, "lamp", "ann").Publish("home/lamp", "1", 0, false, 0)
+			brokertest.Pass(time.Second)
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/+", 0)
+		}},
+		{"retained, and expired", access.NothingSent, []string{"on home/lamp", "was not retained"}, func(h *home) {
+			p := &packet.Publish{Topic: []byte("home/lamp"), Payload: []byte("1"), Retain: true}
+			expire(p)
+			h.clean(packet.V50, "lamp", "ann").Send(p)
+			brokertest.Pass(3 * time.Second)
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/lamp", 0)
+		}},
+		{"another one of the group has it", access.NothingSent, []string{"shared subscription"}, func(h *home) {
+			h.clean(packet.V50, "dryer", "ann").Subscribe("$share/g/home/x", 0)
+			h.clean(packet.V50, "washer", "ann").Subscribe("$share/g/home/x", 0)
+			h.clean(packet.V311, "lamp", "ann").Publish("home/x", "1", 0, false, 0)
+			for _, s := range h.b.Sessions() {
+				if s.ClientID == "washer" && s.Sent > 0 { // the other one asks
+					h.b.DeleteSession("dryer")
+					h.b.DeleteSession("washer")
+					synctest.Wait()
+					h.clean(packet.V50, "washer", "ann").Subscribe("$share/g/home/x", 0)
+				}
+			}
+		}},
+		{"expired while it was away", access.Dropped, []string{"1 message for client", "expired", "how long the sender lets"}, func(h *home) {
+			keep := packet.Connect{}
+			keep.Properties.SetSessionExpiry(1000)
+			h.connect(packet.V50, "washer", "ann", keep).Subscribe("home/#", 1)
+			h.b.Disconnect("washer", packet.AdministrativeAction)
+			synctest.Wait()
+			p := &packet.Publish{Topic: []byte("home/lamp"), Payload: []byte("1"), QoS: 1, PacketID: 1}
+			expire(p)
+			h.clean(packet.V50, "lamp", "ann").Send(p)
+			brokertest.Pass(3 * time.Second)
+			h.connect(packet.V50, "washer", "ann", keep)
+		}},
+		{"a deny", access.MayNotSubscribe, []string{"deny subscribe home/cam/#", "a deny beats every allow"}, func(h *home) {
+			h.clean(packet.V311, "washer", "den").Subscribe("home/cam/1", 0)
+		}},
+		{"a deny takes a part", access.Narrowed, []string{"gets all of it but home/cam/#", "Denied on purpose"}, func(h *home) {
+			h.clean(packet.V311, "washer", "den").Subscribe("home/#", 0)
+		}},
+		{"rules allow a part", access.Narrowed, []string{"only what its rules allow of it: home/#"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Subscribe("#", 0)
+		}},
+		{"the broker's own topics", access.MayNotPublish, []string{"begin with $"}, func(h *home) {
+			h.clean(packet.V311, "washer", "ann").Publish("$SYS/x", "1", 0, false, 0)
+		}},
+		{"TLS on the port without", access.NeverSeen, []string{"1883 (MQTT)"}, func(h *home) {
+			brokertest.Dial(h.T, h.b, packet.V311).Write([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
+		}},
+		{"a name misspelt", access.NeverSeen, []string{`There is "wascher"`}, func(h *home) {
+			h.clean(packet.V311, "wascher", "ann").Send(&packet.Disconnect{})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inHouse(t, access.Policy{}, func(h *home) { h.cfg.MaxPacketSize = 65_000 }, func(h *home) {
+				h.user("ann", "allow both home/#")
+				h.user("den", "allow both home/#", "deny subscribe home/cam/#")
+				tt.make(h)
+				synctest.Wait()
+				brokertest.Pass(2 * time.Second)
+				all := h.explain.Why("washer").Findings
+				said := all[0].Text + " " + all[0].Advice
+				if all[0].Cause != tt.cause {
+					h.Fatalf("%+v", all)
+				}
+				for _, words := range tt.words {
+					if !strings.Contains(said, words) {
+						t.Errorf("%q is missing in %q", words, said)
+					}
+				}
+				if strings.HasPrefix(tt.name, "TLS") && (len(all) < 2 || all[1].Cause != access.Cause(broker.WrongDoor) || !strings.Contains(all[1].Text, "wants encryption (TLS)")) {
+					t.Errorf("%+v", all)
+				}
+			})
+		})
+	}
+}
+
+// A user without rights is the cause, whatever of its clients somebody asks about.
+func TestWhyNoRightsByClient(t *testing.T) {
+	inHouse(t, access.Policy{}, nil, func(h *home) {
+		h.user("poor")
+		h.clean(packet.V311, "washer", "poor").Subscribe("home/#", 0)
+		if f := h.explain.Why("washer").Findings; f[0].Cause != access.NoRights || f[1].Cause != access.MayNotSubscribe {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// A refusal that a login followed is over, and stays so when the client has gone again.
+func TestWhyRefusalIsOver(t *testing.T) {
+	inHouse(t, access.Policy{}, nil, func(h *home) {
+		h.user("ann", "allow both #")
+		h.try(packet.V311, "washer", "ann", "wrong", packet.Connect{CleanStart: true})
+		brokertest.Pass(time.Second)
+		h.clean(packet.V311, "washer", "ann").Send(&packet.Disconnect{})
+		synctest.Wait()
+		if f := h.explain.Why("washer").Findings; f[0].Cause != access.NotConnected || len(f) != 1 {
+			t.Errorf("%+v", f)
+		}
+		// Of a user with many clients that are gone, one is told.
+		for i := range 5 {
+			h.clean(packet.V311, fmt.Sprint("c", i), "ann").Send(&packet.Disconnect{})
+		}
+		synctest.Wait()
+		if f := h.explain.Why("ann").Findings; f[0].ClientID != "c4" || len(f) != 1 {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// Somebody who has many things denied, or tries many names, pushes out what is known of
+// itself, not of others; and clients without a name are told apart by where they are.
+func TestDenialsAreFair(t *testing.T) {
+	d := access.NewDenials()
+	id := func(user, from string) *broker.Identity {
+		return &broker.Identity{User: user, ClientID: user, Remote: netip.MustParseAddrPort(from)}
+	}
+	at := time.Now()
+	for i := range 20 {
+		d.OnEvent(broker.Denied{At: at, Identity: id("ann", "10.0.0.2:1"), Action: broker.Publish, Name: fmt.Sprint("home/", i)})
+		d.OnEvent(broker.Refused{At: at, ClientID: fmt.Sprint("lamp", i), User: "bob", Remote: "10.0.0.2:2", Reason: broker.WrongPassword})
+	}
+	d.OnEvent(broker.Refused{At: at, Remote: "10.0.0.3:1", Reason: broker.WrongDoor})
+	d.OnEvent(broker.Refused{At: at, Remote: "[fd00::1]:1", Reason: broker.WrongDoor})
+	for i := range 10_000 {
+		d.OnEvent(broker.Denied{At: at.Add(time.Minute), Identity: id("mallory", "10.0.0.66:1"), Action: broker.Publish, Name: fmt.Sprint("x", i)})
+		d.OnEvent(broker.Refused{At: at.Add(time.Minute), ClientID: fmt.Sprint("x", i), User: fmt.Sprint("u", i), Remote: fmt.Sprint("[fd66::", i%9, "]:1"), Reason: broker.UnknownUser})
+		d.OnEvent(broker.Refused{At: at.Add(time.Minute), Remote: "[fd66::1]:1", Reason: broker.WrongDoor})
+	}
+	kept := map[string]int{}
+	for _, n := range d.Recent() {
+		kept[n.User]++
+		if n.User == "" {
+			kept[n.Remote]++
+		}
+	}
+	if all := len(d.Recent()); all != 1000 {
+		t.Errorf("%d are kept", all)
+	}
+	if kept["ann"] != 20 || kept["bob"] != 20 || kept["10.0.0.3:1"] != 1 || kept["[fd00::1]:1"] != 1 {
+		t.Errorf("of others are kept: ann %d, bob %d, %v", kept["ann"], kept["bob"], kept)
+	}
+}
