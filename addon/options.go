@@ -52,6 +52,9 @@ type Options struct {
 
 	Anonymous  string `koanf:"anonymous"`
 	Durability string `koanf:"durability"`
+	// CheckRetainSource keeps what is retained from new subscribers once its author may
+	// not publish it any more. Name and default are Mosquitto's.
+	CheckRetainSource bool `koanf:"check_retain_source"`
 
 	MaxConnections int `koanf:"max_connections"`
 	// MaxConnectionsPerAddress also bounds how many a second one address may open.
@@ -142,6 +145,7 @@ func Defaults(app bool) *Options {
 		JWTUserClaim:             "sub",
 		JWTRolesClaim:            "roles",
 		Anonymous:                access.AnonymousOff,
+		CheckRetainSource:        b.CheckRetainedSource,
 		Durability:               string(b.Durability),
 		MaxConnections:           b.MaxConnections,
 		MaxConnectionsPerAddress: b.MaxConnectionsPerAddress,
@@ -190,6 +194,7 @@ func (o *Options) Broker() broker.Config {
 	c.QueueFull = broker.QueuePolicy(o.QueueFull)
 	c.Durability = broker.Durability(o.Durability)
 	c.StrictProtocol = o.StrictProtocol
+	c.CheckRetainedSource = o.CheckRetainSource
 	return c
 }
 
@@ -205,7 +210,7 @@ func (o *Options) exempt() []netip.Prefix {
 
 // Access returns what the settings say about who may come in.
 func (o *Options) Access() access.Policy {
-	p := access.Policy{Anonymous: o.Anonymous}
+	p := access.Policy{Anonymous: o.Anonymous, Tokens: o.JWTKeys != ""}
 	for _, l := range o.Logins {
 		p.Logins = append(p.Logins, access.Login{Username: l.Username, Password: l.Password, PreHashed: l.PreHashed})
 	}

@@ -125,6 +125,14 @@ type UnsubscribeAuthorizer interface {
 	MayUnsubscribe(id *Identity, filter string) bool
 }
 
+// SourceAuthorizer is implemented by an Authorizer that can tell whether whoever retained
+// a message once may still do so. Of id only User and ClientID are sure to be known, and
+// the Roles of who published since the start. Where it came from must not count: what is
+// retained stays while nobody may come by the same way again. It is called like Authorize.
+type SourceAuthorizer interface {
+	StillMayPublish(id *Identity, name string) Decision
+}
+
 // Classifier is implemented by an Authorizer that can tell Topic Names apart as far as
 // its rules do, so that what was decided for one name holds for others too. AppendClass
 // adds to dst what the name's class is called. Where two names' classes were called the

@@ -189,19 +189,6 @@ func (c *Config) retainedCopy(m *Message) *Message {
 	return &k
 }
 
-// sourceStands reports whether whoever published a retained message still may.
-// Messages of the broker's own parts and of unknown origin count as theirs.
-func (b *Broker) sourceStands(m *Message) bool {
-	if !b.cfg().CheckRetainedSource || m.PublisherID == "" || reserved(m.Topic) {
-		return true
-	}
-	id := m.Publisher
-	if id == nil {
-		id = &Identity{ClientID: m.PublisherID, User: m.PublisherUser}
-	}
-	return b.mayPublish(id, m.Topic).Allow
-}
-
 // sysPause is how long $SYS rests until it is published again, or, while it is
 // switched off, until that is looked at again.
 func (c *Config) sysPause() time.Duration {

@@ -95,6 +95,7 @@ func (b *Broker) publishAs(ctx context.Context, m *Message, id *Identity) error 
 	if m.Received.IsZero() {
 		m.Received = time.Now()
 	}
+	m.Vouched = id.vouches()
 	if id != nil {
 		m.Publisher, m.PublisherID, m.PublisherUser = id, id.ClientID, id.User
 	}

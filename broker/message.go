@@ -26,6 +26,9 @@ type Message struct {
 	Publisher *Identity
 	// PublisherID and PublisherUser name the publisher, also after a restart.
 	PublisherID, PublisherUser string
+	// Vouched says that no client published the message but the broker itself, a part of
+	// it or its owner: as a retained one it is nobody's whose right could be lost.
+	Vouched bool
 
 	// Slot is a place for the Observer, one per topic and route: whatever it
 	// stores there is there again at the next message of the topic, as long as

@@ -104,7 +104,7 @@ func (b *Broker) gated(ticket uint64) uint64 {
 
 // same reports whether storing b in place of a would change nothing.
 func same(a, b *Message) bool {
-	return a.QoS == b.QoS && a.Expires.Equal(b.Expires) && a.PublisherID == b.PublisherID &&
+	return a.QoS == b.QoS && a.Expires.Equal(b.Expires) && a.PublisherID == b.PublisherID && a.Vouched == b.Vouched &&
 		bytes.Equal(a.Payload, b.Payload) && bytes.Equal(a.Properties, b.Properties)
 }
 
@@ -150,6 +150,7 @@ func (b *Broker) replay(c *conn, n *subscription) {
 	id := c.sess.identity.Load()
 	t := n.target(nil)
 	t.rules = b.deps.Authorizer.Generation()
+	from := sources{b: b}
 	for _, slot := range b.retained.slots(n.Filter) {
 		d := b.deps.Authorizer.Authorize(id, Receive, slot.name)
 		if !d.Allow {
@@ -158,7 +159,7 @@ func (b *Broker) replay(c *conn, n *subscription) {
 		stripe := b.retained.stripe(slot.name)
 		stripe.Lock()
 		m := slot.msg.Load()
-		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) && b.sourceStands(m) {
+		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) && from.stands(m) {
 			t.qos = min(n.QoS, d.MaxQoS)
 			c.sess.enqueueRetained(c, m, &t, b.outgoingQoS(m, &t)) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
 		}

@@ -85,8 +85,8 @@ type Config struct {
 	UpgradeQoS bool
 	// RetainedExpiry ends retained messages that have no expiry of their own, 0: never.
 	RetainedExpiry time.Duration
-	// CheckRetainedSource delivers a retained message only while who published it may
-	// still do so.
+	// CheckRetainedSource has a new subscription get a retained message only while who
+	// published it may still do so; see Broker.Withheld.
 	CheckRetainedSource bool
 	// SysInterval is how often $SYS topics are refreshed; below 0: never.
 	SysInterval time.Duration
@@ -122,6 +122,7 @@ func DefaultConfig() Config {
 		MaxSubscriptions:         10_000,
 		ConnectTimeout:           5 * time.Second,
 		WriteTimeout:             20 * time.Second,
+		CheckRetainedSource:      true,
 		AutoIDPrefix:             "auto-",
 		SysInterval:              10 * time.Second,
 		Version:                  "HearthMQ",

@@ -26,6 +26,8 @@ func (s board) Retained(filter string) iter.Seq[*broker.Message] {
 	}
 }
 
+func (board) Withheld(*broker.Message) (broker.RuleRef, bool) { return broker.RuleRef{}, false }
+
 func (s board) put(m *broker.Message) { s[m.Topic] = m }
 
 func (board) DropRetained(context.Context, []string, bool) ([]*broker.Message, error) {

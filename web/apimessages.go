@@ -24,6 +24,7 @@ type MessageBroker interface {
 	Publish(ctx context.Context, m *broker.Message) error
 	// Retained visits the retained messages that a filter matches, in no order.
 	Retained(filter string) iter.Seq[*broker.Message]
+	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
 	// DropRetained removes retained messages and returns those that there were.
 	DropRetained(ctx context.Context, names []string, tell bool) ([]*broker.Message, error)
 }
@@ -68,6 +69,7 @@ type apiTopic struct {
 	At       time.Time `json:"at"`
 	ClientID string    `json:"client_id" doc:"Who sent it, empty when that is not known."`
 	User     string    `json:"user"`
+	Withheld string    `json:"withheld,omitempty" doc:"Why new subscribers do not get it: its sender may not publish it any more."`
 }
 
 type queryInput struct {

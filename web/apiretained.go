@@ -135,9 +135,10 @@ func (a *api) queryRetained(_ context.Context, in *retainedInput) (*topicsOutput
 			out.Body.More = true
 			break
 		}
+		rule, _ := a.cfg.Broker.Withheld(m)
 		out.Body.Topics = append(out.Body.Topics, apiTopic{
 			Topic: m.Topic, Key: keyOf(m.Topic), APIPayload: payloadOf(m.Payload[:min(len(m.Payload), in.Body.Most)], len(m.Payload)),
-			QoS: int(m.QoS), Retained: true, At: m.Received, ClientID: m.PublisherID, User: m.PublisherUser,
+			QoS: int(m.QoS), Retained: true, At: m.Received, ClientID: m.PublisherID, User: m.PublisherUser, Withheld: rule.Text,
 		})
 	}
 	return out, nil

@@ -26,6 +26,7 @@ import (
 // retainedBroker is what the pages about retained messages need of the broker.
 type retainedBroker interface {
 	Retained(filter string) iter.Seq[*broker.Message]
+	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
 	DropRetained(ctx context.Context, names []string, tell bool) ([]*broker.Message, error)
 	RestoreRetained(ctx context.Context, messages []*broker.Message, tell bool) ([]*broker.Message, error)
 }
@@ -181,7 +182,7 @@ func (p retained) retainedView(f retainedFilter, now time.Time) ui.RetainedView 
 	from := min(f.page*retainedRows, max(0, (len(found)-1)/retainedRows*retainedRows))
 	v.From, v.Page, v.Last = from, from/retainedRows, from+retainedRows >= len(found)
 	for _, m := range found[from:min(len(found), from+retainedRows)] {
-		v.Rows = append(v.Rows, retainedRow(m, now, who))
+		v.Rows = append(v.Rows, withheldRow(b, retainedRow(m, now, who), m))
 	}
 	return v
 }
@@ -215,6 +216,14 @@ func retainedRow(m *broker.Message, now time.Time, who *presence) ui.RetainedRow
 	}
 	if gone := who.gone(m, now); gone >= 24*time.Hour {
 		row.Gone = "sender gone for " + ui.Plural(int(gone/(24*time.Hour)), "day", "days")
+	}
+	return row
+}
+
+// withheldRow says of a row that new subscribers do not get its message, and why.
+func withheldRow(b retainedBroker, row ui.RetainedRow, m *broker.Message) ui.RetainedRow {
+	if rule, withheld := b.Withheld(m); withheld {
+		row.Withheld = rule.Text
 	}
 	return row
 }

@@ -36,6 +36,7 @@ type grant struct {
 type grantKey struct {
 	clientID, listener string
 	addr               netip.Addr
+	anywhere           bool // wherever the client may come from: see author
 }
 
 // maxSets bounds the cached sets of one user. A shared user has one per client.
@@ -127,6 +128,23 @@ func (g *grants) set(id *broker.Identity) *ruleSet {
 	if g.byNetwork {
 		key.addr = id.Remote.Addr().Unmap().WithZone("")
 	}
+	return g.cached(key)
+}
+
+// author returns the rules for who published something once. Where that was counts no
+// more: what is allowed from somewhere is allowed, what is denied there is not denied.
+func (g *grants) author(clientID string) *ruleSet {
+	if g.fixed != nil {
+		return g.fixed
+	}
+	key := grantKey{anywhere: g.byListener || g.byNetwork}
+	if g.byClient {
+		key.clientID = clientID
+	}
+	return g.cached(key)
+}
+
+func (g *grants) cached(key grantKey) *ruleSet {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	set, ok := g.cache.get(key)
@@ -137,11 +155,18 @@ func (g *grants) set(id *broker.Identity) *ruleSet {
 	return set
 }
 
+// holds reports whether the conditions of r are met.
+func (r *Rule) holds(key grantKey) bool {
+	if key.anywhere {
+		return r.Effect == Allow || r.Listener == "" && !r.Network.IsValid()
+	}
+	return (r.Listener == "" || r.Listener == key.listener) && (!r.Network.IsValid() || r.Network.Contains(key.addr))
+}
+
 func (g *grants) compile(key grantKey) *ruleSet {
 	set := new(ruleSet)
 	for _, r := range g.rules {
-		if r.Listener != "" && r.Listener != key.listener ||
-			r.Network.IsValid() && !r.Network.Contains(key.addr) {
+		if !r.holds(key) {
 			continue
 		}
 		filter, ok := substitute(r.Rule, g.user, key.clientID)

@@ -15,6 +15,7 @@ const (
 	textDisabled     = "the user is disabled"
 	textNoIdentity   = "nobody is logged in"
 	textAnonymousOff = "anonymous access is off"
+	textTokenUser    = "a user whose roles came with a token; they are not known since the start"
 )
 
 func denied(text string) broker.Decision {

@@ -20,7 +20,7 @@ const AccountChanged broker.Reason = "the user's password or standing was change
 const reserveQueue = 32
 
 // Directory knows all users, roles and rules, and answers the broker: it implements
-// broker.Authenticator, broker.Authorizer and broker.Reviewer. What it knows is an
+// broker.Authenticator, broker.Authorizer, broker.SourceAuthorizer and broker.Reviewer. What it knows is an
 // immutable snapshot; Accounts puts a new one in place after each change. Safe for
 // concurrent use, and a question about rights never waits for anything but another
 // such question.
@@ -43,7 +43,10 @@ type Directory struct {
 var (
 	_ broker.Authenticator = (*Directory)(nil)
 	_ broker.Authorizer    = (*Directory)(nil)
-	_ broker.Reviewer      = (*Directory)(nil)
+
+	_ broker.SourceAuthorizer = (*Directory)(nil)
+
+	_ broker.Reviewer = (*Directory)(nil)
 )
 
 // NewDirectory returns a Directory that knows the users of the settings and nothing
@@ -105,6 +108,26 @@ func (d *Directory) Authorize(id *broker.Identity, act broker.Action, name strin
 		s.classify(set)
 	}
 	return set.decide(act, name)
+}
+
+// StillMayPublish implements broker.SourceAuthorizer. Rules for single listeners and
+// networks count where they allow and not where they deny: the author might come from
+// there. Who is disabled or deleted may nothing; a user of a token whose roles nobody
+// knows any more can't be judged, and may.
+func (d *Directory) StillMayPublish(id *broker.Identity, name string) broker.Decision {
+	s := d.snap.Load()
+	a := s.accounts[id.User]
+	if a == nil && id.System || a != nil && a.System {
+		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textSystem}}
+	}
+	g, text := s.grantsOf(id)
+	switch {
+	case g != nil:
+		return g.author(id.ClientID).publish.name(name)
+	case a == nil && d.policy.Tokens && id.User != "" && id.Version == 0:
+		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textTokenUser}}
+	}
+	return denied(text)
 }
 
 // Review implements broker.Reviewer: it reports whether who logged in as id may still

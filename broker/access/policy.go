@@ -24,6 +24,8 @@ type Policy struct {
 	// OutsideRoles are the roles of users whom another Authenticator lets in, such as
 	// those of Home Assistant (see Chain); nil: there are no such users.
 	OutsideRoles []string
+	// Tokens says that tokens may name users who are not known here (see WebTokens).
+	Tokens bool
 	// Logins are users that live in the settings.
 	Logins []Login
 	// KeepHashes leaves password hashes as they are, whatever kind they are of: they

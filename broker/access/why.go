@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ import (
 type Sessions interface {
 	Sessions() []broker.SessionInfo
 	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
+	Retained(filter string) iter.Seq[*broker.Message]
+	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
 }
 
 // Explainer answers "why does my device get nothing?". It only reads, and is safe for
@@ -42,6 +45,7 @@ const (
 	Narrowed        Cause = "subscription narrowed"
 	MayNotPublish   Cause = "may not publish"
 	SourceDenied    Cause = "the sender may not publish"
+	Withheld        Cause = "retained messages withheld"
 	Dropped         Cause = "messages dropped"
 	NothingSent     Cause = "nothing was published"
 	AllWell         Cause = "all well"
@@ -108,6 +112,7 @@ type inquiry struct {
 	pasts   []Past   // likewise
 	is      func(name string) bool
 	found   []Finding
+	looked  int // at retained messages
 }
 
 func (w *inquiry) add(f Finding) { w.found = append(w.found, f) }
@@ -148,7 +153,7 @@ func (w *inquiry) look() {
 
 // rank sorts causes: what explains silence for sure comes first.
 func rank(c Cause) int {
-	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Dropped, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
+	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Withheld, Dropped, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
 		return i + 1
 	}
 	return 0 // not let in

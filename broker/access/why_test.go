@@ -127,6 +127,13 @@ func TestWhySilent(t *testing.T) {
 		{access.MayNotPublish, "washer", "allow publish away", func(h *home) {
 			h.clean(packet.V311, "washer", "ann").Publish("away", "1", 0, false, 0)
 		}},
+		{access.Withheld, "washer", "allow publish home/lamp", func(h *home) {
+			h.become("poorer", "allow publish home/#")
+			h.clean(packet.V311, "lamp", "poorer").Publish("home/lamp", "on", 0, true, 0)
+			synctest.Wait()
+			h.become("poorer", "allow publish cellar/#")
+			h.clean(packet.V311, "washer", "ann").Subscribe("home/+", 0)
+		}},
 		{access.Dropped, "washer", "", func(h *home) {
 			h.connect(packet.V311, "washer", "ann", packet.Connect{}).Subscribe("home/#", 1)
 			h.b.Disconnect("washer", packet.AdministrativeAction)

@@ -58,6 +58,7 @@ func (w *inquiry) session(s broker.SessionInfo) {
 			w.add(w.narrowed(who, base, s, sub))
 		}
 		w.senders(base, sub.Filter)
+		w.withheld(s, base, sub)
 	}
 	if len(subs) == 0 || !s.Connected {
 		return

@@ -95,6 +95,9 @@ func (c *importMosquitto) importInto(ctx context.Context, app *application, in *
 	if !plan.Report.OK() {
 		return errors.Join(app.report(plan), mosq.ErrBroken)
 	}
+	for _, m := range plan.State.Retained {
+		m.Vouched = true // the owner brings it
+	}
 	target, done, err := c.open(ctx, app, plan)
 	if err != nil {
 		return err
