@@ -14,8 +14,14 @@ import (
 // password" (case A19). Who is refused learns the same, after the same time, whether
 // or not there is such a user (case A17).
 func (d *Directory) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
-	if c.TLSName != "" { // it proves more than a password
-		return d.byCertificate(c)
+	if c.TLSName != "" {
+		if a := d.snap.Load().accounts[c.TLSName]; a == nil || !a.System {
+			return d.byCertificate(c) // it proves more than a password
+		}
+		// Whoever signs certificates for devices can't make one of them the house.
+		if c.User != c.TLSName {
+			return nil, broker.Refuse(broker.WrongPassword, fmt.Errorf("the certificate names %q, a system user, who shows its password too", c.TLSName))
+		}
 	}
 	if c.User == "" {
 		if !d.anonymousOn(c.Listener.Name) {

@@ -106,6 +106,20 @@ func TestCertificateUsers(t *testing.T) {
 	wantReason(t, err, broker.UserDisabled)
 	_, err = try("wss", "", "lamp") // a listener where certificates name nobody
 	wantReason(t, err, broker.WrongPassword)
+	// Who may do everything is not who a certificate says, but who knows the password, too.
+	secret, _ := a.SystemPassword(HomeAssistantUser)
+	for _, tt := range []struct {
+		user, password string
+		want           broker.Reason
+	}{
+		{"", "", broker.WrongPassword}, {HomeAssistantUser, "x", broker.WrongPassword}, {"lamp", secret, broker.WrongPassword}, {HomeAssistantUser, secret, ""},
+	} {
+		_, err := d.Authenticate(t.Context(), &broker.Credentials{
+			ClientID: "c", TLSName: HomeAssistantUser, User: tt.user, HasPassword: tt.password != "", Password: []byte(tt.password),
+			Listener: broker.ListenerInfo{Name: "mqtts"}, Remote: here,
+		})
+		wantReason(t, err, tt.want)
+	}
 }
 
 // elsewhere lets in one user.

@@ -283,6 +283,8 @@ func (c *webTokenChain) admit(cr *broker.Credentials) (*broker.Identity, *broker
 		return nil, broker.Refuse(broker.UserDisabled, nil)
 	case own.System:
 		return nil, broker.Refuse(broker.WrongPassword, errors.New("no token stands for a system user"))
+	case own.Kind != NoPassword:
+		return nil, broker.Refuse(broker.WrongPassword, errors.New("the user has a password of its own, for which no token stands"))
 	default:
 		if refusal := own.keptOut(cr.Remote.Addr()); refusal != nil {
 			return nil, refusal

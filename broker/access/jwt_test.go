@@ -151,6 +151,8 @@ func TestWebTokens(t *testing.T) {
 		{"with roles that don't exist", "", main.token(t, claims(map[string]any{"realm": map[string]any{"roles": "admin"}})), broker.UnknownUser, ""},
 		{"of a user of ours", "", main.token(t, claims(map[string]any{"sub": "lamp", "realm": nil})), "", "lamp"},
 		{"of a user of ours who has a password", "own", main.token(t, claims(map[string]any{"sub": "own"})), broker.WrongPassword, ""},
+		{"of a user of ours who has a password, by nobody's name", "", main.token(t, claims(map[string]any{"sub": "own"})), broker.WrongPassword, ""},
+		{"of a user of ours in other letters, who is another", "", main.token(t, claims(map[string]any{"sub": "OWN"})), "", "OWN"},
 		{"of a user who is disabled", "", main.token(t, claims(map[string]any{"sub": "off"})), broker.UserDisabled, ""},
 		{"of a system user", "", main.token(t, claims(map[string]any{"sub": HomeAssistantUser})), broker.WrongPassword, ""},
 		{"no token: another's user", "frank", "x", "", "frank"},

@@ -45,8 +45,11 @@ func (n Names) of(cert *x509.Certificate) (string, error) {
 	}
 	alternatives := alternativeNames(cert)
 	sum := sha256.Sum256(cert.Raw)
-	for _, key := range append([]string{hex.EncodeToString(sum[:]), cert.Subject.CommonName}, alternatives...) {
-		if user, ok := n.user(key); ok {
+	if user, ok := n.byFingerprint(hex.EncodeToString(sum[:])); ok {
+		return user, nil
+	}
+	for _, key := range append([]string{cert.Subject.CommonName}, alternatives...) {
+		if user, ok := n.Users[key]; ok && key != "" && !isFingerprint(key) {
 			return user, nil
 		}
 	}
@@ -70,23 +73,21 @@ func (n Names) of(cert *x509.Certificate) (string, error) {
 	return name, nil
 }
 
-// user looks a key up in Users, where fingerprints may stand as people write them.
-func (n Names) user(key string) (string, bool) {
-	if key == "" {
-		return "", false
-	}
-	if user, ok := n.Users[key]; ok {
-		return user, true
-	}
-	if len(key) != hex.EncodedLen(sha256.Size) {
-		return "", false
-	}
+// byFingerprint looks a fingerprint up in Users, where it may stand as people write them.
+func (n Names) byFingerprint(sum string) (string, bool) {
 	for k, user := range n.Users {
-		if strings.EqualFold(strings.ReplaceAll(k, ":", ""), key) {
+		if strings.EqualFold(strings.ReplaceAll(k, ":", ""), sum) {
 			return user, true
 		}
 	}
 	return "", false
+}
+
+// isFingerprint tells what stands for one certificate from names, which anybody may have
+// put into another that calls itself so.
+func isFingerprint(key string) bool {
+	b, err := hex.DecodeString(strings.ReplaceAll(key, ":", ""))
+	return err == nil && len(b) == sha256.Size
 }
 
 func alternativeNames(cert *x509.Certificate) []string {
