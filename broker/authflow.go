@@ -104,7 +104,7 @@ func (c *conn) reidentify(id *Identity, reply []byte) error {
 	c.routes.drop(c.b)
 	c.sess.mu.Lock()
 	if c.sess.conn.Load() == c {
-		c.sess.identity.Store(id)
+		c.sess.become(id)
 		c.sess.willOf = id
 	}
 	c.sess.mu.Unlock()

@@ -139,7 +139,7 @@ func (b *Broker) share() {
 		queues = 0
 		for _, s := range b.sessions.all() {
 			s.mu.Lock()
-			if s.queue.len() > 0 {
+			if s.queue.len() > 0 || s.replay.len() > 0 {
 				queues++
 			}
 			s.mu.Unlock()
@@ -158,23 +158,35 @@ func (b *Broker) shedLoad() {
 	var readers []slow
 	b.connsMu.Lock()
 	for g := range b.conns {
-		c := g.conn
-		if c == nil {
-			continue
+		if g.conn != nil {
+			readers = append(readers, slow{c: g.conn})
 		}
-		c.mu.Lock()
-		if c.out.held > 0 {
-			readers = append(readers, slow{c, c.out.held})
-		}
-		c.mu.Unlock()
 	}
 	b.connsMu.Unlock()
+	for i := range readers {
+		c := readers[i].c
+		c.mu.Lock()
+		bytes, s := c.out.held, c.sess
+		c.mu.Unlock()
+		readers[i].bytes = bytes + s.replayBytes()
+	}
+	readers = slices.DeleteFunc(readers, func(r slow) bool { return r.bytes == 0 })
 	slices.SortFunc(readers, func(x, y slow) int { return cmp.Compare(y.bytes, x.bytes) })
 	for _, r := range readers[:(len(readers)+9)/10] {
 		b.pressure.shed.Add(1)
 		r.c.abandon(packet.QuotaExceeded, "slow reader, and memory is short")
 	}
 	b.cutQueues()
+}
+
+// replayBytes is what the retained messages that wait take beside themselves.
+func (s *Session) replayBytes() int {
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replay.len() * deliverySize
 }
 
 // cutQueues halves the longest queues, the older half goes.

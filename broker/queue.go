@@ -127,15 +127,49 @@ func (s *Session) done(d *delivery) {
 }
 
 // enqueueRetained gives a new subscription a retained message. It waits in a
-// queue of its own, without bound since the message is held anyway, and goes
-// before all that is published later. c's reader calls it with the topic's stripe held.
-func (s *Session) enqueueRetained(c *conn, m *Message, t *target, qos byte) {
+// queue of its own, since the message is held anyway, and goes before all that is
+// published later. fits is false when more waits than an honest client asks for: all of
+// them by some filters that overlap. c's reader calls it with the topic's stripe held.
+func (s *Session) enqueueRetained(c *conn, m *Message, t *target, qos byte, nth uint32) (fits bool) {
 	s.mu.Lock()
-	if s.conn.Load() == c && !s.gone {
-		s.replay.push(delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: true, rules: t.rules}) // [MQTT3-3.3.1-8]
-		s.setBehind(c, true)
+	defer s.mu.Unlock()
+	if s.conn.Load() != c || s.gone {
+		return true
 	}
-	s.mu.Unlock()
+	if s.replay.len() >= s.b.replayRoom() {
+		return false
+	}
+	s.replay.push(delivery{msg: m, subIDs: t.subIDs, qos: qos, retain: true, rules: t.rules, nth: nth}) // [MQTT3-3.3.1-8]
+	s.setBehind(c, true)
+	return true
+}
+
+// Bounds of what waits in one session's replay: so many times all retained messages, and
+// some that may come meanwhile.
+const (
+	replayTimes = 4
+	replayMore  = 1 << 13
+)
+
+// replayRoom is how many retained messages may wait for one client. While memory is
+// short they take as much as a queue may, but all retained messages always fit once.
+func (b *Broker) replayRoom() int {
+	all := int(b.retained.count.Load())
+	room := replayTimes*all + replayMore
+	return max(all, b.pressure.queue(room*deliverySize)/deliverySize)
+}
+
+const deliverySize = int(unsafe.Sizeof(delivery{}))
+
+// forgetReplay drops what waits of one subscription, which is made anew.
+func (s *Session) forgetReplay(nth uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := s.replay.len(); n > 0; n-- {
+		if d := s.replay.pop(); d.nth != nth {
+			s.replay.push(d)
+		}
+	}
 }
 
 // pumpFor is pump for the writer of c.
@@ -263,9 +297,9 @@ func (s *Session) sendFlight(bt *batch, c *conn, f *flight) {
 		s.flights.sentOne(f)
 		return
 	}
-	if f.dup && (!s.stillAllowed(&f.delivery) || !c.fits(&f.delivery, bt.now)) {
-		// The right was revoked while the client was away (case A6), or it takes
-		// smaller packets than before [MQTT-3.1.2-25].
+	if !s.stillAllowed(&f.delivery) || f.dup && !c.fits(&f.delivery, bt.now) {
+		// The right was revoked, or the client has come back as somebody who does not
+		// have it (case A6), or it takes smaller packets than before [MQTT-3.1.2-25].
 		s.done(&f.delivery)
 		s.flights.remove(f)
 		s.drop("no longer allowed, or larger than the client accepts")

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
 )
 
@@ -144,9 +145,14 @@ func (r *retained) slots(filter string) []*retainedSlot {
 	return list
 }
 
+// errReplays ends a connection that asks for retained messages and does not take them.
+var errReplays = &packet.Error{Code: packet.QuotaExceeded, Msg: "the retained messages of earlier subscriptions still wait for the client"}
+
 // replay gives a new subscription the retained messages that it matches
-// [MQTT-3.3.1-6]. c's reader calls it.
-func (b *Broker) replay(c *conn, n *subscription) {
+// [MQTT-3.3.1-6], instead of those that still wait from when it was made before. c's
+// reader calls it.
+func (b *Broker) replay(c *conn, n *subscription) error {
+	c.sess.forgetReplay(n.nth)
 	id := c.sess.identity.Load()
 	t := n.target(nil)
 	t.rules = b.deps.Authorizer.Generation()
@@ -161,10 +167,15 @@ func (b *Broker) replay(c *conn, n *subscription) {
 		m := slot.msg.Load()
 		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) && from.stands(m) {
 			t.qos = min(n.QoS, d.MaxQoS)
-			c.sess.enqueueRetained(c, m, &t, b.outgoingQoS(m, &t)) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
+			fits := c.sess.enqueueRetained(c, m, &t, b.outgoingQoS(m, &t), n.nth) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
+			if !fits && !id.System {
+				stripe.Unlock()
+				return errReplays
+			}
 		}
 		stripe.Unlock()
 	}
+	return nil
 }
 
 // Retained visits the retained messages that a filter matches, in no order. The

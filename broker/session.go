@@ -38,6 +38,7 @@ type Session struct {
 	willOf     *Identity
 
 	subs     map[string]*subscription // by full filter
+	nth      uint32                   // given to the latest new one
 	received map[uint16]struct{}      // QoS 2 identifiers of the client, not released
 	queue    deque[delivery]
 	queued   int // payload bytes in queue
@@ -61,6 +62,7 @@ type delivery struct {
 	promise *promise    // told when the client has it; nil: nobody waits
 	rules   uint64      // generation of the rules that allowed it
 	share   *shareGroup // the Shared Subscription that it came by
+	nth     uint32      // of a retained message: the subscription that asked for it
 	qos     byte
 	retain  bool
 	stored  bool
@@ -87,7 +89,7 @@ func (s *Session) connect(c *conn, p *packet.Connect, will *Will) {
 	s.epoch++
 	stopTimer(&s.timer)
 	stopTimer(&s.willTimer)
-	s.identity.Store(c.id)
+	s.become(c.id)
 	s.listener, s.version, s.since = c.info.Name, c.version, c.now
 	s.expiry = c.expiry
 	s.window = c.window(c.limits) // [MQTT-4.9.0-1]

@@ -15,6 +15,7 @@ type sessions struct {
 	byID map[string]*Session
 	late map[string]*lateWill // of clients that are gone, by Client Identifier
 	most int
+	held tally // sessions, by user
 }
 
 // attach gives c the session of its Client Identifier: the one that is there, or
@@ -39,6 +40,13 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 		r.mu.Unlock()
 		b.journal.close()
 		return false, &Refusal{Reason: ServerFull, Code: packet.ServerBusy, Err: errors.New("no further session")}
+	}
+	if s == nil {
+		if why := r.hoards(c); why != nil {
+			r.mu.Unlock()
+			b.journal.close()
+			return false, &Refusal{Reason: ServerFull, Code: packet.QuotaExceeded, Err: why}
+		}
 	}
 	if s != nil && s.user != c.id.User {
 		// A session belongs to its user (case A10).
@@ -76,6 +84,7 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	if s == nil {
 		s = newSession(b, c.id, c.now) // [MQTT-3.1.2-6]
 		r.byID[p.ClientID] = s
+		r.held.add(s.user, 1)
 		r.most = max(r.most, len(r.byID))
 	}
 	s.mu.Lock()
@@ -125,6 +134,7 @@ const leaveTime = 100 * time.Millisecond
 func (r *sessions) remove(bt *batch, s *Session) {
 	if r.byID[s.clientID] == s {
 		delete(r.byID, s.clientID)
+		r.held.add(s.user, -1)
 	}
 	r.b.subs.removeAll(s)
 	r.b.handOver(bt, s, leaving{sent: true})
@@ -269,6 +279,7 @@ func (r *sessions) bring(st *StoredSession, now time.Time) *Session {
 	}
 	s.restoreQueue(st.Queue)
 	r.byID[s.clientID] = s
+	r.held.add(s.user, 1)
 	for _, sub := range st.Subscriptions {
 		r.b.subs.add(s, sub, false)
 	}

@@ -16,7 +16,9 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 	}
 	replays, err := c.subscribeAll(&p)
 	for _, n := range replays {
-		c.b.replay(c, n)
+		if err := c.b.replay(c, n); err != nil {
+			return err
+		}
 	}
 	if len(replays) > 0 {
 		c.sess.pump(&c.bt, c)
@@ -27,28 +29,24 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 // subscribeAll takes the subscriptions and answers. It returns those whose retained
 // messages are due, which may be many: the journal must not wait for them.
 func (c *conn) subscribeAll(p *packet.Subscribe) (replays []*subscription, err error) {
+	wishes, err := c.wishesOf(p)
+	if err != nil {
+		return nil, err
+	}
 	b := c.b
 	b.journal.open()
 	defer b.journal.close()
-	ack := packet.Suback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Subscriptions))} // [MQTT-2.2.1-6]
-	replays = make([]*subscription, 0, len(p.Subscriptions))
+	ack := packet.Suback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(wishes))} // [MQTT-2.2.1-6]
+	replays = make([]*subscription, 0, len(wishes))
 	var ticket uint64
-	var subID uint32
 	why := ""
-	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
-		subID = ids[0]
-	}
-	for i := range p.Subscriptions {
-		ask := &p.Subscriptions[i]
-		sub, code, said, err := c.newSubscription(ask, subID)
-		if err != nil {
-			return nil, err
-		}
-		if code != packet.Success {
-			ack.Codes[i], why = c.subscribeFailure(code), said // [MQTT-3.9.3-1] [MQTT-3.8.4-7]
+	for i := range wishes {
+		w := &wishes[i]
+		if w.code != packet.Success {
+			ack.Codes[i], why = c.subscribeFailure(w.code), w.said // [MQTT-3.9.3-1] [MQTT-3.8.4-7]
 			continue
 		}
-		n, fresh, t := c.subscribe(sub, &ack.Codes[i])
+		n, fresh, t := c.subscribe(w, &ack.Codes[i])
 		ticket = max(ticket, t)
 		if n == nil {
 			why = "not granted"
@@ -65,6 +63,41 @@ func (c *conn) subscribeAll(p *packet.Subscribe) (replays []*subscription, err e
 		return nil, err
 	}
 	return replays, nil
+}
+
+// wish is one subscription that a client asks for, with what the rules say.
+type wish struct {
+	sub   Subscription
+	code  packet.ReasonCode // Success, or why it fails whatever the rules say
+	said  string
+	d     Decision
+	rules uint64 // generation of the rules that d is of
+}
+
+// wishesOf checks what a client asks for. That is done before the gate is held: many
+// rules and many filters may take seconds, and nobody's message must wait for them.
+func (c *conn) wishesOf(p *packet.Subscribe) ([]wish, error) {
+	var subID uint32
+	if ids := p.Properties.SubscriptionIDs; len(ids) > 0 {
+		subID = ids[0]
+	}
+	wishes := make([]wish, len(p.Subscriptions))
+	for i := range p.Subscriptions {
+		w := &wishes[i]
+		var err error
+		if w.sub, w.code, w.said, err = c.newSubscription(&p.Subscriptions[i], subID); err != nil {
+			return nil, err
+		}
+		if w.code == packet.Success {
+			w.ask(c)
+		}
+	}
+	return wishes, nil
+}
+
+func (w *wish) ask(c *conn) {
+	w.rules = c.b.deps.Authorizer.Generation()
+	w.d = c.b.deps.Authorizer.Authorize(c.id, Subscribe, w.sub.Filter) // case A5: without $share
 }
 
 // newSubscription checks what a client asks for. code is Success or why this one
@@ -107,11 +140,14 @@ func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscri
 	}, packet.Success, "", nil
 }
 
-// subscribe asks the rules and adds the subscription. code gets the granted QoS or
+// subscribe adds the subscription where the rules allow it. code gets the granted QoS or
 // the refusal; n is nil when refused. The gate is held.
-func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscription, fresh bool, ticket uint64) {
-	b, s := c.b, c.sess
-	d := b.deps.Authorizer.Authorize(c.id, Subscribe, sub.Filter) // case A5: without $share
+func (c *conn) subscribe(w *wish, code *packet.ReasonCode) (n *subscription, fresh bool, ticket uint64) {
+	b, s, sub := c.b, c.sess, w.sub
+	if w.rules != b.deps.Authorizer.Generation() {
+		w.ask(c) // they have changed meanwhile
+	}
+	d := w.d
 	if !d.Allow {
 		b.denied(c.id, Subscribe, sub.FullFilter(), d.Rule)
 		*code = c.subscribeFailure(packet.NotAuthorized)
@@ -125,7 +161,7 @@ func (c *conn) subscribe(sub Subscription, code *packet.ReasonCode) (n *subscrip
 	persistent := s.persistent
 	taken := s.conn.Load() != c
 	s.mu.Unlock()
-	if tooMany || taken {
+	if tooMany || taken || !has && c.hoards() {
 		*code = c.subscribeFailure(packet.QuotaExceeded)
 		return nil, false, 0
 	}

@@ -13,7 +13,8 @@ type subscription struct {
 	session  *Session
 	local    *LocalClient // instead of session
 	narrowed bool
-	at       int // index in its subscribers' list
+	nth      uint32 // its number in the session, that of the one whose place it took
+	at       int    // index in its subscribers' list
 }
 
 // subscribers are all subscriptions with one Topic Filter.
@@ -40,6 +41,7 @@ type subscriptions struct {
 	count  int
 	shared int
 	last   uint64 // number given to subscribers
+	held   tally  // of sessions, by user
 }
 
 func (ss *subscriptions) changed() { ss.gen.Add(1) }
@@ -61,6 +63,12 @@ func (ss *subscriptions) add(s *Session, sub Subscription, narrowed bool) (n *su
 		s.subs = make(map[string]*subscription)
 	}
 	s.subs[full] = n
+	if old != nil {
+		n.nth = old.nth
+	} else {
+		s.nth++
+		n.nth = s.nth
+	}
 	if sub.NoLocal {
 		s.noLocal.Store(true)
 	}
@@ -82,6 +90,9 @@ func (ss *subscriptions) link(n *subscription) {
 		ss.trie.Set(n.Filter, set)
 	}
 	ss.count++
+	if n.session != nil {
+		ss.held.add(n.session.user, 1)
+	}
 	list := &set.list
 	if n.Share != "" {
 		ss.shared++
@@ -102,6 +113,9 @@ func (ss *subscriptions) unlink(n *subscription) {
 		return
 	}
 	ss.count--
+	if n.session != nil {
+		ss.held.add(n.session.user, -1)
+	}
 	list := &set.list
 	var g *shareGroup
 	if n.Share != "" {
