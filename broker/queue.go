@@ -161,12 +161,20 @@ func (b *Broker) replayRoom() int {
 
 const deliverySize = int(unsafe.Sizeof(delivery{}))
 
-// forgetReplay drops what waits of one subscription, which is made anew.
-func (s *Session) forgetReplay(nth uint32) {
+// forgetReplay drops what still waits of subscriptions that an earlier SUBSCRIBE made and
+// this one makes anew.
+func (s *Session) forgetReplay(anew []*subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.replay.len() == 0 {
+		return
+	}
+	nths := make(map[uint32]bool, len(anew))
+	for _, n := range anew {
+		nths[n.nth] = true
+	}
 	for n := s.replay.len(); n > 0; n-- {
-		if d := s.replay.pop(); d.nth != nth {
+		if d := s.replay.pop(); !nths[d.nth] {
 			s.replay.push(d)
 		}
 	}

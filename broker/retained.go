@@ -149,10 +149,8 @@ func (r *retained) slots(filter string) []*retainedSlot {
 var errReplays = &packet.Error{Code: packet.QuotaExceeded, Msg: "the retained messages of earlier subscriptions still wait for the client"}
 
 // replay gives a new subscription the retained messages that it matches
-// [MQTT-3.3.1-6], instead of those that still wait from when it was made before. c's
-// reader calls it.
+// [MQTT-3.3.1-6]. c's reader calls it.
 func (b *Broker) replay(c *conn, n *subscription) error {
-	c.sess.forgetReplay(n.nth)
 	id := c.sess.identity.Load()
 	t := n.target(nil)
 	t.rules = b.deps.Authorizer.Generation()

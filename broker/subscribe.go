@@ -15,6 +15,9 @@ func (c *conn) handleSubscribe(f packet.Frame) error {
 		return err
 	}
 	replays, err := c.subscribeAll(&p)
+	if len(replays) > 0 {
+		c.sess.forgetReplay(replays)
+	}
 	for _, n := range replays {
 		if err := c.b.replay(c, n); err != nil {
 			return err
