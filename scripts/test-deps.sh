@@ -12,6 +12,7 @@ if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/nul
   missing+=(mosquitto-clients)
 fi
 command -v openssl >/dev/null || missing+=(openssl)
+command -v zbarimg >/dev/null || missing+=(zbar-tools) # reads QR codes
 [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
 [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 if ! /usr/bin/python3 -c 'import paho.mqtt.client' 2>/dev/null; then

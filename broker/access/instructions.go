@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -61,8 +62,18 @@ func (t *Template) Instructions(user, password string, values map[string]string,
 	for _, note := range t.Notes {
 		in.Notes = append(in.Notes, plain.fill(note, all))
 	}
+	if at.TLS && !t.knowsTLS() {
+		in.Notes = append(in.Notes, fmt.Sprintf("Port %d is encrypted: turn on TLS in %s. Unless the certificate is one of a public authority, it needs the certificate of the authority, too.", at.Port, t.Name))
+	}
 	in.QR = t.code(all)
 	return in
+}
+
+// knowsTLS reports whether the lines of t say themselves that a port is encrypted.
+func (t *Template) knowsTLS() bool {
+	return slices.ContainsFunc(t.Setup, func(s Setup) bool {
+		return slices.ContainsFunc(s.Lines, func(l string) bool { return strings.Contains(l, "{scheme}") || strings.Contains(l, "{tls}") })
+	})
 }
 
 // code is what the QR code holds.

@@ -281,8 +281,16 @@ func TestInstructionsQuote(t *testing.T) {
 	if err := json.Unmarshal([]byte(of("theengs", nil).Blocks[0].Text), &got); err != nil || got["user"] != odd || got["port"] != 8883.0 {
 		t.Errorf("JSON: %v, %v", got, err)
 	}
-	if text := of("ring-mqtt", nil).Blocks[0].Text; strings.ContainsAny(text, ` "'#`) {
-		t.Errorf("URL: %s", text)
+	clear(got)
+	if err := json.Unmarshal([]byte(of("ring-mqtt", nil).Blocks[0].Text), &got); err != nil {
+		t.Errorf("JSON: %v", err)
+	} else if u, err := url.Parse(fmt.Sprint(got["mqtt_url"])); err != nil || u.Scheme != "mqtts" || u.User.Username() != odd || u.Host != "[::1]:8883" {
+		t.Errorf("URL: %s", got)
+	}
+	for id, note := range map[string]bool{"tasmota": true, "frigate": true, "zigbee2mqtt": false, "ring-mqtt": false, "ai-on-the-edge": false} {
+		if got := strings.Contains(fmt.Sprint(of(id, nil).Notes), "Port 8883 is encrypted"); got != note {
+			t.Errorf("%s: says that TLS is to be turned on: %v", id, got)
+		}
 	}
 	if text := of("ebusd", nil).Blocks[0].Text; !strings.Contains(text, `'o'\''dd: "x", {user} #1'`) {
 		t.Errorf("shell: %s", text)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -129,6 +130,20 @@ func TestWalkAddZigbee2MQTT(t *testing.T) {
 	password := lineOf(t, paste, "password:")
 	d := device(t, s, "zigbee2mqtt-bridge", password, lineOf(t, paste, "user:"))
 	done(t, d.Publish("zigbee2mqtt/bridge/state", 1, true, `{"state":"online"}`))
+	// So does what a camera reads from the page, light and dark, large and on a phone.
+	want := fmt.Sprintf("mqtt://zigbee2mqtt:%s@%s", password, strings.TrimPrefix(lineOf(t, paste, "server:"), "mqtt://"))
+	for _, theme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 390} {
+			w.do(chromedp.EmulateViewport(width, 844), chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`document.documentElement.dataset.theme = %q`, theme)))
+			name := fmt.Sprintf("4-code-%s-%d", theme, width)
+			w.until(`(document.querySelector('.qr img').scrollIntoView({ block: 'center', behavior: 'instant' }), true)`)
+			w.screenshot(name)
+			if code := w.scan(name); code != want {
+				t.Errorf("%s: the code says %q, want %q", name, code, want)
+			}
+		}
+	}
+	w.do(chromedp.EmulateViewport(1280, 800))
 	if r := command(t, s.dir, "", "acl", "check", "zigbee2mqtt", "publish", "someone/else"); r.code != 1 {
 		t.Errorf("it may do more than it needs: %+v", r)
 	}
@@ -148,6 +163,18 @@ func lineOf(t *testing.T, text, key string) string {
 	}
 	t.Fatalf("no %s in\n%s", key, text)
 	return ""
+}
+
+// scan reads the QR code in a picture.
+func (w *walker) scan(name string) string {
+	w.t.Helper()
+	program, err := exec.LookPath("zbarimg")
+	need(w.t, "zbar-tools", err == nil)
+	out, err := exec.CommandContext(w.t.Context(), program, "--quiet", "--raw", filepath.Join(w.t.ArtifactDir(), name+".png")).Output()
+	if err != nil {
+		w.t.Errorf("%s: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // Somebody finds out why devices are silent: one may not publish what it does, one has
