@@ -80,6 +80,7 @@ func identity(c *broker.Credentials, u *User) *broker.Identity {
 // so that system users and devices with generated passwords are never locked out.
 func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.Addr, name string, password []byte) (*User, *broker.Refusal) {
 	s := d.snap.Load()
+	try := attempt{t, from, name}
 	a := s.accounts[name]
 	reason := broker.WrongPassword
 	asked := a
@@ -92,20 +93,20 @@ func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.
 		asked = &account{User: User{Name: name}}
 	}
 	if len(password) == 0 || len(password) > MaxPasswordBytes { // case A22
-		if !t.allowed(from, name) {
+		if !try.allowed() {
 			return nil, broker.Refuse(broker.TooManyAttempts, nil)
 		}
-		t.failed(from, name)
+		try.failed()
 		return nil, broker.Refuse(reason, fmt.Errorf("a password has 1 to %d bytes", MaxPasswordBytes))
 	}
-	match, err := d.verifier.check(ctx, g, asked, s.sorts, password, func() bool { return t.allowed(from, name) })
+	match, err := d.verifier.check(ctx, g, asked, s.sorts, password, try)
 	switch {
 	case errors.Is(err, errThrottled):
 		return nil, broker.Refuse(broker.TooManyAttempts, nil)
 	case err != nil:
 		return nil, broker.Refuse(broker.BackendUnavailable, err)
 	case !match:
-		t.failed(from, name)
+		try.failed()
 		return nil, broker.Refuse(reason, nil)
 	}
 	// The user may have been changed while we waited (case A9).

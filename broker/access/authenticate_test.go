@@ -160,7 +160,7 @@ func TestEveryFailureTakesAHash(t *testing.T) {
 		create(t, a, NewUser{Name: "off"})
 		yes := true
 		check(t, a.ChangeUser(t.Context(), "off", UserChange{Disabled: &yes}))
-		check(t, d.gate.enter(t.Context()))
+		check(t, d.gate.enter(t.Context(), nil))
 		users := []string{"device", "chosen", "imported", "none", "off", "nobody", "settings", HomeAssistantUser}
 		var wg sync.WaitGroup
 		for _, name := range users {
@@ -171,7 +171,7 @@ func TestEveryFailureTakesAHash(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if n := d.gate.waiting.Load(); n != int64(len(users)) {
+		if n, _ := d.gate.waiting(); n != len(users) {
 			t.Errorf("%d of %d wait for the gate", n, len(users))
 		}
 		d.gate.leave()
@@ -184,7 +184,7 @@ func TestSharedUserIsHashedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := open(t, Policy{})
 		create(t, a, NewUser{Name: "mqtt", Password: "shared"})
-		check(t, d.gate.enter(t.Context()))
+		check(t, d.gate.enter(t.Context(), nil))
 		var wg sync.WaitGroup
 		for i := range 300 {
 			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
@@ -194,13 +194,13 @@ func TestSharedUserIsHashedOnce(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if n := d.gate.waiting.Load(); n != 1 {
+		if n, _ := d.gate.waiting(); n != 1 {
 			t.Errorf("%d wait for the gate, want 1", n)
 		}
 		d.gate.leave()
 		wg.Wait()
 		// From now on the gate is not needed.
-		check(t, d.gate.enter(t.Context()))
+		check(t, d.gate.enter(t.Context(), nil))
 		_, err := login(d, here, "mqtt", "shared")
 		wantReason(t, err, "")
 	})
@@ -211,7 +211,7 @@ func TestSomebodyElseTakesOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := open(t, Policy{})
 		create(t, a, NewUser{Name: "mqtt", Password: "shared"})
-		check(t, d.gate.enter(t.Context()))
+		check(t, d.gate.enter(t.Context(), nil))
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -228,7 +228,7 @@ func TestSomebodyElseTakesOver(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		if n := d.gate.waiting.Load(); n != 1 {
+		if n, _ := d.gate.waiting(); n != 1 {
 			t.Errorf("%d wait for the gate, want 1", n)
 		}
 		d.gate.leave()
@@ -263,7 +263,7 @@ func TestGateIsFull(t *testing.T) {
 		h.Queue = 10
 		a, d := open(t, Policy{Hashing: h})
 		create(t, a, NewUser{Name: "chosen", Password: "right", Admin: true})
-		check(t, d.gate.enter(t.Context()))
+		check(t, d.gate.enter(t.Context(), nil))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		var wg sync.WaitGroup
@@ -316,7 +316,7 @@ func TestChangedDuringLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := open(t, Policy{})
 		create(t, a, NewUser{Name: "ann", Password: "right"})
-		check(t, d.gate.enter(t.Context()))
+		check(t, d.gate.enter(t.Context(), nil))
 		done := make(chan error)
 		go func() {
 			_, err := login(d, here, "ann", "right")

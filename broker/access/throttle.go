@@ -17,14 +17,20 @@ const (
 	pairInterval = 10 * time.Second
 	addrBurst    = 20 // per address
 	addrInterval = time.Second
-	maxThrottled = 4096 // buckets of each sort
+	maxThrottled = 4096             // buckets of each sort
+	blemish      = 10 * time.Minute // how long an address counts as one that guesses
 )
 
 // throttle counts failed logins by where they come from. Safe for concurrent use.
 type throttle struct {
 	mu    sync.Mutex
 	pairs *lru[throttlePair, *rate.Limiter]
-	addrs *lru[netip.Prefix, *rate.Limiter]
+	addrs *lru[netip.Prefix, *throttledAddr]
+}
+
+type throttledAddr struct {
+	limiter *rate.Limiter
+	last    time.Time // that something was wrong
 }
 
 type throttlePair struct {
@@ -35,7 +41,7 @@ type throttlePair struct {
 func newThrottle() *throttle {
 	return &throttle{
 		pairs: newLRU[throttlePair, *rate.Limiter](maxThrottled),
-		addrs: newLRU[netip.Prefix, *rate.Limiter](maxThrottled),
+		addrs: newLRU[netip.Prefix, *throttledAddr](maxThrottled),
 	}
 }
 
@@ -53,7 +59,7 @@ func (t *throttle) allowed(from netip.Addr, user string) bool {
 		return false
 	}
 	addr, ok := t.addrs.get(net)
-	return !ok || addr.Tokens() >= 1
+	return !ok || addr.limiter.Tokens() >= 1
 }
 
 // failed takes a token for an attempt that failed.
@@ -73,11 +79,35 @@ func (t *throttle) failed(from netip.Addr, user string) {
 	pair.Allow()
 	addr, ok := t.addrs.get(net)
 	if !ok {
-		addr = rate.NewLimiter(rate.Every(addrInterval), addrBurst)
+		addr = &throttledAddr{limiter: rate.NewLimiter(rate.Every(addrInterval), addrBurst)}
 		t.addrs.put(net, addr)
 	}
-	addr.Allow()
+	addr.last = time.Now()
+	addr.limiter.Allow()
 }
+
+// spotless reports whether no password was wrong from there for a while.
+func (t *throttle) spotless(from netip.Addr) bool {
+	net, ok := network(from)
+	if !ok {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	addr, ok := t.addrs.get(net)
+	return !ok || time.Since(addr.last) > blemish
+}
+
+// attempt is a login as a throttle sees it.
+type attempt struct {
+	throttle *throttle
+	from     netip.Addr
+	user     string
+}
+
+func (a attempt) allowed() bool  { return a.throttle.allowed(a.from, a.user) }
+func (a attempt) failed()        { a.throttle.failed(a.from, a.user) }
+func (a attempt) spotless() bool { return a.throttle.spotless(a.from) }
 
 // network is what counts as one place: an IPv4 address, or the /64 of an IPv6 one,
 // which a house has to itself.

@@ -90,9 +90,9 @@ func (v *verifier) proofOf(u *User, password []byte) proof {
 // as long as it takes for any other (case A17). others are the sorts of hashes that
 // users have.
 //
-// allowed is asked before something expensive is done, perhaps several times. The
-// error is errThrottled, errGateFull or ctx's: then nothing is known about the password.
-func (v *verifier) check(ctx context.Context, g *gate, a *account, others []Hash, password []byte, allowed func() bool) (bool, error) {
+// may is asked before something expensive is done, perhaps several times. The error is
+// errThrottled, errGateFull or ctx's: then nothing is known about the password.
+func (v *verifier) check(ctx context.Context, g *gate, a *account, others []Hash, password []byte, may attempt) (bool, error) {
 	if a.quick != nil && a.quick(password) {
 		return true, nil
 	}
@@ -103,7 +103,7 @@ func (v *verifier) check(ctx context.Context, g *gate, a *account, others []Hash
 			return true, nil
 		}
 		if first {
-			match, err := v.compute(ctx, g, a, others, password, allowed)
+			match, err := v.compute(ctx, g, a, others, password, may)
 			v.land(key, f, match, err)
 			return match, err
 		}
@@ -145,16 +145,16 @@ func (v *verifier) land(key flightKey, f *flight, match bool, err error) {
 }
 
 // compute waits for its turn and does the hashing.
-func (v *verifier) compute(ctx context.Context, g *gate, a *account, others []Hash, password []byte, allowed func() bool) (bool, error) {
-	if !allowed() {
+func (v *verifier) compute(ctx context.Context, g *gate, a *account, others []Hash, password []byte, may attempt) (bool, error) {
+	if !may.allowed() {
 		return false, errThrottled
 	}
-	if err := g.enter(ctx); err != nil {
+	if err := g.enter(ctx, may.spotless); err != nil {
 		return false, err
 	}
 	defer g.leave()
 	// Failures of those who were before us in the queue count by now.
-	if !allowed() {
+	if !may.allowed() {
 		return false, errThrottled
 	}
 	own := Hash{}
@@ -204,7 +204,7 @@ func (v *verifier) takeUpgrades() []upgrade {
 
 // hashChosen hashes a new password behind the gate.
 func (v *verifier) hashChosen(ctx context.Context, g *gate, password string) (string, error) {
-	if err := g.enter(ctx); err != nil {
+	if err := g.enter(ctx, nil); err != nil {
 		return "", err
 	}
 	defer g.leave()

@@ -184,7 +184,16 @@ var errRefused = errors.New("refused")
 
 // connectDevice logs in with MQTT 3.1.1; the error wraps errRefused with the code.
 func connectDevice(addr, clientID, user, password string, clean bool) (*handset, error) {
-	c, err := net.DialTimeout("tcp", addr, 30*time.Second)
+	return connectDeviceFrom(nil, addr, clientID, user, password, clean)
+}
+
+// connectDeviceFrom is connectDevice from an address of this machine; nil: whichever.
+func connectDeviceFrom(from net.IP, addr, clientID, user, password string, clean bool) (*handset, error) {
+	dialer := net.Dialer{Timeout: 30 * time.Second}
+	if from != nil {
+		dialer.LocalAddr = &net.TCPAddr{IP: from}
+	}
+	c, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
