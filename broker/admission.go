@@ -25,6 +25,58 @@ type admission struct {
 	byUser     map[string]*visitors
 	held       int
 	hoping     int // for a place
+	claims     int // bytes that connections hold that were not let in yet
+	mostClaims int
+}
+
+// What connections may hold together that were not let in yet, and as a part of the memory
+// limit where that is less: 64 KiB of a CONNECT that does not end, times MaxConnections,
+// would be more than a small machine has (case R1).
+const (
+	claimsMost    = 64 << 20
+	claimsPart    = 8
+	shakingClaims = 24 << 10 // of a TLS handshake under way, measured
+)
+
+// mostClaims is what of the memory limit, 0: there is none, those not let in yet may hold.
+func mostClaims(limit int64) int {
+	if limit <= 0 {
+		return claimsMost
+	}
+	return int(min(claimsMost, limit/claimsPart))
+}
+
+// claim notes that a connection that was not let in yet holds n bytes of its CONNECT. When
+// all of those hold more than they may, the one goes that has waited longest of them.
+func (g *guest) claim(n int) {
+	if g.info.TLS && !g.info.WebSocket {
+		n += shakingClaims
+	}
+	b, a := g.b, &g.b.admission
+	var evicted []*guest
+	b.connsMu.Lock()
+	if g.inLobby != nil {
+		a.claims += n - g.claims
+		g.claims = n
+	}
+	for e := a.lobby.Front(); e != nil && a.claims > a.mostClaims; {
+		oldest := e.Value.(*guest)
+		if e = e.Next(); oldest.claims > 0 {
+			b.leaveLocked(oldest)
+			evicted = append(evicted, oldest)
+		}
+	}
+	b.connsMu.Unlock()
+	for _, e := range evicted {
+		b.refused(e, "", "", Refuse(ServerFull, errors.New("it did not end what it began, and others waited")))
+		e.nc.Close()
+	}
+}
+
+// unclaim is for who leaves the lobby. connsMu is held.
+func (g *guest) unclaim() {
+	g.b.admission.claims -= g.claims
+	g.claims = 0
 }
 
 // visitors are the connections of one user.
@@ -154,6 +206,7 @@ func (b *Broker) letIn(c *conn) error {
 	a.byUser[c.id.User], c.visitor = v, true
 	a.lobby.Remove(c.inLobby)
 	c.inLobby = nil
+	c.unclaim()
 	return nil
 }
 
@@ -170,6 +223,7 @@ func (b *Broker) leaveLocked(g *guest) {
 	if g.inLobby != nil {
 		a.lobby.Remove(g.inLobby)
 		g.inLobby = nil
+		g.unclaim()
 	}
 	if g.visitor {
 		user := g.conn.id.User

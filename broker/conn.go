@@ -174,6 +174,7 @@ func (c *conn) turn() error {
 	if c.unacked.Load() > 0 && c.b.journal.crowded() {
 		c.b.journal.ease(c.lifetime()) // its own window may have no bound
 	}
+	c.beHeard()
 	return nil
 }
 
@@ -249,6 +250,9 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 				c.carry = make([]byte, 0, len(data))
 			}
 			c.carry = append(c.carry[:0], data...)
+			if c.sess == nil {
+				c.claim(cap(c.carry))
+			}
 			return packets, nil
 		}
 		data = data[n:]

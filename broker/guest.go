@@ -28,6 +28,7 @@ type guest struct {
 	conn    *conn         // what it became
 	visitor bool          // it counts for its user
 	place   netip.Prefix  // where it counts, set by accept
+	claims  int           // bytes that it holds in the lobby, see claim
 }
 
 // netConner is a connection that wraps a socket and has already read the start
@@ -127,6 +128,7 @@ func (g *guest) read(sock socket, before []byte) {
 	}
 	before = append(make([]byte, 0, len(data)), data...)
 	rb.release()
+	g.claim(len(before))
 	go g.await(sock, before)
 }
 
@@ -135,6 +137,9 @@ func (g *guest) awaitRead() {
 	if w, ok := g.nc.(idler); ok && w.Wait() != nil {
 		g.part()
 		return
+	}
+	if g.info.TLS && !g.info.WebSocket {
+		g.claim(0)
 	}
 	go g.enter(nil, nil)
 }

@@ -101,3 +101,35 @@ func dialRaw(t *testing.T, port int, says string, hears int) int {
 	}
 	return fd
 }
+
+// case R1: the same bound as in TestUnfinishedConnectsAreBounded, for sockets, which hold their
+// bytes elsewhere.
+func TestUnfinishedConnectsOfSockets(t *testing.T) {
+	b, err := broker.New(broker.DefaultConfig(), broker.Deps{
+		Authenticator: brokertest.Everything{}, Authorizer: brokertest.Everything{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Shutdown(t.Context())
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(t.Context(), ln, broker.ListenerInfo{Name: "mqtt"}) }()
+	defer func() { ln.Close(); <-served }()
+	const size, fit = 1000, 3
+	b.BoundClaims(fit * size)
+	says := "\x10\xff\x7f" + string(make([]byte, size-3))
+	for i := range 2 * fit {
+		fd := dialRaw(t, ln.Addr().(*net.TCPAddr).Port, says, 0)
+		defer syscall.Close(fd)
+		want := min(i+1, fit)
+		for begin := time.Now(); b.Stats().Connections != want || b.Claims() != want*size; runtime.Gosched() {
+			if time.Since(begin) > 4*time.Second { // before all have taken too long for a CONNECT
+				t.Fatalf("%d connections hold %d bytes, want %d and %d", b.Stats().Connections, b.Claims(), want, want*size)
+			}
+		}
+	}
+}

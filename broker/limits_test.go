@@ -53,7 +53,9 @@ func (w *world) connect(c *brokertest.Client, clientID, user string) packet.Reas
 // case R3
 func TestAddressLimits(t *testing.T) {
 	mod := func(cfg *broker.Config, _ *broker.Deps) {
-		cfg.MaxConnectionsPerAddress = 50
+		if cfg.MaxConnectionsPerAddress != 50 {
+			t.Errorf("%d connections of an address by default", cfg.MaxConnectionsPerAddress)
+		}
 		cfg.ExemptAddresses = []netip.Prefix{netip.MustParsePrefix("172.30.32.0/23")}
 	}
 	inWorld(t, mod, func(w *world) {

@@ -158,6 +158,30 @@ func (c *conn) touch(bt *batch) {
 // are dropped. c.mu is held.
 func (c *conn) room() int { return c.b.pressure.room(c.cfg.MaxOutboundBytes) - len(c.out.buf) }
 
+// unheardTimes MaxOutboundBytes may wait for a socket before its client is not read any
+// more: messages end at one of them.
+const unheardTimes = 2
+
+// heardEvery is how often it is looked whether a client has listened.
+const heardEvery = 50 * time.Millisecond
+
+// beHeard keeps the reader from taking more of a client that does not listen to the answers,
+// which no limit is for: it finds its socket full, as who is faster than it may (case R6).
+// Meanwhile it counts as alive, since the WriteTimeout ends what takes nothing.
+func (c *conn) beHeard() {
+	most := unheardTimes * c.b.pressure.room(c.cfg.MaxOutboundBytes)
+	for {
+		c.mu.Lock()
+		heard := len(c.out.buf) <= most || c.out.dead
+		c.mu.Unlock()
+		if heard {
+			return
+		}
+		c.seen.Store(time.Now().UnixNano())
+		c.pause(heardEvery)
+	}
+}
+
 // send appends a control packet made by f.
 func (c *conn) send(bt *batch, f func(dst []byte) []byte) {
 	c.mu.Lock()

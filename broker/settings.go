@@ -107,7 +107,7 @@ const (
 func DefaultConfig() Config {
 	return Config{
 		MaxConnections:           10_000,
-		MaxConnectionsPerAddress: 100,
+		MaxConnectionsPerAddress: 50,
 		MaxPacketSize:            16 << 20, // Zigbee2MQTT's definitions alone are hundreds of kB
 		MaxInflight:              20,
 		ReceiveMaximum:           100,

@@ -44,13 +44,13 @@ func (o *outlet) give(c net.Conn) {
 // the listener is closed, a connection's goroutine after handshakeTimeout at most.
 type gate struct {
 	ln    net.Listener
-	slots chan struct{} // a token for each connection that is being looked at
+	crowd crowd // that is being looked at
 	done  chan struct{}
 	stop  func() error
 }
 
 func newGate(ln net.Listener) *gate {
-	g := &gate{ln: ln, slots: make(chan struct{}, maxHandshakes), done: make(chan struct{})}
+	g := &gate{ln: ln, done: make(chan struct{})}
 	g.stop = sync.OnceValue(func() error {
 		close(g.done)
 		return ln.Close()
@@ -90,12 +90,7 @@ func (g *gate) run(route func(net.Conn) (*outlet, net.Conn)) {
 			return
 		}
 		backoff = 0
-		select {
-		case g.slots <- struct{}{}:
-		default:
-			c.Close()
-			continue
-		}
+		g.crowd.enter(c)
 		go g.look(c, route)
 	}
 }
@@ -103,12 +98,12 @@ func (g *gate) run(route func(net.Conn) (*outlet, net.Conn)) {
 func (g *gate) look(c net.Conn, route func(net.Conn) (*outlet, net.Conn)) {
 	// An absolute end: bytes that drip in don't move it (case R2).
 	if c.SetDeadline(time.Now().Add(handshakeTimeout)) != nil {
+		g.crowd.leave(c)
 		c.Close()
-		<-g.slots
 		return
 	}
 	to, conn := route(c)
-	<-g.slots
+	g.crowd.leave(c)
 	if to == nil || c.SetDeadline(time.Time{}) != nil {
 		c.Close()
 		return

@@ -59,7 +59,8 @@ type Config struct {
 // makes them, and the first bytes on a shared port.
 const handshakeTimeout = 5 * time.Second
 
-// maxHandshakes bounds connections in that state, per listener. Further ones are closed.
+// maxHandshakes bounds connections in that state, per listener. For further ones those go
+// that have waited longest.
 const maxHandshakes = 2048
 
 const defaultReadLimit = 64 << 20

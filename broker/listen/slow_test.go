@@ -3,6 +3,7 @@ package listen
 import (
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -36,6 +37,21 @@ func (p *pipes) dial() net.Conn {
 	return a
 }
 
+// remotes gives a listener's connections the address of a proxy.
+type remotes struct{ net.Listener }
+
+func (r remotes) Accept() (net.Conn, error) {
+	c, err := r.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return proxied{c}, nil
+}
+
+type proxied struct{ net.Conn }
+
+func (proxied) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
+
 // drip sends s at one byte in four seconds and returns when the other end closed.
 func drip(c net.Conn, s string) time.Duration {
 	start := time.Now()
@@ -62,6 +78,9 @@ func TestSlowClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fromProxy := func(ln net.Listener) net.Listener {
+		return behindProxies(remotes{ln}, Config{Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Log: testLog(t)})
+	}
 	const hello = "\x16\x03\x01\x00\xf0\x01\x00\x00\xec\x03\x03"
 	for _, tt := range []struct {
 		name, bytes string
@@ -76,6 +95,15 @@ func TestSlowClients(t *testing.T) {
 		{"first bytes on a shared port", "GET ", func(ln net.Listener) net.Listener {
 			mqtt, _ := share(ln, testLog(t))
 			return mqtt
+		}},
+		{"PROXY header, version 1", "PROXY TCP4 192.0.2.7", fromProxy},
+		{"PROXY header, version 2", proxyV2Start + "\x21\x11\x00", fromProxy},
+		{"PROXY header before a ClientHello", "PROXY TCP4", func(ln net.Listener) net.Listener {
+			return &tlsListener{Listener: fromProxy(ln), keys: keys}
+		}},
+		{"HTTP upgrade on a shared port", "GET / HTTP/1.1\r\n", func(ln net.Listener) net.Listener {
+			_, web := share(ln, testLog(t))
+			return newWebSocketListener(web, Config{Log: testLog(t)})
 		}},
 		{"TLS ClientHello on a shared port", hello, func(ln net.Listener) net.Listener {
 			mqtt, _ := share(&tlsListener{Listener: ln, keys: keys}, testLog(t))

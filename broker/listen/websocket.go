@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -35,7 +34,7 @@ type webSocketListener struct {
 	limit    int64
 	trusted  []netip.Prefix
 	like     bool         // answers like Mosquitto
-	pending  atomic.Int64 // connections in their handshake
+	crowd    crowd        // in its handshake
 	log      *slog.Logger // names the listener
 }
 
@@ -93,11 +92,9 @@ func withDeadline(ctx context.Context, c net.Conn) context.Context {
 func (w *webSocketListener) count(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if w.pending.Add(1) > maxHandshakes {
-			c.Close()
-		}
+		w.crowd.enter(c)
 	case http.StateHijacked, http.StateClosed:
-		w.pending.Add(-1)
+		w.crowd.leave(c)
 	}
 }
 

@@ -100,6 +100,7 @@ func (c *Conf) broker() broker.Config {
 	l := c.Limits
 	cfg := broker.DefaultConfig()
 	cfg.MaxConnections = max(l.MaxConnections, 0)
+	cfg.MaxConnectionsPerAddress = 0 // Mosquitto counts none, and files may rely on that
 	cfg.MaxSessions = max(l.MaxClients, 0)
 	cfg.MaxPacketSize = uint32(l.MaxPacketSize)
 	cfg.MaxPayload = l.MessageSizeLimit
