@@ -133,3 +133,38 @@ func TestUnfinishedConnectsOfSockets(t *testing.T) {
 		}
 	}
 }
+
+// case R6: what a plain socket does not take is bounded to the byte.
+func TestFullSocketHoldsItsBound(t *testing.T) {
+	const bound, size = 1 << 20, 4 << 10
+	b, err := broker.New(broker.DefaultConfig(), broker.Deps{
+		Authenticator: brokertest.Everything{}, Authorizer: brokertest.Everything{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Shutdown(t.Context())
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(t.Context(), ln, broker.ListenerInfo{Name: "mqtt"}) }()
+	defer func() { ln.Close(); <-served }()
+	fd := dialRaw(t, ln.Addr().(*net.TCPAddr).Port,
+		"\x10\x10\x00\x04MQTT\x04\x02\x00\x3c\x00\x04deaf"+"\x82\x0a\x00\x01\x00\x05flood\x00", 9)
+	defer syscall.Close(fd)
+	most := int64(0)
+	for range 32 << 20 / size {
+		if err := b.Publish(t.Context(), broker.NewMessage("flood", make([]byte, size), 0, false)); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, b.Stats().Memory.Backlog)
+	}
+	if most < bound/2 || most > bound+2*size {
+		t.Errorf("%d bytes waited, want at most %d", most, bound)
+	}
+	if info, _, err := b.Session("deaf"); err != nil || info.Dropped == 0 || b.Stats().PublishDropped != info.Dropped {
+		t.Errorf("%d dropped, %d of all, %v", info.Dropped, b.Stats().PublishDropped, err)
+	}
+}

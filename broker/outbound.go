@@ -155,8 +155,10 @@ func (c *conn) touch(bt *batch) {
 }
 
 // room is how many bytes may still wait for the socket before QoS 0 messages
-// are dropped. c.mu is held.
-func (c *conn) room() int { return c.b.pressure.room(c.cfg.MaxOutboundBytes) - len(c.out.buf) }
+// are dropped. What a full socket did not take of the last write counts, too. c.mu is held.
+func (c *conn) room() int {
+	return c.b.pressure.room(c.cfg.MaxOutboundBytes) - max(len(c.out.buf), c.out.held)
+}
 
 // unheardTimes MaxOutboundBytes may wait for a socket before its client is not read any
 // more: messages end at one of them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,6 +94,9 @@ func TestAnswersToNobodyAreBounded(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, listens := range []bool{true, false} {
+				if !listens && tt.answer != packet.TypePingresp {
+					continue // it does not matter what it has asked
+				}
 				inWorld(t, func(c *broker.Config, d *broker.Deps) { c.MaxOutboundBytes, d.Store = bound, nil }, func(w *world) {
 					c := w.deaf("deaf", packet.V311)
 					batch := bytes.Repeat([]byte(tt.asks), 512)
@@ -177,4 +181,116 @@ func TestReplaysToSlowReader(t *testing.T) {
 			})
 		}
 	}
+}
+
+// case R6: a subscriber that reads nothing, on every kind of connection. What waits for it is
+// bounded, what is beyond is dropped and counted with it, for all and below $SYS; it is cut off
+// after the write timeout, by its name; and who reads beside it misses nothing.
+func TestReaderOfNothing(t *testing.T) {
+	const bound, size, rate = 1 << 20, 4 << 10, 40 // messages in a tenth of a second
+	for _, v := range []packet.Version{packet.V311, packet.V50} {
+		t.Run(v.String(), func(t *testing.T) {
+			seen := &eventLog{}
+			inWorld(t, func(_ *broker.Config, d *broker.Deps) { d.Store, d.Observer = nil, seen }, func(w *world) {
+				c := w.deaf("deaf", v)
+				p := packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "flood"}}}
+				if _, err := c.Write(p.Append(nil, v)); err != nil {
+					t.Fatal(err)
+				}
+				reader := w.clean(v, "reader")
+				reader.Subscribe("flood", 0)
+				start := time.Now()
+				sent, got, cut := 0, 0, time.Duration(0)
+				for time.Since(start) < 24*time.Second {
+					for range rate {
+						if err := w.b.Publish(t.Context(), broker.NewMessage("flood", make([]byte, size), 0, false)); err != nil {
+							t.Fatal(err)
+						}
+						sent++
+					}
+					brokertest.Pass(100 * time.Millisecond)
+					got += len(reader.All())
+					// What is being written when its socket is full, which this one does not tell,
+					// comes on top.
+					if held := w.b.Stats().Memory.Backlog; held > bound+bound/2 {
+						t.Fatalf("%d bytes wait for it", held)
+					}
+					_, _, err := w.b.Session("deaf")
+					if err != nil && cut == 0 {
+						cut = time.Since(start)
+					}
+					if err == nil && time.Since(start) > 10*time.Second {
+						info, _, _ := w.b.Session("deaf")
+						if info.Dropped < uint64(sent)/2 {
+							t.Fatalf("%d of %d are counted as dropped", info.Dropped, sent)
+						}
+					}
+				}
+				if cut < 19*time.Second || cut > 22*time.Second {
+					t.Errorf("cut off after %v", cut)
+				}
+				if got != sent {
+					t.Errorf("%d of %d came to one that reads", got, sent)
+				}
+				s := w.b.Stats()
+				if s.PublishDropped == 0 || s.Memory.Backlog != 0 {
+					t.Errorf("%d dropped, %d bytes wait for nobody", s.PublishDropped, s.Memory.Backlog)
+				}
+				if why := seen.reasonOf("deaf"); why != "slow reader: socket takes nothing for too long" {
+					t.Errorf("it ended with %q", why)
+				}
+				if n := seen.dropsOf("deaf"); n != s.PublishDropped {
+					t.Errorf("the owner is told of %d, dropped were %d", n, s.PublishDropped)
+				}
+				for range 2 {
+					brokertest.Pass(10 * time.Second) // until the figures are refreshed
+				}
+				for m := range w.b.Retained("$SYS/broker/publish/messages/dropped") {
+					if string(m.Payload) != fmt.Sprint(s.PublishDropped) {
+						t.Errorf("$SYS says %s, want %d", m.Payload, s.PublishDropped)
+					}
+					return
+				}
+				t.Error("$SYS says nothing")
+			})
+		})
+	}
+}
+
+// eventLog remembers how clients ended and what they did not get.
+type eventLog struct {
+	mu    sync.Mutex
+	ends  map[string]string
+	drops map[string]uint64
+}
+
+func (l *eventLog) OnPublish(*broker.Message) {}
+
+func (l *eventLog) OnEvent(e broker.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch e := e.(type) {
+	case broker.Disconnected:
+		if l.ends == nil {
+			l.ends = map[string]string{}
+		}
+		l.ends[e.Identity.ClientID] = e.Reason
+	case broker.Dropped:
+		if l.drops == nil {
+			l.drops = map[string]uint64{}
+		}
+		l.drops[e.ClientID] += e.Count
+	}
+}
+
+func (l *eventLog) reasonOf(clientID string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ends[clientID]
+}
+
+func (l *eventLog) dropsOf(clientID string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drops[clientID]
 }

@@ -48,7 +48,7 @@ func TestSetupGuide(t *testing.T) {
 	}
 	b := s.Broker
 	if b.MaxInflight != 20 || b.ReceiveMaximum != 20 || b.MaxQueuedMessages != 1000 || b.MaxPacketSize != 2_000_000 ||
-		b.Durability != broker.Durable || b.QueueFull != broker.DropNewest || !b.CheckRetainedSource || b.SysInterval != 10*time.Second {
+		b.Durability != broker.Durable || b.QueueFull != broker.DropNewest || !b.CheckRetainedSource || b.SysInterval != 10*time.Second || b.MaxConnectionsPerAddress != 0 {
 		t.Errorf("%+v", b)
 	}
 	if len(s.Conf.Bridges) != 1 {

@@ -1,0 +1,106 @@
+package broker_test
+
+import (
+	"fmt"
+	"testing"
+
+	"hearthmq/broker"
+	"hearthmq/broker/brokertest"
+	"hearthmq/broker/packet"
+)
+
+// case R9: what a user may have retained is counted over all its clients, whatever version and
+// QoS they speak, and counts on after a restart. MQTT 5 is told so with 0x97, of QoS 1 by
+// PUBACK, of QoS 2 by PUBREC; to the others the message is delivered and not kept.
+func TestRetainedQuotaOfUser(t *testing.T) {
+	const quota = 4
+	mod := func(_ *broker.Config, deps *broker.Deps) {
+		deps.Authenticator = guests{broker.Limits{RetainedMessages: quota}}
+	}
+	inWorld(t, mod, func(w *world) {
+		client := func(v packet.Version, id, user string) *brokertest.Client {
+			c, _ := w.login(v, packet.Connect{ClientID: id, CleanStart: true, HasUserName: true, UserName: user})
+			return c
+		}
+		kept := func(filter string) (n int) {
+			for range w.b.Retained(filter) {
+				n++
+			}
+			return n
+		}
+		// answer is what a client is told of a retained message.
+		answer := func(c *brokertest.Client, topic string, qos byte) packet.ReasonCode {
+			c.Publish(topic, "x", qos, true, 9)
+			switch qos {
+			case 0:
+				c.Nothing()
+				return packet.Success
+			case 1:
+				return w.expectAck(c, packet.TypePuback, 9).Code
+			}
+			code := w.expectAck(c, packet.TypePubrec, 9).Code
+			if !code.Failed() {
+				c.Send(ack(packet.TypePubrel, 9))
+				w.expectAck(c, packet.TypePubcomp, 9)
+			}
+			return code
+		}
+		reader := client(packet.V50, "reader", "homeassistant")
+		reader.Subscribe("lamp/#", 0)
+
+		// Four clients of one user, each with one.
+		for i, v := range []packet.Version{packet.V31, packet.V311, packet.V50, packet.V50} {
+			c := client(v, fmt.Sprint("first", i), "lamp")
+			if code := answer(c, fmt.Sprintf("lamp/%d", i), byte(i%3)); code != packet.Success {
+				t.Fatalf("message %d: %v", i, code)
+			}
+			c.Close() // what it has retained stays, and counts
+		}
+		beyond := func(when string) {
+			refused := w.b.Stats().RetainedRefused
+			reader.All()
+			n := 0
+			for _, v := range []packet.Version{packet.V31, packet.V311, packet.V50} {
+				for qos := range byte(3) {
+					n++
+					name := fmt.Sprintf("lamp/more/%s/%d", v, qos)
+					code := answer(client(v, fmt.Sprint(when, v, qos), "lamp"), name, qos)
+					want := packet.Success
+					if v == packet.V50 && qos > 0 {
+						want = packet.QuotaExceeded
+					}
+					if code != want {
+						t.Errorf("%s: %s QoS %d is answered %v, want %v", when, v, qos, code, want)
+					}
+					if want == packet.Success {
+						w.expectPublish(reader, name, "x", 0, false)
+					} else {
+						reader.Nothing()
+					}
+				}
+			}
+			if kept("lamp/#") != quota {
+				t.Errorf("%s: %d retained, want %d", when, kept("lamp/#"), quota)
+			}
+			if got := w.b.Stats().RetainedRefused - refused; got != uint64(n) {
+				t.Errorf("%s: %d counted as refused, want %d", when, got, n)
+			}
+		}
+		beyond("full")
+		w.restart()
+		reader = client(packet.V50, "reader", "homeassistant")
+		reader.Subscribe("lamp/#", 0)
+		beyond("after a restart")
+
+		if code := answer(client(packet.V50, "door", "door"), "door/1", 1); code.Failed() {
+			t.Errorf("another user: %v", code)
+		}
+		// Another user takes a topic over: it is that one's now, and there is room.
+		if code := answer(client(packet.V50, "door", "door"), "lamp/0", 1); code.Failed() {
+			t.Errorf("a topic of another: %v", code)
+		}
+		if code := answer(client(packet.V50, "lamp", "lamp"), "lamp/new", 2); code.Failed() {
+			t.Errorf("in the place of what another has now: %v", code)
+		}
+	})
+}
