@@ -143,4 +143,3 @@ func TestShortMemoryIsShared(t *testing.T) {
 		}
 	})
 }
-
