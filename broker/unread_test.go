@@ -133,56 +133,6 @@ func TestAnswersToNobodyAreBounded(t *testing.T) {
 	}
 }
 
-// case R6: retained messages wait for a slow reader in bounds, however often it asks for
-// them, and what is left out is counted and shown.
-func TestReplaysToSlowReader(t *testing.T) {
-	const kept, asked, queue = 100, 1000, 50
-	for _, v := range []packet.Version{packet.V311, packet.V50} {
-		for _, qos := range []byte{0, 1} {
-			t.Run(fmt.Sprintf("%s QoS %d", v, qos), func(t *testing.T) {
-				mod := func(c *broker.Config, d *broker.Deps) { c.MaxQueuedMessages, c.SysInterval, d.Store = queue, -1, nil }
-				inWorld(t, mod, func(w *world) {
-					for i := range kept {
-						if err := w.b.Publish(t.Context(), broker.NewMessage(fmt.Sprint("kept/", i), bytes.Repeat([]byte("x"), 8<<10), 1, true)); err != nil {
-							t.Fatal(err)
-						}
-					}
-					c := w.deaf("deaf", v)
-					p := packet.Subscribe{PacketID: 1}
-					for range asked {
-						p.Subscriptions = append(p.Subscriptions, packet.Subscription{Filter: "kept/#", QoS: qos})
-					}
-					if _, err := c.Write(p.Append(nil, v)); err != nil {
-						t.Fatal(err)
-					}
-					brokertest.Pass(time.Second)
-					info, _, err := w.b.Session("deaf")
-					if err != nil {
-						t.Fatal(err)
-					}
-					got := count(hear(t, c, v), packet.TypePublish)
-					window := 0
-					if qos == 1 {
-						window = 20
-					}
-					if most := 4*kept + queue; qos == 0 && (got < kept || got > most) || qos == 1 && got != window {
-						t.Errorf("%d retained messages came", got)
-					}
-					if info.Dropped == 0 || w.b.Stats().PublishDropped < info.Dropped {
-						t.Errorf("%d dropped of the client, %d of all", info.Dropped, w.b.Stats().PublishDropped)
-					}
-					// Who asks once, and listens, gets all there is.
-					reader := w.clean(v, "reader")
-					reader.Subscribe("kept/#", 0)
-					if all := reader.All(); len(all) != kept {
-						t.Errorf("a reader got %d", len(all))
-					}
-				})
-			})
-		}
-	}
-}
-
 // case R6: a subscriber that reads nothing, on every kind of connection. What waits for it is
 // bounded, what is beyond is dropped and counted with it, for all and below $SYS; it is cut off
 // after the write timeout, by its name; and who reads beside it misses nothing.

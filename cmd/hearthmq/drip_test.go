@@ -53,7 +53,7 @@ func TestFloodDrip(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return framed{c}, nil
+			return drippedFrames{c}, nil
 		}
 	}
 	var wg sync.WaitGroup
@@ -121,14 +121,14 @@ func TestFloodDrip(t *testing.T) {
 	wg.Wait()
 }
 
-// framed is a WebSocket as bytes: each Write is one frame.
-type framed struct{ *websocket.Conn }
+// drippedFrames is a WebSocket as bytes: each Write is one frame.
+type drippedFrames struct{ *websocket.Conn }
 
-func (f framed) Write(b []byte) (int, error) {
+func (f drippedFrames) Write(b []byte) (int, error) {
 	return len(b), f.WriteMessage(websocket.BinaryMessage, b)
 }
 
-func (f framed) Read([]byte) (int, error) {
+func (f drippedFrames) Read([]byte) (int, error) {
 	for {
 		if _, _, err := f.ReadMessage(); err != nil {
 			return 0, err
