@@ -74,7 +74,7 @@ func TestTrash(t *testing.T) {
 				return id
 			}
 			m := &broker.Message{Topic: "a/<b>", Payload: []byte("\x00x"), Properties: []byte{1, 1}, QoS: 1, Retain: true,
-				Expires: at.Add(time.Hour), Received: at, PublisherID: "c", PublisherUser: "u"}
+				Expires: at.Add(time.Hour), Received: at, PublisherID: "c", PublisherUser: "u", Vouched: true}
 			id := put(at, m, &broker.Message{Topic: "b", Payload: []byte("1"), Properties: []byte{}, Retain: true})
 			r, messages, err := trash.Removed(t.Context(), id)
 			if err != nil || r.Topics != 2 || r.Bytes != int64(m.Size()+2) || !r.Notified || r.Actor != "anna" || len(messages) != 2 {
@@ -84,7 +84,7 @@ func TestTrash(t *testing.T) {
 			if got.Topic != m.Topic {
 				got = messages[1]
 			}
-			if got.Topic != m.Topic || string(got.Payload) != "\x00x" || !got.Expires.Equal(m.Expires) || !got.Received.Equal(at) || got.QoS != 1 || !got.Retain || got.PublisherID != "c" {
+			if got.Topic != m.Topic || string(got.Payload) != "\x00x" || !got.Expires.Equal(m.Expires) || !got.Received.Equal(at) || got.QoS != 1 || !got.Retain || got.PublisherID != "c" || !got.Vouched {
 				t.Errorf("came back as %+v", got)
 			}
 			if err := trash.Forget(t.Context(), id); err != nil {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
@@ -23,9 +24,9 @@ func mosquittoHome(tb testing.TB) (conf string) {
 	const hash = "$6$clQ4Ocu312S0qWgl$Cv2wUxgEN73c6C6jlBkswqR4AkHsvDLWvtEXZZ8NpsBLgP1WAo/qA+WXcmEN/mjDNgdUwcxRAveqNMs2xUVQYA=="
 	pw := write("pw", "anna:"+hash+"\nbert:"+hash+"\nclear:text\n")
 	acl := write("acl", "user anna\ntopic readwrite home/#\npattern write status/%u\n")
-	// A mosquitto.db of version 4 with one retained message.
+	// A mosquitto.db of version 4 with one retained message, of a user that is gone (case A8).
 	db := "\x00\xb5\x00mosquitto db\x00\x00\x00\x00\x00\x00\x00\x04" +
-		"\x00\x02\x00\x00\x00\x33" + "\x01\x00\x00\x00\x00\x00\x00\x00" + "\x00\x01p" + "\x00\x04anna" + "\x07\x5b" + "\x00\x01\x00\x00" + "\x00\x06home/x" + "\x01\x01" + "\x00\x00\x00\x02hi" +
+		"\x00\x02\x00\x00\x00\x33" + "\x01\x00\x00\x00\x00\x00\x00\x00" + "\x00\x01p" + "\x00\x04gone" + "\x07\x5b" + "\x00\x01\x00\x00" + "\x00\x06home/x" + "\x01\x01" + "\x00\x00\x00\x02hi" +
 		"\x00\x04\x00\x00\x00\x08" + "\x01\x00\x00\x00\x00\x00\x00\x00"
 	write("mosquitto.db", db)
 	return write("mosquitto.conf", "listener 1883\npersistence true\npersistence_location "+dir+"/\npassword_file "+pw+"\nacl_file "+acl+"\n")
@@ -60,8 +61,13 @@ func TestImportMosquitto(t *testing.T) {
 	if tok := c.Subscribe("home/#", 1, func(_ mqtt.Client, m mqtt.Message) { retained <- string(m.Payload()) }); tok.Wait() && tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
-	if text := <-retained; text != "hi" {
-		t.Errorf("retained %q", text)
+	select {
+	case text := <-retained:
+		if text != "hi" {
+			t.Errorf("retained %q", text)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("what was imported is not handed out")
 	}
 
 	// Beside the running server users come over and stored messages don't.
