@@ -155,7 +155,7 @@ func (b *Broker) Revalidate(user string) {
 				continue
 			}
 		}
-		b.revoke(s, id)
+		b.revoke(s, id, false)
 		b.relimit(s)
 	}
 }
@@ -173,8 +173,13 @@ func (b *Broker) expel(s *Session, reason Reason) {
 	}
 }
 
-// revoke drops the session's subscriptions that the rules no longer allow.
-func (b *Broker) revoke(s *Session, id *Identity) {
+// revoke drops the session's subscriptions that the rules no longer allow, or those that
+// they allow from nowhere: who comes back may be elsewhere today.
+func (b *Broker) revoke(s *Session, id *Identity, nowhere bool) {
+	authorize := b.deps.Authorizer.Authorize
+	if a, ok := b.deps.Authorizer.(AnywhereAuthorizer); ok && nowhere {
+		authorize = a.AuthorizeAnywhere
+	}
 	s.mu.Lock()
 	subs := make([]*subscription, 0, len(s.subs))
 	for _, n := range s.subs {
@@ -182,8 +187,7 @@ func (b *Broker) revoke(s *Session, id *Identity) {
 	}
 	s.mu.Unlock()
 	for _, n := range subs {
-		d := b.deps.Authorizer.Authorize(id, Subscribe, n.Filter)
-		if d.Allow {
+		if authorize(id, Subscribe, n.Filter).Allow {
 			continue
 		}
 		full := n.FullFilter()

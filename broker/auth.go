@@ -125,12 +125,12 @@ type UnsubscribeAuthorizer interface {
 	MayUnsubscribe(id *Identity, filter string) bool
 }
 
-// SourceAuthorizer is implemented by an Authorizer that can tell whether whoever retained
-// a message once may still do so. Of id only User and ClientID are sure to be known, and
-// the Roles of who published since the start. Where it came from must not count: what is
-// retained stays while nobody may come by the same way again. It is called like Authorize.
-type SourceAuthorizer interface {
-	StillMayPublish(id *Identity, name string) Decision
+// AnywhereAuthorizer is implemented by an Authorizer that can tell what an identity may do
+// wherever it comes from: what is allowed from somewhere is. It is asked about who retained
+// a message once, or subscribed. Of id only User and ClientID are sure to be known, and the
+// Roles of who was here since the start. It is called like Authorize.
+type AnywhereAuthorizer interface {
+	AuthorizeAnywhere(id *Identity, act Action, name string) Decision
 }
 
 // Classifier is implemented by an Authorizer that can tell Topic Names apart as far as

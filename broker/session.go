@@ -49,6 +49,7 @@ type Session struct {
 	seq      int64
 	behind   bool   // the connection knows that something waits here
 	sharing  bool   // it got messages of Shared Subscriptions
+	restored bool   // from the store, and nobody has been there since
 	told     uint64 // drops that the Dropped event has reported
 	telling  bool
 }

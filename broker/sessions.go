@@ -24,7 +24,18 @@ type sessions struct {
 // a *Refusal.
 func (r *sessions) attach(c *conn, p *packet.Connect, will *Will, accept func(present bool)) (present bool, err error) {
 	withBatch(func(bt *batch) { present, err = r.attachWith(bt, c, p, will, accept) })
-	return present, err
+	if err != nil {
+		return present, err
+	}
+	s := c.sess
+	s.mu.Lock()
+	restored := s.restored
+	s.restored = false
+	s.mu.Unlock()
+	if restored { // rights may have been taken away while nobody could apply it (case A8)
+		r.b.revoke(s, c.id, true)
+	}
+	return present, nil
 }
 
 func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will, accept func(present bool)) (present bool, err error) {
@@ -261,7 +272,7 @@ func (r *sessions) restore(list []StoredSession) {
 func (r *sessions) bring(st *StoredSession, now time.Time) *Session {
 	id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener}
 	s := newSession(r.b, id, st.Created)
-	s.persistent = true
+	s.persistent, s.restored = true, true
 	s.listener, s.version, s.expiry = st.Listener, st.Version, st.Expiry
 	s.since = st.Disconnected
 	if s.since.IsZero() || s.since.After(now) {

@@ -37,8 +37,8 @@ func (x *sources) judge(m *Message) (d Decision, judged bool) {
 			x.known[a] = id
 		}
 	}
-	if j, ok := b.deps.Authorizer.(SourceAuthorizer); ok {
-		return j.StillMayPublish(id, m.Topic), true
+	if a, ok := b.deps.Authorizer.(AnywhereAuthorizer); ok {
+		return a.AuthorizeAnywhere(id, Publish, m.Topic), true
 	}
 	return b.mayPublish(id, m.Topic), true
 }

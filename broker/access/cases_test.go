@@ -16,7 +16,7 @@ import (
 
 // case A2: each filter of a SUBSCRIBE has its own answer, in order.
 func TestSubackPerFilter(t *testing.T) {
-	for _, v := range []packet.Version{packet.V311, packet.V50} {
+	for _, v := range versions {
 		inHouse(t, access.Policy{}, nil, func(h *home) {
 			h.user("ann", "allow both home/#")
 			c := h.clean(v, "c", "ann")
@@ -315,8 +315,27 @@ func TestClientIdentifiersAreExact(t *testing.T) {
 				t.Errorf("%q was taken over by another", s.ClientID)
 			}
 		}
-		if _, ack := h.try(packet.V50, strings.Repeat("x", 60_000), "ann", password, packet.Connect{CleanStart: true}); ack == nil || ack.Code < 0x80 {
-			t.Errorf("60,000 bytes: %+v", ack)
+		for _, v := range versions {
+			for _, n := range []int{257, 60_000} {
+				_, ack := h.try(v, strings.Repeat("x", n), "ann", password, packet.Connect{CleanStart: true})
+				if ack == nil || ack.Code != packet.ClientIDNotValid && ack.ReturnCode != 2 {
+					t.Errorf("%v, %d bytes: %+v", v, n, ack)
+				}
+			}
+			if c, ack := h.try(v, strings.Repeat("x", 65_535), "ann", password, packet.Connect{CleanStart: true}); ack != nil && ack.Code == 0 && ack.ReturnCode == 0 || !c.Closed() {
+				t.Errorf("%v, 65,535 bytes: %+v", v, ack)
+			}
+		}
+		// A rule for one is none for another.
+		h.user("bob", "allow both own/%c/#")
+		all := h.clean(packet.V50, "all", "ann")
+		all.Subscribe("own/#", 0)
+		for _, id := range ids[:6] {
+			c := h.clean(packet.V50, id+"2", "bob")
+			for _, other := range ids[:6] {
+				c.Publish("own/"+other+"2/x", "1", 0, false, 0)
+			}
+			h.want(all, "own/"+id+"2/x")
 		}
 	})
 }
@@ -356,6 +375,57 @@ func TestWildcardsAsNames(t *testing.T) {
 			c.Close()
 		}
 	})
+}
+
+// case A1: the same for names of users, which for those of Home Assistant and of tokens
+// nobody here checks, for clients without one, and for a Client Identifier that the broker
+// gives; for what is read, written and denied.
+func TestWildcardsAsUserNames(t *testing.T) {
+	for _, name := range []string{"#", "+", "a/#", "+/x", "a/b", "%c", "%u", "${username}", ""} {
+		for _, v := range versions {
+			inHouse(t, access.Policy{Anonymous: access.AnonymousRestricted}, nil, func(h *home) {
+				h.user("all", "allow both #")
+				rules := h.rules("allow both own/%u/#", "allow both clients/%c/#", "allow both open/#", "deny both open/%u/#", "deny both open/%c/#")
+				h.must(h.accounts.CreateRole(h.Context(), "r", "", rules))
+				anonymous, _ := h.dir.Role(access.RoleAnonymous)
+				h.must(h.accounts.ChangeRole(h.Context(), anonymous.Name, anonymous.Revision, "", rules))
+				id := &broker.Identity{User: name, Roles: []string{"r"}}
+				if name == "" {
+					id.Roles = nil
+				}
+				clientID := name
+				if v != packet.V50 && name == "" {
+					clientID = "dev"
+				}
+				c := trusted(h, id, clientID, nil)
+				all := h.clean(v, "all", "all")
+				all.Subscribe("#", 0)
+				topics := []string{"own/other/x", "own/a/b/x", "own//x", "clients/other/x", "clients/a/b/x", "clients//x", "open/free", "own/x", "clients/x"}
+				may := []string{"open/free"}
+				switch name {
+				case "%c", "%u", "${username}": // a level like any other
+					may = append(may, "own/"+name+"/x", "clients/"+name+"/x")
+					topics = append(topics, "own/"+name+"/x", "clients/"+name+"/x", "open/"+name+"/x")
+				case "a/b": // not even so may it get round a deny
+					topics = append(topics, "open/a/b/x")
+				}
+				for _, x := range topics {
+					c.Publish(x, "1", 0, false, 0)
+				}
+				h.want(all, may...)
+				if code := c.Subscribe("#", 0); code >= 0x80 {
+					t.Fatalf("%q: %v", name, code)
+				}
+				for _, x := range topics {
+					all.Publish(x, "1", 0, false, 0)
+				}
+				h.want(c, may...)
+				if c.Closed() {
+					t.Errorf("%q was disconnected", name)
+				}
+			})
+		}
+	}
 }
 
 // levels is a log that keeps how loud each line was.

@@ -36,7 +36,7 @@ type grant struct {
 type grantKey struct {
 	clientID, listener string
 	addr               netip.Addr
-	anywhere           bool // wherever the client may come from: see author
+	anywhere           bool // wherever the client may come from
 }
 
 // maxSets bounds the cached sets of one user. A shared user has one per client.
@@ -131,9 +131,9 @@ func (g *grants) set(id *broker.Identity) *ruleSet {
 	return g.cached(key)
 }
 
-// author returns the rules for who published something once. Where that was counts no
-// more: what is allowed from somewhere is allowed, what is denied there is not denied.
-func (g *grants) author(clientID string) *ruleSet {
+// anywhere returns the rules for a client wherever it comes from: what is allowed from
+// somewhere is allowed, what is denied there is not denied.
+func (g *grants) anywhere(clientID string) *ruleSet {
 	if g.fixed != nil {
 		return g.fixed
 	}

@@ -20,7 +20,7 @@ const AccountChanged broker.Reason = "the user's password or standing was change
 const reserveQueue = 32
 
 // Directory knows all users, roles and rules, and answers the broker: it implements
-// broker.Authenticator, broker.Authorizer, broker.SourceAuthorizer and broker.Reviewer. What it knows is an
+// broker.Authenticator, broker.Authorizer, broker.AnywhereAuthorizer and broker.Reviewer. What it knows is an
 // immutable snapshot; Accounts puts a new one in place after each change. Safe for
 // concurrent use, and a question about rights never waits for anything but another
 // such question.
@@ -44,7 +44,7 @@ var (
 	_ broker.Authenticator = (*Directory)(nil)
 	_ broker.Authorizer    = (*Directory)(nil)
 
-	_ broker.SourceAuthorizer = (*Directory)(nil)
+	_ broker.AnywhereAuthorizer = (*Directory)(nil)
 
 	_ broker.Reviewer = (*Directory)(nil)
 )
@@ -110,11 +110,11 @@ func (d *Directory) Authorize(id *broker.Identity, act broker.Action, name strin
 	return set.decide(act, name)
 }
 
-// StillMayPublish implements broker.SourceAuthorizer. Rules for single listeners and
-// networks count where they allow and not where they deny: the author might come from
-// there. Who is disabled or deleted may nothing; a user of a token whose roles nobody
+// AuthorizeAnywhere implements broker.AnywhereAuthorizer. Rules for single listeners and
+// networks count where they allow and not where they deny: the client might come from
+// elsewhere. Who is disabled or deleted may nothing; a user of a token whose roles nobody
 // knows any more can't be judged, and may.
-func (d *Directory) StillMayPublish(id *broker.Identity, name string) broker.Decision {
+func (d *Directory) AuthorizeAnywhere(id *broker.Identity, act broker.Action, name string) broker.Decision {
 	s := d.snap.Load()
 	a := s.accounts[id.User]
 	if a == nil && id.System || a != nil && a.System {
@@ -123,7 +123,7 @@ func (d *Directory) StillMayPublish(id *broker.Identity, name string) broker.Dec
 	g, text := s.grantsOf(id)
 	switch {
 	case g != nil:
-		return g.author(id.ClientID).publish.name(name)
+		return g.anywhere(id.ClientID).decide(act, name)
 	case a == nil && d.policy.Tokens && id.User != "" && id.Version == 0:
 		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textTokenUser}}
 	}
