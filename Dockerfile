@@ -8,7 +8,7 @@ COPY . .
 ARG TARGETOS=linux
 ARG TARGETARCH
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -ldflags '-s -w' -o /out/hearthmq ./cmd/hearthmq
+    go build -tags nethttpomithttp2 -trimpath -ldflags '-s -w' -o /out/hearthmq ./cmd/hearthmq
 
 FROM ${BUILD_FROM}
 COPY --from=build /out/hearthmq /usr/bin/hearthmq
