@@ -196,12 +196,10 @@ func loopbackName(host string) bool {
 // denials returns the newest refusals, at most limit.
 func (s *Server) denials(limit int) []ui.DenialView {
 	now := time.Now()
-	var list []ui.DenialView
-	for _, d := range s.cfg.Denials.Recent() {
-		if len(list) == limit {
-			break
-		}
-		list = append(list, denialView(d, now))
+	shown, _ := fairly(s.cfg.Denials.Recent(), limit)
+	list := make([]ui.DenialView, len(shown))
+	for i, d := range shown {
+		list[i] = denialView(d, now)
 	}
 	return list
 }

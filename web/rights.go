@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -21,15 +20,17 @@ func (a rights) show(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check ui.CheckForm) error {
-	v := ui.AccessView{Check: check, Denials: a.denials(100)}
-	for i, n := range a.cfg.Denials.Recent() {
-		if i == len(v.Denials) {
-			break
-		}
+	v := ui.AccessView{Check: check}
+	now := time.Now()
+	list, more := fairly(a.cfg.Denials.Recent(), maxDenied)
+	for _, n := range list {
+		one := denialView(n, now)
 		if p, ok := a.cfg.Directory.Proposal(n); ok {
-			v.Denials[i].Proposal, v.Denials[i].ProposalUser = p.Rule.String(), p.User
+			one.Proposal, one.ProposalUser = p.Rule.String(), p.User
 		}
+		v.Denials = append(v.Denials, one)
 	}
+	v.MoreDenied = more
 	members := map[string]int{}
 	for _, u := range a.cfg.Directory.Users() {
 		for _, role := range u.Roles {
@@ -145,19 +146,4 @@ func conditions(act broker.Action, d broker.Decision) []string {
 		list = append(list, "The message is not retained.")
 	}
 	return list
-}
-
-// denialView is one refusal for people.
-func denialView(d access.Denial, now time.Time) ui.DenialView {
-	v := ui.DenialView{
-		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: d.Why(),
-		Ago: ui.Ago(d.Last, now), Count: d.Count,
-	}
-	if at, err := netip.ParseAddrPort(d.Remote); err == nil && (access.Assigned(d.ClientID) || d.ClientID == "") {
-		v.Address = at.Addr().Unmap().String()
-	}
-	if v.About = cmp.Or(d.User, d.ClientID, v.Address); len(v.About) > maxAbout {
-		v.About = ""
-	}
-	return v
 }

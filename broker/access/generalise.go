@@ -32,7 +32,7 @@ func rulesFor(f facts) []Rule {
 	var rules []Rule
 	add := func(s Scope, filter string) {
 		r, err := NewRule(Allow, s, filter).Normal()
-		if err == nil && !strings.Contains(filter, "%") && len(rules) < maxProposed {
+		if err == nil && !strings.Contains(filter, "%") && len(rules) < maxProposed && !idle(s, filter) {
 			rules = append(rules, r)
 		}
 	}
@@ -49,6 +49,12 @@ func rulesFor(f facts) []Rule {
 		}
 	}
 	return rules
+}
+
+// idle reports whether a rule would change nothing: everybody may read $SYS, and nobody
+// publish there.
+func idle(s Scope, filter string) bool {
+	return s == ScopeSubscribe && topic.Covers("$SYS/#", filter) || s == ScopePublish && reserved(filter) != ""
 }
 
 // widest drops the filters that others cover.

@@ -99,6 +99,8 @@ func TestLearningFromDenials(t *testing.T) {
 		pass(time.Second)
 		c := h.clean(packet.V311, "l", "lamp")
 		c.Publish("home/lamp/state", "on", 0, false, 0)
+		c.Publish("$SYS/lamp", "1", 0, false, 0) // what no rule can allow is not proposed
+		c.Subscribe("$SYS/broker/uptime", 0)     // nor what everybody may
 		if code := c.Subscribe("home/lamp/set", 0); code < 0x80 {
 			t.Errorf("granted %v", code)
 		}
