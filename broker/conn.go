@@ -34,18 +34,19 @@ type conn struct {
 	method         string // Authentication Method of CONNECT, "": none
 
 	// The reader's own.
-	bt        batch
-	now       time.Time // of the batch under way
-	carry     []byte    // unfinished packet of the last read
-	filled    bool      // that one might have taken more
-	desk      *desk     // while a PUBLISH is under way
-	routes    routeCache
-	aliases   []string            // topic aliases of the client, by number [MQTT-3.3.2-7]
-	expiry    uint32              // Session Expiry Interval as it stands, DISCONNECT may change it
-	discarded bool                // the will is not to be published
-	auth      *authFlow           // enhanced authentication under way
-	repeated  map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
-	rates     rates
+	bt         batch
+	now        time.Time    // of the batch under way
+	carry      []byte       // unfinished packet of the last read
+	unfinished atomic.Int64 // bytes that carry takes, where it is large
+	filled     bool         // that one might have taken more
+	desk       *desk        // while a PUBLISH is under way
+	routes     routeCache
+	aliases    []string            // topic aliases of the client, by number [MQTT-3.3.2-7]
+	expiry     uint32              // Session Expiry Interval as it stands, DISCONNECT may change it
+	discarded  bool                // the will is not to be published
+	auth       *authFlow           // enhanced authentication under way
+	repeated   map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
+	rates      rates
 
 	recv      received
 	seen      atomic.Int64 // Unix nanoseconds of the last packet
@@ -167,6 +168,9 @@ func (c *conn) turn() error {
 	rb.release()
 	if err != nil {
 		return err
+	}
+	if len(c.carry) > readSize || c.unfinished.Load() > 0 {
+		c.unfinished.Store(int64(cap(c.carry)))
 	}
 	if c.recv.packets.Load() > before || len(c.carry) > lifeSign {
 		c.seen.Store(c.now.UnixNano())

@@ -9,7 +9,40 @@ const (
 	leastSessions   = 1000
 	hoardSessions   = 18 // a session for so many powers of two of the limit: it may hold a large Will
 	hoardSubscribed = 14 // a sixteenth of the limit, in subscriptions of a kilobyte
+	hoardRetained   = 11 // a quarter of it, in retained messages of half a kilobyte
+	retainedPart    = 4  // of the limit, for what is retained
 )
+
+// mostRetained is how many messages may be retained, and how large they may be together,
+// 0: no bound. Of what the limit of memory leaves for them a user may have half.
+func (b *Broker) mostRetained(cfg *Config) (messages, bytes int64) {
+	messages, bytes = int64(cfg.RetainedMaxMessages), cfg.RetainedMaxBytes
+	if limit := b.pressure.limit; limit > 0 {
+		strictest(&messages, limit>>hoardRetained)
+		strictest(&bytes, limit/retainedPart)
+	}
+	return messages, bytes
+}
+
+// hoardsRetained says why a user may not have m retained in place of old, "" where it may.
+// h is what it has.
+func (b *Broker) hoardsRetained(h holding, old, m *Message) string {
+	if b.pressure.limit <= 0 {
+		return ""
+	}
+	messages, bytes := b.mostRetained(b.cfg())
+	grows := int64(m.Size())
+	if old != nil {
+		grows -= int64(old.Size())
+	}
+	switch {
+	case old == nil && int64(h.messages) >= messages/2:
+		return "the user has as many retained messages as the memory allows one"
+	case grows > 0 && h.bytes+int64(m.Size()) > bytes/2:
+		return "the user's retained messages are as large as the memory allows for one"
+	}
+	return ""
+}
 
 // mostSessions is how many sessions that outlive their connections a user may have; 0: no bound.
 func (b *Broker) mostSessions() int {

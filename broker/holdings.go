@@ -59,14 +59,15 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 	if volatile(m.Topic) {
 		return ""
 	}
-	if why := r.crowded(b.cfg(), old, m); why != "" {
+	if why := r.crowded(b, old, m); why != "" {
 		return why
 	}
 	if old == nil && b.pressure.high() {
 		return "memory is short: no new topic is retained"
 	}
 	id := m.Publisher
-	if id == nil || id.System || id.Limits == nil || id.Limits.RetainedMessages <= 0 && id.Limits.RetainedBytes <= 0 {
+	limited := id != nil && id.Limits != nil && (id.Limits.RetainedMessages > 0 || id.Limits.RetainedBytes > 0)
+	if id == nil || id.System || !limited && b.pressure.limit <= 0 {
 		return ""
 	}
 	r.holdings.mu.Lock()
@@ -75,6 +76,9 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 	if old != nil && old.PublisherUser == id.User {
 		h.messages--
 		h.bytes -= int64(old.Size())
+	}
+	if why := b.hoardsRetained(h, old, m); why != "" || !limited {
+		return why
 	}
 	if most := id.Limits.RetainedMessages; most > 0 && h.messages >= most {
 		return "the user has as many retained messages as it may"
@@ -88,11 +92,12 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 // crowded says which limit of all m is beyond. What is retained may still change when the
 // limit is reached, and grow a little, or its value would be an old one; it may not grow
 // without bound.
-func (r *retained) crowded(cfg *Config, old, m *Message) string {
-	if most := int64(cfg.RetainedMaxMessages); most > 0 && old == nil && r.count.Load()-r.figures.count.Load() >= most {
+func (r *retained) crowded(b *Broker, old, m *Message) string {
+	messages, most := b.mostRetained(b.cfg())
+	if messages > 0 && old == nil && r.count.Load()-r.figures.count.Load() >= messages {
 		return "as many messages are retained as the settings allow"
 	}
-	grows, most := int64(m.Size()), cfg.RetainedMaxBytes
+	grows := int64(m.Size())
 	if old != nil {
 		grows -= int64(old.Size())
 		most += most / 8

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -246,6 +247,79 @@ func TestSubscribeThatIsHardToDecide(t *testing.T) {
 		synctest.Wait()
 		if n := len(brokertest.Get[*packet.Suback](c).Codes); n != 600 {
 			t.Errorf("%d answers", n)
+		}
+	})
+}
+
+// Values that grow went beyond the memory limit and stayed there, on disk: nobody but the
+// system users could log in any more, after a restart either.
+func TestUserHoardsRetained(t *testing.T) {
+	inWorld(t, func(cfg *broker.Config, _ *broker.Deps) {
+		cfg.MemoryLimit = insiderLimit
+		cfg.RetainedMaxMessages = 1000
+	}, func(w *world) {
+		enter := func(user string) func(topic string, size int) packet.ReasonCode {
+			c, _ := w.login(packet.V50, packet.Connect{ClientID: user, CleanStart: true, HasUserName: true, UserName: user})
+			return func(topic string, size int) packet.ReasonCode {
+				c.Publish(topic, strings.Repeat("x", size), 1, true, 1)
+				return brokertest.Get[*packet.Ack](c).Code
+			}
+		}
+		kept := func(filter string) (n, bytes int) {
+			for m := range w.b.Retained(filter) {
+				n++
+				bytes += m.Size()
+			}
+			return n, bytes
+		}
+		low, ann := enter("low"), enter("ann")
+		for i := range 600 {
+			if code, want := low(fmt.Sprintf("low/%d", i), 1), i >= 500; (code == packet.QuotaExceeded) != want {
+				t.Fatalf("message %d: %v", i, code)
+			}
+		}
+		refused := 0
+		for i := range 500 {
+			if low(fmt.Sprintf("low/%d", i), 100_000).Failed() {
+				refused++
+			}
+		}
+		const half = insiderLimit / 4 / 2
+		if n, bytes := kept("low/#"); n != 500 || bytes > half || bytes < half-200_000 || refused < 400 {
+			t.Errorf("one user has %d retained messages of %d bytes, %d were refused; %d bytes is its part", n, bytes, refused, half)
+		}
+		if code := ann("ann/1", 1000); code.Failed() {
+			t.Errorf("another user: %v", code)
+		}
+		if code := low("low/0", 50_000); code.Failed() {
+			t.Errorf("a value that gets smaller: %v", code)
+		}
+		if code := low("low/1", 0); code.Failed() {
+			t.Errorf("a removal: %v", code)
+		}
+		w.restart()
+		low = enter("low")
+		if code := low("low/499", 300_000); code != packet.QuotaExceeded {
+			t.Errorf("after a restart: %v", code)
+		}
+	})
+}
+
+// Packets that never end took all the memory, and when it was short others had to go.
+func TestUnfinishedPacketsAreShedFirst(t *testing.T) {
+	insiders(t, func(w *world) {
+		idle := w.clean(packet.V311, "idle")
+		half := (&packet.Publish{Topic: []byte("low"), Payload: make([]byte, 1<<20)}).Append(nil, packet.V50)
+		c, done := w.clean(packet.V50, "attacker"), w.clean(packet.V50, "finished")
+		go c.Write(half[:1<<19])
+		done.Write(half)
+		brokertest.Pass(time.Second)
+		for range 3 {
+			w.b.ShedLoad()
+			synctest.Wait()
+		}
+		if !c.Closed() || idle.Closed() || done.Closed() {
+			t.Errorf("closed: attacker %v, idle %v, finished %v", c.Closed(), idle.Closed(), done.Closed())
 		}
 	})
 }

@@ -148,8 +148,8 @@ func (b *Broker) share() {
 	p.queueShare.Store(max(leastShare, p.limit/queuePart/int64(max(queues, 1))))
 }
 
-// shedLoad ends the connections with the most bytes waiting, a tenth of those that
-// have any, and halves the longest queues of as many sessions.
+// shedLoad ends the connections with the most bytes waiting, to be read by their clients
+// or for the rest of a packet, a tenth of those that have any, and halves the longest queues of as many sessions.
 func (b *Broker) shedLoad() {
 	type slow struct {
 		c     *conn
@@ -168,13 +168,13 @@ func (b *Broker) shedLoad() {
 		c.mu.Lock()
 		bytes, s := c.out.held, c.sess
 		c.mu.Unlock()
-		readers[i].bytes = bytes + s.replayBytes()
+		readers[i].bytes = bytes + s.replayBytes() + int(c.unfinished.Load())
 	}
 	readers = slices.DeleteFunc(readers, func(r slow) bool { return r.bytes == 0 })
 	slices.SortFunc(readers, func(x, y slow) int { return cmp.Compare(y.bytes, x.bytes) })
 	for _, r := range readers[:(len(readers)+9)/10] {
 		b.pressure.shed.Add(1)
-		r.c.abandon(packet.QuotaExceeded, "slow reader, and memory is short")
+		r.c.abandon(packet.QuotaExceeded, "slow reader or sender, and memory is short")
 	}
 	b.cutQueues()
 }
