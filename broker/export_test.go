@@ -45,6 +45,3 @@ func Judge(before Pressure, percent int64) Pressure {
 	p.live.Store(percent)
 	return p.judge()
 }
-
-// ShedLoad does what is done once a second while memory is critical.
-func (b *Broker) ShedLoad() { b.shedLoad() }

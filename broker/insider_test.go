@@ -315,7 +315,7 @@ func TestUnfinishedPacketsAreShedFirst(t *testing.T) {
 		done.Write(half)
 		brokertest.Pass(time.Second)
 		for range 3 {
-			w.b.ShedLoad()
+			w.b.Shed()
 			synctest.Wait()
 		}
 		if !c.Closed() || idle.Closed() || done.Closed() {

@@ -19,6 +19,10 @@ import (
 // maxBody bounds what a request may send, in bytes.
 const maxBody = 1 << 20
 
+// maxStrange is that for who has not said who it is: a login, or the making of the first
+// administrator. Strangers may come on many connections at a time.
+const maxStrange = 16 << 10
+
 // requestID gives each request a name of its own. What a client sends as its
 // name is not believed.
 func requestID(next http.Handler) http.Handler {
@@ -103,6 +107,9 @@ func bodyLimit(next http.Handler) http.Handler {
 				most, span = maxUpload, uploadTime
 			case r.URL.Path == restorePath, r.URL.Path == apiPath+apiRestorePath: // read by an administrator's request alone
 				most, span = maxBackup, backupTime
+			}
+			if !principalOf(r.Context()).admin && bearer(r) == "" {
+				most = maxStrange
 			}
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(span))
 			r.Body = http.MaxBytesReader(w, r.Body, most)

@@ -1,0 +1,27 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Who has not said who it is can't have much held in memory: four hundred logins of a
+// megabyte each, none of them finished, took more than the memory limit.
+func TestStrangersSendLittle(t *testing.T) { // case W23
+	s := furnished(t, false)
+	large := url.Values{"username": {strings.Repeat("x", maxStrange)}, "password": {"x"}}
+	for _, path := range []string{"/login", "/setup"} {
+		s.direct().post(path, large).is(t, http.StatusRequestEntityTooLarge)
+		if a := s.direct().post(path, url.Values{"username": {strings.Repeat("x", maxStrange/4)}, "password": {"x"}}); a.StatusCode == http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: %d", a.Request.URL, a.StatusCode)
+		}
+	}
+	for _, path := range []string{"/users/new", importPath, restorePath, "/topics/publish"} {
+		s.direct().post(path, large).is(t, http.StatusSeeOther)
+	}
+	if a := s.direct().login().post("/users/new", large); a.StatusCode == http.StatusRequestEntityTooLarge {
+		t.Errorf("%s: %d", a.Request.URL, a.StatusCode)
+	}
+}
