@@ -89,6 +89,11 @@ func (s *snapshot) learn(a *account) {
 
 func (s *snapshot) add(a *account) {
 	a.grants = newGrants(a.Name, a.Rules, a.Roles, s.roles)
+	for _, name := range a.Roles {
+		if s.roles[name] == nil { // what it denied can't be known (case A13)
+			a.grants.add([]Rule{NewRule(Deny, ScopeBoth, "#")}, "role "+name+", which can't be read")
+		}
+	}
 	if a.open != "" {
 		a.grants.add([]Rule{NewRule(Allow, ScopeBoth, "#")}, a.open)
 	}
