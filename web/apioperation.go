@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -250,6 +252,9 @@ func (x *operation) readBody(body reflect.Value, r *http.Request, result *huma.V
 	if err := json.Unmarshal(text, &value); err != nil {
 		return huma.Error400BadRequest("the body is not JSON: " + err.Error())
 	}
+	if !isText(text) { // which package json would read as something else, passwords too (case A22)
+		return huma.Error400BadRequest("the body is not UTF-8")
+	}
 	before := len(result.Errors)
 	huma.Validate(x.doc.Components.Schemas, x.body, at(), huma.ModeWriteToServer, value, result)
 	if len(result.Errors) > before {
@@ -270,6 +275,19 @@ func (x *operation) readBody(body reflect.Value, r *http.Request, result *huma.V
 		}
 	}
 	return nil
+}
+
+// surrogates are the halves of characters in JSON, together where both are there.
+var surrogates = regexp.MustCompile(`(?i)\\\\|\\ud[89ab]..\\ud[c-f]..|\\ud[89a-f]..`)
+
+// isText reports whether JSON means what it says, byte by byte.
+func isText(text []byte) bool {
+	for _, m := range surrogates.FindAll(text, -1) {
+		if len(m) == len(`\ud83d`) {
+			return false
+		}
+	}
+	return utf8.Valid(text)
 }
 
 // pathParam returns a part of the path as it was meant.
