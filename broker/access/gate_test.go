@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,6 +169,27 @@ func TestGuessesWaitBehindOthers(t *testing.T) {
 		}
 		if time.Sleep(blemish + time.Second); !d.throttle.spotless(host(1)) {
 			t.Error("an address is never forgiven")
+		}
+	})
+}
+
+// case A22: a password that nobody can have is refused without a hash, and counts.
+func TestImpossiblePasswordsTakeNoHash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{})
+		create(t, a, NewUser{Name: "ann", Password: "right"})
+		check(t, d.gate.enter(t.Context(), nil)) // whoever needs a hash waits
+		for _, user := range []string{"ann", "nobody"} {
+			reason := map[string]broker.Reason{"ann": broker.WrongPassword, "nobody": broker.UnknownUser}[user]
+			for i, password := range []string{strings.Repeat("x", 1025), strings.Repeat("x", 65535), "", strings.Repeat("y", 1025), "", ""} {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				_, err := d.Authenticate(ctx, &broker.Credentials{User: user, HasUser: true, HasPassword: true, Password: []byte(password), Remote: here})
+				cancel()
+				if i == 5 {
+					reason = broker.TooManyAttempts
+				}
+				wantReason(t, err, reason)
+			}
 		}
 	})
 }
