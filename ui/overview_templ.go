@@ -1000,9 +1000,9 @@ func denialList(list []DenialView) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var43 string
-			templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.JoinStringErrs(Visible(orNobody(d.User)))
+			templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.JoinStringErrs(Visible(deniedTo(d)))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/overview.templ`, Line: 285, Col: 46}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/overview.templ`, Line: 285, Col: 41}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var43))
 			if templ_7745c5c3_Err != nil {
@@ -1257,6 +1257,14 @@ func denialList(list []DenialView) templ.Component {
 		}
 		return nil
 	})
+}
+
+// deniedTo is who was denied something; who was not let in may not have said.
+func deniedTo(d DenialView) string {
+	if d.Action == "connect" && d.User == "" {
+		return "A client"
+	}
+	return orNobody(d.User)
 }
 
 func orNobody(user string) string {

@@ -72,6 +72,13 @@ func (s *Server) urgent(stats broker.Stats) []ui.AttentionView {
 	if stats.RetainedRefused > 0 {
 		add("warning", "No room for retained messages", ui.Plural(int(stats.RetainedRefused), "message was", "messages were")+" delivered but not retained: a limit is reached.", "Clean up", "/retained")
 	}
+	for _, p := range s.cfg.Denials.Pasts() {
+		if p.PushedOut(stats.Now) {
+			add("warning", "Two devices use the client identifier "+ui.Clip(ui.Visible(p.ClientID), 60),
+				"Each connects, pushes the other one out, and so on. Give each its own.", "See clients", "/clients")
+			break // one is enough to go and look
+		}
+	}
 	var denied, refused uint64
 	for _, d := range s.cfg.Denials.Recent() {
 		switch {

@@ -10,6 +10,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/packet"
 )
 
 func TestRecord(t *testing.T) {
@@ -45,9 +46,14 @@ func TestAttention(t *testing.T) {
 	}
 	announce(s, now)
 	s.keep("old/1", "x", "nobody-is-here", "old", now.AddDate(0, 0, -90))
+	for i := range 4 { // two devices with one name
+		twin := &broker.Identity{ClientID: "esp-copy", User: "zigbee2mqtt"}
+		s.denials.OnEvent(broker.Connected{At: now.Add(time.Duration(i-10) * time.Second), Identity: twin})
+		s.denials.OnEvent(broker.Disconnected{At: now.Add(time.Duration(i-10) * time.Second), Identity: twin, Code: packet.SessionTakenOver})
+	}
 	b := s.ingress()
 	page := b.get("/").is(t, http.StatusOK)
-	page.says(t, "Needs attention", "The disk is almost full", "The certificate ends soon", "The certificate ends in a few days", "The certificate has expired", "The key does not fit.", "denied within the last hour",
+	page.says(t, "Needs attention", "Two devices use the client identifier esp-copy", "The disk is almost full", "The certificate ends soon", "The certificate ends in a few days", "The certificate has expired", "The key does not fit.", "denied within the last hour",
 		"3 entities in Home Assistant without a sender", "2 announcements to Home Assistant can't work", "whose sender is gone for a month", "days left")
 	list := s.server.attention(s.broker.Stats())
 	for _, a := range list {

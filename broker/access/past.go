@@ -96,10 +96,16 @@ func remoteText(id *broker.Identity) string {
 	return id.Remote.String()
 }
 
+// PushedOut reports whether two devices share the Client Identifier and push each other
+// out now.
+func (p Past) PushedOut(now time.Time) bool {
+	return p.Pushed >= manyPush && now.Sub(p.Left) <= 2*pushSpan
+}
+
 // pushedOut finds two devices that share one Client Identifier: each connection ends the
 // other one, and both come back for ever.
 func (w *inquiry) pushedOut(p Past) {
-	if p.Pushed < manyPush || time.Since(p.Left) > 2*pushSpan {
+	if !p.PushedOut(time.Now()) {
 		return
 	}
 	f := Finding{
