@@ -143,6 +143,9 @@ func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscri
 	}, packet.Success, "", nil
 }
 
+// textSubscriptions is the rule that denies what a limit does.
+const textSubscriptions = "limit reached: as many subscriptions as it may have"
+
 // subscribe adds the subscription where the rules allow it. code gets the granted QoS or
 // the refusal; n is nil when refused. The gate is held.
 func (c *conn) subscribe(w *wish, code *packet.ReasonCode) (n *subscription, fresh bool, ticket uint64) {
@@ -165,6 +168,9 @@ func (c *conn) subscribe(w *wish, code *packet.ReasonCode) (n *subscription, fre
 	taken := s.conn.Load() != c
 	s.mu.Unlock()
 	if tooMany || taken || !has && c.hoards() {
+		if !taken { // its new connection asks again
+			b.denied(c.id, Subscribe, full, RuleRef{Text: textSubscriptions})
+		}
 		*code = c.subscribeFailure(packet.QuotaExceeded)
 		return nil, false, 0
 	}

@@ -1,12 +1,18 @@
 package access
 
-import "hearthmq/broker"
+import (
+	"strings"
+
+	"hearthmq/broker"
+)
 
 // onPurpose is what to do about a denial that no rule of its own would lift.
 func onPurpose(n Denial) string {
 	switch {
 	case n.Action == "publish" && reserved(n.Topic) != "":
 		return "Topics that begin with $ are the broker's own; let the device use another."
+	case strings.HasPrefix(n.Rule, "limit reached: "), strings.HasPrefix(n.Rule, "not retained: "):
+		return "That is a limit: see the user's page and the settings, or remove what nobody needs."
 	case n.RuleID != 0:
 		return "That rule says so on purpose, and a deny beats every allow. Change it where it is wrong."
 	}
@@ -43,6 +49,19 @@ func (w *inquiry) advice(r broker.Reason) string {
 	return refusalAdvice[r]
 }
 
+// lostAdvice says what to do about messages that were dropped, by broker.Dropped.Why.
+func lostAdvice(why string) (text, advice string) {
+	switch why {
+	case "", "queue full":
+		return "it was away or too slow for longer than its queue lasts", "Look at its connection; the limits are max_queued_messages and queue_full."
+	case "slow reader":
+		return "it reads more slowly than they come", "Look at its Wi-Fi, or let it subscribe to less. Messages of QoS 1 wait in its queue, those of QoS 0 are left out."
+	case "memory is short":
+		return "memory was short", "See memory_limit, and the page Clients for who has long queues."
+	}
+	return why, "Look at its connection, and at how long the sender lets its messages live."
+}
+
 // refusalAdvice says for every Reason what an owner can do.
 var refusalAdvice = map[broker.Reason]string{
 	broker.UnknownUser:         "Add a user of that name, or correct the name in the device's settings.",
@@ -53,7 +72,7 @@ var refusalAdvice = map[broker.Reason]string{
 	broker.NetworkNotAllowed:   "The user may connect from some networks only, and the device is in another: see its page, or hearthmq user networks.",
 	broker.TooManyAttempts:     "Too many logins failed from this address or for this name. Correct the password and wait a minute.",
 	broker.ClientIDInUse:       "Two devices have the same client identifier. Give each its own, or remove the old session on the page Clients.",
-	broker.ServerFull:          "All places are taken: see max_connections, and the page Clients for who has them.",
+	broker.ServerFull:          "All places are taken: see max_connections, the limits on the user's page, and the page Clients for who has them.",
 	broker.BackendUnavailable:  "What checks this user's password could not be reached; the device tries again by itself. Users made here don't need it.",
 	broker.AnonymousOff:        "Set a user name and a password in the device, or allow clients without (setting anonymous).",
 	broker.BadClientID:         "The device's client identifier is empty or too long; set another one in the device.",

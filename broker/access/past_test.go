@@ -125,6 +125,20 @@ func TestWhyBySight(t *testing.T) {
 		{"the broker's own topics", access.MayNotPublish, []string{"begin with $"}, func(h *home) {
 			h.clean(packet.V311, "washer", "ann").Publish("$SYS/x", "1", 0, false, 0)
 		}},
+		{"more subscriptions than it may have", access.MayNotSubscribe, []string{"subscribe to home/b: limit reached", "That is a limit"}, func(h *home) {
+			h.must(h.accounts.ChangeUser(h.Context(), "ann", access.UserChange{Limits: &broker.Limits{Subscriptions: 1}}))
+			c := h.clean(packet.V311, "washer", "ann")
+			c.Subscribe("home/a", 0)
+			if code := c.Subscribe("home/b", 0); code < 0x80 {
+				h.Errorf("granted %v", code)
+			}
+		}},
+		{"more retained messages than it may have", access.MayNotPublish, []string{"publish to home/b: not retained", "That is a limit"}, func(h *home) {
+			h.must(h.accounts.ChangeUser(h.Context(), "ann", access.UserChange{Limits: &broker.Limits{RetainedMessages: 1}}))
+			c := h.clean(packet.V311, "washer", "ann")
+			c.Publish("home/a", "1", 0, true, 0)
+			c.Publish("home/b", "1", 0, true, 0)
+		}},
 		{"TLS on the port without", access.NeverSeen, []string{"1883 (MQTT)"}, func(h *home) {
 			brokertest.Dial(h.T, h.b, packet.V311).Write([]byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"))
 		}},

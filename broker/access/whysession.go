@@ -42,12 +42,8 @@ func (w *inquiry) session(s broker.SessionInfo) {
 			"That is as it should be for a device that only reports. Otherwise look at the topics in the device's settings."))
 	}
 	if s.Dropped > 0 {
-		f := with(Dropped, fmt.Sprintf("%s for %s got lost: it was away or too slow for longer than its queue lasts.", number(s.Dropped), inside(who)),
-			"Look at its connection; the limits are max_queued_messages and queue_full.")
-		if past.Lost != "" && past.Lost != "queue full" {
-			f.Text = fmt.Sprintf("%s for %s got lost: %s.", number(s.Dropped), inside(who), past.Lost)
-			f.Advice = "Look at its connection, and at how long the sender lets its messages live."
-		}
+		why, advice := lostAdvice(past.Lost)
+		f := with(Dropped, fmt.Sprintf("%s for %s got lost: %s.", number(s.Dropped), inside(who), why), advice)
 		f.Count = s.Dropped
 		w.add(f)
 	}
