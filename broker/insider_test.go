@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -320,6 +321,29 @@ func TestUnfinishedPacketsAreShedFirst(t *testing.T) {
 		}
 		if !c.Closed() || idle.Closed() || done.Closed() {
 			t.Errorf("closed: attacker %v, idle %v, finished %v", c.Closed(), idle.Closed(), done.Closed())
+		}
+	})
+}
+
+// Long topics that nobody may publish to were remembered, each, for whoever tried: 1.2 GB
+// for one connection.
+func TestLongTopicsAreNotRemembered(t *testing.T) {
+	insiders(t, func(w *world) {
+		c := w.clean(packet.V311, "c")
+		heap := func() uint64 {
+			synctest.Wait()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		long := strings.Repeat("z", 60_000)
+		for i := range 1000 {
+			c.Publish(fmt.Sprintf("%s/%d", long, i), "", 0, false, 0)
+		}
+		if after := heap(); after > before+20<<20 {
+			t.Errorf("60 MB of topics leave %d bytes behind", after-before)
 		}
 	})
 }

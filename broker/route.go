@@ -42,6 +42,7 @@ const (
 	routeCacheSize = 1024
 	mostRoutes     = 32 * routeCacheSize // of a connection
 	spareRoutes    = 64 * routeCacheSize // of all
+	routeBytes     = 200                 // that one takes
 )
 
 // routeCache remembers the routes of the topics that a connection publishes to,
@@ -49,14 +50,18 @@ const (
 type routeCache struct {
 	last   *route
 	routes map[string]*route
+	used   int    // places
 	spare  int    // places borrowed
 	key    []byte // scratch
 }
 
-// room makes place for one more route.
-func (rc *routeCache) room(b *Broker) {
+// room makes place for one more route. A long name takes several: names of 60 kB that
+// count as one each come to gigabytes.
+func (rc *routeCache) room(b *Broker, name string) {
+	need := 1 + len(name)/routeBytes
+	rc.used += need
 	switch held := routeCacheSize + rc.spare; {
-	case len(rc.routes) < held:
+	case rc.used <= held:
 		return
 	case held < mostRoutes && b.routesLent.Add(routeCacheSize) <= spareRoutes:
 		rc.spare += routeCacheSize
@@ -65,6 +70,7 @@ func (rc *routeCache) room(b *Broker) {
 		b.routesLent.Add(-routeCacheSize)
 	}
 	clear(rc.routes)
+	rc.used = need
 }
 
 // drop forgets everything and gives back what is borrowed.
@@ -95,7 +101,7 @@ func (rc *routeCache) lookup(b *Broker, name []byte, id *Identity, from *Session
 		if err := topic.ValidName(text); err != nil {
 			return nil, errTopicName(err)
 		}
-		rc.room(b)
+		rc.room(b, text)
 		if rc.routes == nil {
 			rc.routes = make(map[string]*route)
 		}

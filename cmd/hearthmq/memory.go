@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"hearthmq/addon"
+	"hearthmq/broker/feed"
 )
 
 // Where Linux says how much memory this container may use, and how much there is.
@@ -51,6 +52,15 @@ func limitMemory(setting addon.Size, environ []string, log *slog.Logger) int64 {
 // collectorShare is what of the limit Go's own memory may be: the program itself takes
 // some, too, and the collector may come late.
 func collectorShare(limit int64) int64 { return max(limit-limit/8-16<<20, limit/2) }
+
+// feedLimits keep the picture of all topics, which takes about twice what it counts, to a
+// part of the limit: any client can publish to as many topics as it likes.
+func feedLimits(limit int64) feed.Limits {
+	if limit <= 0 {
+		return feed.Limits{}
+	}
+	return feed.Limits{TotalBytes: min(limit/8, 64<<20), Topics: int(min(limit>>11, 200_000))}
+}
 
 func readText(name string) string {
 	text, err := os.ReadFile(name)

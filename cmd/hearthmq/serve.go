@@ -177,7 +177,7 @@ func (s *server) authenticator() broker.Authenticator {
 }
 
 func (s *server) startBroker() error {
-	s.feed, s.denials = feed.New(feed.Limits{}), access.NewDenials()
+	s.feed, s.denials = feed.New(feedLimits(s.memory)), access.NewDenials()
 	deps := broker.Deps{
 		Authenticator: s.authenticator(), Authorizer: s.directory,
 		Store: s.db.Store(), Observer: append(broker.Observers{s.feed, s.denials, s.accounts.Learner()}, s.home.observers()...), Log: s.log, Unkept: s.unkept,
