@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"hash/maphash"
-
-	"hearthmq/broker/packet"
 )
 
 // Broker is the MQTT Server. Make one with New; it is safe for concurrent use.
@@ -163,40 +158,6 @@ func (b *Broker) forget(c *conn) {
 		attrs = append(attrs, "code", end.code)
 	}
 	b.log.Info("client disconnected", attrs...)
-}
-
-// Shutdown ends all connections (MQTT 5 clients are told [MQTT-3.14.0-1]), waits
-// for them until ctx ends, and stores what is pending. Listeners must be closed before.
-func (b *Broker) Shutdown(ctx context.Context) error {
-	b.connsMu.Lock()
-	b.stopping = true
-	list := slices.Collect(maps.Keys(b.conns))
-	b.connsMu.Unlock()
-	for _, g := range list {
-		g.disconnect(packet.ServerShuttingDown, "server shutting down")
-	}
-	b.cancel()
-	done := make(chan struct{})
-	go func() { // ends with the connections, which are closed below at the latest
-		b.wg.Wait()
-		close(done)
-	}()
-	var err error
-	select {
-	case <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("connections still open: %w", ctx.Err())
-		for _, g := range list {
-			g.nc.Close()
-		}
-		<-done
-	}
-	b.sessions.flushLate()
-	b.sessions.stopTimers()
-	b.warm.stop()
-	b.sessions.noteSent()
-	b.journal.shutdown()
-	return errors.Join(err, b.journal.failure())
 }
 
 func (r *sessions) stopTimers() {

@@ -51,6 +51,7 @@ type conn struct {
 	recv      received
 	seen      atomic.Int64 // Unix nanoseconds of the last packet
 	stopped   atomic.Bool  // the server has ended it: what still comes is not for us
+	halted    atomic.Bool  // it is going to: nothing new is taken meanwhile
 	trace     atomic.Pointer[Trace]
 	relimited atomic.Pointer[Limits] // the user's new limits, until the reader follows them
 	unacked   atomic.Int32           // QoS 1 and 2 messages of the client without a final acknowledgement
@@ -231,8 +232,14 @@ func (c *conn) consume(data []byte) error {
 
 func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 	for len(data) > 0 {
+		halted := false
 		if c.stopped.Load() { // [MQTT-3.1.4-6]
-			return packets, errClosed
+			if halted = c.halted.Load(); !halted {
+				return packets, errClosed
+			}
+			if c.saidGoodbye() {
+				return packets, nil
+			}
 		}
 		limit := c.cfg.MaxPacketSize
 		if c.sess == nil {
@@ -261,6 +268,9 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		}
 		data = data[n:]
 		packets++
+		if halted && !finishes(f.Type()) {
+			continue
+		}
 		if err := c.handle(f); err != nil {
 			return packets, c.manner(f.First, len(f.Body) > 0, err)
 		}
@@ -377,6 +387,9 @@ func (c *conn) teardown(err error) {
 		c.auth.stop()
 	}
 	c.closeAfter(nil)
+	if c.halted.Load() { // hangUp left it to the client
+		c.nc.Close()
+	}
 	if c.sess != nil {
 		c.sess.detach(c)
 	}

@@ -91,6 +91,14 @@ func (j *journal) close() {
 	}
 }
 
+// settled waits until no group is open that was when it was called.
+func (j *journal) settled() {
+	if j.store != nil {
+		j.gate.Lock()
+		j.gate.Unlock() //nolint:staticcheck // nothing is to be done between
+	}
+}
+
 // append adds a change to the group and returns its ticket. The caller holds
 // gate for reading.
 func (j *journal) append(c Change) uint64 {

@@ -290,7 +290,7 @@ func (c *conn) wrote(b []byte, small *outBuffer) (all bool) {
 		c.b.warm.add(c)
 	}
 	if closing { // [MQTT-3.14.4-2] [MQTT-4.13.2-1]
-		c.nc.Close()
+		c.hangUp()
 	}
 	return true
 }

@@ -213,6 +213,11 @@ func (s *Session) pumpLocked(bt *batch, c *conn) {
 			s.setBehind(c, false)
 			return
 		}
+		// What waits for the journal may not be overtaken: only what will wait as well goes along.
+		if s.flights.unsent != nil && !q.front().waitsForJournal() {
+			s.setBehind(c, s.replay.len() > 0)
+			return
+		}
 		switch s.trySend(bt, c, q.front()) {
 		case waits:
 			s.setBehind(c, s.replay.len() > 0)
@@ -223,12 +228,12 @@ func (s *Session) pumpLocked(bt *batch, c *conn) {
 		default:
 			s.takeFrom(q)
 		}
-		if s.flights.unsent != nil { // the journal calls; nothing may overtake it
-			s.setBehind(c, s.replay.len() > 0)
-			return
-		}
 	}
 }
+
+// waitsForJournal reports whether its Packet Identifier is to be stored before it is sent:
+// it must be known after a crash, or the message comes twice.
+func (d *delivery) waitsForJournal() bool { return d.qos == 2 && d.stored }
 
 // sendResult is what became of the next delivery.
 type sendResult byte
@@ -265,8 +270,7 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 		return waitsForRoom
 	}
 	f := s.flights.add(*d, 0)
-	if d.qos == 2 && d.stored {
-		// The identifier must be known after a crash, or the message comes twice.
+	if d.waitsForJournal() {
 		f.ticket = s.b.journal.append(Sent{s.clientID, d.seq, f.id, StateSent})
 		c.awaitCommit()
 		return sent

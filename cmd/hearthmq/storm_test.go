@@ -4,11 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,8 +13,6 @@ import (
 
 	"hearthmq/broker/brokertest"
 )
-
-var soak = flag.Duration("soak", time.Minute, "how long the soak of make flood takes (case R17: 72h)")
 
 // cases A19 and A20: three hundred devices come back after a restart.
 func TestFloodStorm(t *testing.T) {
@@ -141,64 +135,5 @@ func TestFloodHandshakes(t *testing.T) {
 		float64(shaken.Load())/10, failed.Load(), used, p50, p99, worst)
 	if p99 > 100*time.Millisecond {
 		m.Timing(t, "sentinel p99 %v", p99)
-	}
-}
-
-// case R17, as long as -soak says: 300 clients, 200 messages a second, killed and
-// started again four times.
-func TestFloodSoak(t *testing.T) {
-	v := newVictim(t, nil)
-	v.start()
-	const clients, kills = 300, 4
-	var sizes []int64
-	for round := range kills {
-		var wg sync.WaitGroup
-		stop := make(chan struct{})
-		for i := range clients {
-			d, err := connectDevice(v.mqtt, fmt.Sprint("c", i), e2eUser, e2ePassword, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if i%3 == 0 {
-				if err := d.subscribe(fmt.Sprintf("soak/%d/#", i), 1); err != nil {
-					t.Fatal(err)
-				}
-			}
-			wg.Go(func() { _, _ = io.Copy(io.Discard, d.r) })
-			wg.Go(func() {
-				defer d.Close()
-				tick := time.NewTicker(clients * time.Second / 200)
-				defer tick.Stop()
-				for n := 0; ; n++ {
-					select {
-					case <-stop:
-						return
-					case <-tick.C:
-						if _, err := d.Write(publishBytes(fmt.Sprintf("soak/%d/state", i), fmt.Sprint(n))); err != nil {
-							return
-						}
-					}
-				}
-			})
-		}
-		<-time.After(*soak / kills)
-		now, _ := v.rss()
-		sizes = append(sizes, now)
-		close(stop)
-		wg.Wait()
-		if round < kills-1 {
-			_ = v.cmd.Process.Kill()
-			<-v.done
-			v.start()
-		}
-	}
-	info, err := os.Stat(filepath.Join(v.dir, databaseName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("R17: %d clients, 200 messages/s for %v with %d kills: RSS at the end of each part %s %s %s %s, database %s",
-		clients, *soak, kills-1, mib(sizes[0]), mib(sizes[1]), mib(sizes[2]), mib(sizes[3]), mib(info.Size()))
-	if sizes[kills-1] > sizes[0]+sizes[0]/2+8<<20 {
-		t.Errorf("it grew from %s to %s", mib(sizes[0]), mib(sizes[kills-1]))
 	}
 }
