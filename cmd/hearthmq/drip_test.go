@@ -2,10 +2,14 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,3 +139,66 @@ func (f drippedFrames) Read([]byte) (int, error) {
 		}
 	}
 }
+
+// case R1: as many connections as there are places, each with all of a CONNECT that may come
+// before a client is known but its last byte, or with a TLS handshake that stays half done. The
+// memory limit holds, and somebody honest gets in.
+func TestFloodUnfinished(t *testing.T) {
+	const places, limit = 5000, 205 << 20
+	h := newHouse(t)
+	h.issue("server")
+	for _, door := range []string{"tcp", "tls"} {
+		t.Run(door, func(t *testing.T) {
+			v := newVictim(t, options{"max_connections": places, "memory_limit": strconv.Itoa(limit), "certfile": h.path("server.pem"), "keyfile": h.path("server.key")})
+			v.start()
+			before, _ := v.rss()
+			begun := frameOf(0x10, "\x00\x04MQTT\x04\xC2\x00\x00"+mqttString("unfinished")+mqttString("user")+mqttString(strings.Repeat("x", 60<<10)))
+			var conns []net.Conn
+			var written atomic.Int64
+			var wg sync.WaitGroup
+			begin := time.Now()
+			for range places {
+				c, err := net.DialTimeout("tcp", map[string]string{"tcp": v.mqtt, "tls": v.mqtts}[door], 10*time.Second)
+				if err != nil {
+					t.Fatal(err)
+				}
+				conns = append(conns, c)
+				wg.Go(func() {
+					_ = c.SetDeadline(time.Now().Add(12 * time.Second))
+					if door == "tls" {
+						_ = tls.Client(silentAfterHello{c}, &tls.Config{InsecureSkipVerify: true}).Handshake()
+						return
+					}
+					n, _ := io.WriteString(c, begun[:len(begun)-1])
+					written.Add(int64(n))
+				})
+			}
+			took := time.Since(begin)
+			in := 0
+			for i := range 10 {
+				if d, err := connectDevice(v.mqtt, fmt.Sprint("honest", i), e2eUser, e2ePassword, true); err == nil {
+					d.Close()
+					in++
+				}
+			}
+			<-time.After(time.Second) // until what was sent is taken
+			now, _ := v.rss()
+			open := v.sockets()
+			wg.Wait()
+			_, most := v.rss()
+			t.Logf("R1: %s: %d connections in %v with %s of unfinished CONNECTs: RSS %s → %s, %s at most, %d sockets open then; %d of 10 honest clients got in",
+				door, places, took.Round(time.Millisecond), mib(written.Load()), mib(before), mib(now), mib(most), open, in)
+			for _, c := range conns {
+				c.Close()
+			}
+			if most > limit || in != 10 {
+				t.Errorf("RSS %s with a limit of %s, %d of 10 honest clients got in", mib(most), mib(limit), in)
+			}
+		})
+	}
+}
+
+// silentAfterHello is a client's socket that sends its first flight and no other.
+type silentAfterHello struct{ net.Conn }
+
+func (s silentAfterHello) Read([]byte) (int, error) { return 0, errors.New("silent") }
