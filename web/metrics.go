@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +22,7 @@ import (
 // this machine (case W25).
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	p := principalOf(r.Context())
-	allowed := p.embedded && p.admin || !p.embedded && loopback(r) && !proxied(r.Context())
+	allowed := p.embedded && p.admin || !p.embedded && loopback(r) && !proxied(r.Context()) && ownHost(r.Host)
 	if bearer(r) != "" {
 		_, ok, err := s.tokenPrincipal(r)
 		if err != nil {
@@ -39,6 +41,17 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(b.Bytes())
+}
+
+// ownHost reports whether a program on this machine asked for it by a name that is the
+// machine's: an address, or one without a dot. Pages of a site whose name leads to
+// 127.0.0.1 ask a browser here, too, and must not read the answer.
+func ownHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || !strings.Contains(strings.TrimSuffix(host, "."), ".")
 }
 
 // writeMetrics writes HearthMQ's own figures, then those below $SYS by the names that

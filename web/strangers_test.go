@@ -25,3 +25,19 @@ func TestStrangersSendLittle(t *testing.T) { // case W23
 		t.Errorf("%s: %d", a.Request.URL, a.StatusCode)
 	}
 }
+
+// A page of any site can have its name lead to this machine and ask the browser on it for
+// the figures that programs here get without a token (DNS rebinding).
+func TestMetricsByForeignName(t *testing.T) { // case W25
+	s := furnished(t, false)
+	b := s.direct()
+	for host, want := range map[string]int{
+		"localhost:8080": http.StatusOK, "127.0.0.1:8080": http.StatusOK, "[::1]:8080": http.StatusOK, "raspberrypi": http.StatusOK, "localhost.": http.StatusOK,
+		"evil.example:8080": http.StatusUnauthorized, "evil.example": http.StatusUnauthorized, "evil.example.": http.StatusUnauthorized,
+		"127.0.0.1.evil.example": http.StatusUnauthorized,
+	} {
+		req := b.request(http.MethodGet, "/metrics", nil)
+		req.Host = host
+		b.do(req).is(t, want)
+	}
+}
