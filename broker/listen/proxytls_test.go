@@ -62,3 +62,28 @@ func TestRefusedBehindAProxy(t *testing.T) {
 		}
 	}
 }
+
+// case A16: where clients have certificates nobody comes in again by a ticket, past what
+// has been revoked or ended meanwhile.
+func TestNoTicketsForCertificates(t *testing.T) {
+	ca := newAuthority(t)
+	files := ca.files(t)
+	files.RequireCertificate = true
+	ln := listen(t, Config{Name: "mqtts", TLS: &files})
+	cfg := ca.client(t, "lamp")
+	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		cfg.MinVersion, cfg.MaxVersion = version, version
+		for range 2 {
+			c := tls.Client(dial(t, ln), cfg)
+			s := accept(t, ln)
+			go func() { _, _ = s.Read(make([]byte, 1)); _, _ = s.Write([]byte("y")) }()
+			send(t, c, "x")
+			receive(t, c, "y") // with TLS 1.3 a ticket would come before
+			if c.ConnectionState().DidResume {
+				t.Errorf("version %#x: let in by a ticket", version)
+			}
+			c.Close()
+		}
+	}
+}
