@@ -97,6 +97,19 @@ func TestDeniedOnItsWay(t *testing.T) {
 			c.Send(&packet.Ack{Type: packet.TypePuback, PacketID: first.PacketID})
 			return c
 		}},
+		{"retained with QoS 0 behind others", []string{fine, fine + "/2"}, func(h *home, v packet.Version, all *brokertest.Client) *brokertest.Client {
+			send(all, 1, true)
+			all.Publish("home/first", "1", 1, true, 7)
+			all.Publish("home/second", "1", 1, true, 8)
+			c := h.connect(v, "c", "ann", lasting())
+			c.Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "home/first", QoS: 1}, {Filter: "home/second", QoS: 1}, {Filter: "home/+/state/#"}}})
+			first := brokertest.Get[*packet.Publish](c)
+			deny(h)
+			c.Send(&packet.Ack{Type: packet.TypePuback, PacketID: first.PacketID})
+			second := brokertest.Get[*packet.Publish](c)
+			c.Send(&packet.Ack{Type: packet.TypePuback, PacketID: second.PacketID})
+			return c
+		}},
 		{"queued in the store over a restart", []string{fine, fine}, func(h *home, v packet.Version, all *brokertest.Client) *brokertest.Client {
 			c := h.connect(v, "c", "ann", lasting())
 			c.Subscribe("home/#", 1)
@@ -391,5 +404,73 @@ func TestSessionIsBoundOnFirstUse(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// case A7: what the rules say of QoS and RETAIN holds for a will, too, when it is set and
+// when it is due.
+func TestWillWithConditions(t *testing.T) {
+	for _, tt := range []struct{ first, then string }{
+		{"allow publish home/# qos<=1 no-retain", "allow publish home/#"},
+		{"allow publish home/#", "allow publish home/# qos<=1 no-retain"},
+	} {
+		for _, v := range versions {
+			inHouse(t, access.Policy{}, nil, func(h *home) {
+				h.user("ann", tt.first)
+				h.user("all", "allow both #")
+				w := h.clean(packet.V50, "w", "all")
+				w.Subscribe("home/#", 2)
+				c := h.connect(v, "c", "ann", packet.Connect{CleanStart: true, Will: &packet.Will{Topic: "home/x", Payload: []byte("gone"), QoS: 2, Retain: true}})
+				h.become("ann", tt.then)
+				c.Close()
+				if m := brokertest.Get[*packet.Publish](w); m.QoS != 1 {
+					t.Errorf("%v, %s: QoS %d", v, tt.first, m.QoS)
+				}
+				for range h.b.Retained("home/x") {
+					t.Errorf("%v, %s: retained", v, tt.first)
+				}
+			})
+		}
+	}
+}
+
+// The highest QoS that a rule allows holds for what is granted, for what arrives live and
+// retained where a wider filter was granted more, and for a part of the broker.
+func TestHighestQoS(t *testing.T) {
+	for _, v := range versions {
+		inHouse(t, access.Policy{}, nil, func(h *home) {
+			h.user("ann", "allow subscribe home/# qos<=1", "allow subscribe other/#", "allow publish home/# qos<=1 no-retain")
+			h.user("all", "allow both #")
+			all := h.clean(packet.V50, "all", "all")
+			all.Publish("home/kept", "1", 2, true, 1)
+			c := h.clean(v, "c", "ann")
+			if code := c.Subscribe("home/live", 2); code != packet.GrantedQoS1 {
+				t.Errorf("%v: granted %v", v, code)
+			}
+			if code := c.Subscribe("#", 2); code != packet.GrantedQoS2 {
+				t.Errorf("%v: granted %v", v, code)
+			}
+			all.Publish("home/other", "1", 2, false, 2)
+			synctest.Wait()
+			n := 0
+			for _, p := range c.All() {
+				if m, ok := p.(*packet.Publish); ok {
+					if n++; m.QoS != 1 {
+						t.Errorf("%v: %s with QoS %d", v, m.Topic, m.QoS)
+					}
+				}
+			}
+			if n != 2 {
+				t.Errorf("%v: %d messages", v, n)
+			}
+			u, _ := h.dir.User("ann")
+			part := h.b.Attach(&broker.Identity{ClientID: "part", User: "ann", Version: u.Version}, broker.LocalOptions{})
+			for _, m := range []*broker.Message{broker.NewMessage("home/x", nil, 2, false), broker.NewMessage("home/x", []byte("1"), 0, true)} {
+				if err := part.Publish(h.Context(), m); err == nil {
+					t.Errorf("a part published with QoS %d, RETAIN %v", m.QoS, m.Retain)
+				}
+			}
+			h.must(part.Publish(h.Context(), broker.NewMessage("home/x", nil, 1, false)))
+		})
 	}
 }

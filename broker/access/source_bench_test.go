@@ -24,7 +24,7 @@ func BenchmarkReplay(b *testing.B) {
 		store := broker.NewMemoryStore()
 		start := func(check bool) *broker.Broker {
 			cfg := broker.DefaultConfig()
-			cfg.CheckRetainedSource = check
+			cfg.CheckRetainedSource, cfg.Durability = check, broker.SDSaver // which waits for nothing
 			br, err := broker.New(cfg, broker.Deps{Authenticator: d, Authorizer: d, Store: store, Log: slog.New(slog.DiscardHandler)})
 			must(b, err)
 			return br
