@@ -71,6 +71,9 @@ func (s *Session) info() SessionInfo {
 		Subscriptions: len(s.subs), Queued: s.queue.len() + s.replay.len(), QueuedBytes: s.queued,
 		Inflight: s.flights.len(), Dropped: s.dropped.Load(), Violations: s.violations.Load(), HasWill: s.will != nil,
 	}
+	if in.Dropped > 0 {
+		in.DroppedBy = s.crammedBy()
+	}
 	if s.will != nil {
 		in.WillTopic = s.will.Message.Topic
 	}
@@ -79,6 +82,7 @@ func (s *Session) info() SessionInfo {
 		in.Received = c.recv.publishes.Load()
 		c.mu.Lock()
 		in.Sent = c.sent.publishes
+		in.Slowed, in.SlowedBy = c.slow.count, c.slow.by
 		c.mu.Unlock()
 	}
 	return in

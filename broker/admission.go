@@ -21,7 +21,7 @@ const heldBack = 256
 type admission struct {
 	doorkeeper doorkeeper
 	lobby      list.List // connections that were not let in yet, the oldest first
-	byListener map[string]int
+	byListener map[string]*hall
 	byUser     map[string]*visitors
 	held       int
 	hoping     int // for a place
@@ -79,6 +79,22 @@ func (g *guest) unclaim() {
 	g.claims = 0
 }
 
+// hall is one listener: its connections, and how many of them are in the lobby.
+type hall struct {
+	conns, lobby int
+	arrival      allowance
+}
+
+// hallOf is the listener of that name; it stays known. connsMu is held.
+func (a *admission) hallOf(name string) *hall {
+	h := a.byListener[name]
+	if h == nil {
+		h = new(hall)
+		a.byListener[name] = h
+	}
+	return h
+}
+
 // visitors are the connections of one user.
 type visitors struct {
 	conns   int
@@ -97,10 +113,15 @@ func (b *Broker) accept(g *guest, now time.Time) *Refusal {
 	refusal := b.place(func() *Refusal { return b.full(g.info) })
 	var evicted *guest
 	if refusal != nil && !b.stopping && refusal.Err == nil {
-		if e := a.lobby.Front(); e != nil {
-			evicted = e.Value.(*guest)
+		h := b.crowded(g.info)
+		switch evicted = a.longest(h); {
+		case evicted != nil:
 			b.leaveLocked(evicted)
 			refusal = nil
+		case h != nil:
+			refusal.Err = fmt.Errorf("%d connections on this listener already (max_connections in listener_limits of %s)", h.conns, g.info.Name)
+		default:
+			refusal.Err = fmt.Errorf("%d connections already (max_connections)", len(b.conns))
 		}
 	}
 	if b.stopping {
@@ -108,7 +129,9 @@ func (b *Broker) accept(g *guest, now time.Time) *Refusal {
 	}
 	if refusal == nil {
 		b.conns[g] = struct{}{}
-		a.byListener[g.info.Name]++
+		h := a.hallOf(g.info.Name)
+		h.conns++
+		h.lobby++
 		g.inLobby = a.lobby.PushBack(g)
 		b.wg.Add(1) // under connsMu: not once Shutdown waits
 	}
@@ -151,11 +174,49 @@ const (
 // full says why there is no place for one more connection, nil: there is one. Err is
 // nil when all places are taken, so that one may be made. connsMu is held.
 func (b *Broker) full(info *ListenerInfo) *Refusal {
-	if r := info.Rules; r != nil && r.MaxConnections > 0 && b.admission.byListener[info.Name] >= r.MaxConnections {
+	if r := info.Rules; r != nil && r.MaxConnections > 0 && b.admission.hallOf(info.Name).conns >= r.MaxConnections {
 		return Refuse(ServerFull, fmt.Errorf("%d connections on this listener already", r.MaxConnections))
 	}
-	if most := b.cfg().MaxConnections; most > 0 && len(b.conns) >= most+systemReserve {
+	if most := b.cfg().MaxConnections; most > 0 && len(b.conns) >= most+systemReserve || b.crowded(info) != nil {
 		return Refuse(ServerFull, nil)
+	}
+	return nil
+}
+
+// crowded returns the listener when its own limit leaves no place, the reserve for
+// system users included, else nil. connsMu is held.
+func (b *Broker) crowded(info *ListenerInfo) *hall {
+	most := b.cfg().ListenerLimits[info.Name].Connections
+	if h := b.admission.hallOf(info.Name); most > 0 && h.conns >= most+systemReserve {
+		return h
+	}
+	return nil
+}
+
+// longest is who has been in the lobby for the longest time, of one listener or, where h
+// is nil, of all; nil: nobody is. connsMu is held.
+func (a *admission) longest(h *hall) *guest {
+	if h != nil && h.lobby == 0 {
+		return nil
+	}
+	for e := a.lobby.Front(); e != nil; e = e.Next() {
+		if g := e.Value.(*guest); h == nil || a.byListener[g.info.Name] == h {
+			return g
+		}
+	}
+	return nil
+}
+
+// shut says why the listener lets nobody more in, nil: it does. It refuses no system
+// user. connsMu is held.
+func (c *conn) shut(replaces bool) *Refusal {
+	l, h := c.b.cfg().ListenerLimits[c.info.Name], c.b.admission.hallOf(c.info.Name)
+	switch {
+	case c.id.System:
+	case l.Connections > 0 && h.conns-h.lobby >= l.Connections && !replaces:
+		return Refuse(ServerFull, fmt.Errorf("%d connections on this listener already (max_connections in listener_limits of %s)", h.conns-h.lobby, c.info.Name))
+	case l.ConnectRate > 0 && !h.arrival.admit(l.ConnectRate, c.now):
+		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second on this listener (max_connect_rate in listener_limits of %s)", l.ConnectRate, c.info.Name))
 	}
 	return nil
 }
@@ -186,6 +247,9 @@ func (b *Broker) letIn(c *conn) error {
 	if Pressure(b.pressure.level.Load()) == Critical && !c.id.System {
 		return Refuse(ServerFull, errors.New("memory is short"))
 	}
+	if refusal := c.shut(replaces); refusal != nil {
+		return refusal
+	}
 	v := a.byUser[c.id.User]
 	if v == nil {
 		v = new(visitors)
@@ -194,20 +258,25 @@ func (b *Broker) letIn(c *conn) error {
 		if l.Connections > 0 && v.conns >= l.Connections && !replaces {
 			return Refuse(ServerFull, fmt.Errorf("%d connections of this user already", v.conns))
 		}
-		if l.ConnectRate > 0 {
-			v.arrival.rate, v.arrival.most = l.ConnectRate, max(1, l.ConnectRate*10)
-			if v.arrival.spend(1, c.now) > 0 {
-				v.arrival.tokens++
-				return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second of this user", l.ConnectRate))
-			}
+		if l.ConnectRate > 0 && !v.arrival.admit(l.ConnectRate, c.now) {
+			return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second of this user", l.ConnectRate))
 		}
 	}
 	v.conns++
 	a.byUser[c.id.User], c.visitor = v, true
-	a.lobby.Remove(c.inLobby)
-	c.inLobby = nil
-	c.unclaim()
+	a.leaveLobby(c.guest)
 	return nil
+}
+
+// leaveLobby takes g out of the lobby, if it is there. connsMu is held.
+func (a *admission) leaveLobby(g *guest) {
+	if g.inLobby == nil {
+		return
+	}
+	a.lobby.Remove(g.inLobby)
+	g.inLobby = nil
+	a.hallOf(g.info.Name).lobby--
+	g.unclaim()
 }
 
 // leaveLocked takes a connection out of all counts, once. connsMu is held.
@@ -217,14 +286,8 @@ func (b *Broker) leaveLocked(g *guest) {
 	}
 	a := &b.admission
 	delete(b.conns, g)
-	if a.byListener[g.info.Name]--; a.byListener[g.info.Name] == 0 {
-		delete(a.byListener, g.info.Name)
-	}
-	if g.inLobby != nil {
-		a.lobby.Remove(g.inLobby)
-		g.inLobby = nil
-		g.unclaim()
-	}
+	a.leaveLobby(g)
+	a.hallOf(g.info.Name).conns--
 	if g.visitor {
 		user := g.conn.id.User
 		v := a.byUser[user]
@@ -269,54 +332,6 @@ func (c *conn) pause(d time.Duration) {
 	case <-t.C:
 	case <-c.lifetime().Done():
 	}
-}
-
-// rates are what a connection may send per second.
-type rates struct {
-	messages, bytes allowance
-	on              bool
-}
-
-func (r *rates) set(l Limits) {
-	r.on = l.MessageRate > 0 || l.ByteRate > 0
-	r.messages = allowance{rate: l.MessageRate, most: max(1, l.MessageRate)}
-	r.bytes = allowance{rate: l.ByteRate, most: max(1, l.ByteRate)}
-}
-
-// wait returns how long the reader has to rest after what it has read.
-func (r *rates) wait(messages, bytes float64, now time.Time) time.Duration {
-	var d time.Duration
-	if r.messages.rate > 0 {
-		d = r.messages.spend(messages, now)
-	}
-	if r.bytes.rate > 0 {
-		d = max(d, r.bytes.spend(bytes, now))
-	}
-	return d
-}
-
-// rest keeps the reader from reading faster than the connection may send: the sender
-// finds its socket full, and nothing is lost. Meanwhile it counts as alive.
-func (c *conn) rest(t packet.Type, bytes int) {
-	messages := 0.0
-	if t == packet.TypePublish {
-		messages = 1
-	}
-	now := time.Now()
-	wait := c.rates.wait(messages, float64(bytes), now)
-	if wait <= 0 {
-		return
-	}
-	c.b.stats.slowed.Add(1)
-	c.bt.flush() // what came so far goes out
-	c.seen.Store(now.Add(wait).UnixNano())
-	alive := c.lifetime()
-	for wait > 0 && alive.Err() == nil && c.relimited.Load() == nil {
-		c.pause(min(wait, time.Second)) // a new limit is not waited for
-		wait -= time.Second
-	}
-	c.now = time.Now()
-	c.bt.now = c.now
 }
 
 // watchUntil ends the connection with what its client logged in with.

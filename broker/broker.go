@@ -54,7 +54,7 @@ func New(cfg Config, deps Deps) (*Broker, error) {
 	}
 	b := &Broker{deps: deps, log: deps.Log, started: time.Now(), conns: make(map[*guest]struct{})}
 	b.pressure.limit = cfg.MemoryLimit
-	b.admission.byListener, b.admission.byUser = make(map[string]int), make(map[string]*visitors)
+	b.admission.byListener, b.admission.byUser = make(map[string]*hall), make(map[string]*visitors)
 	b.admission.mostClaims = mostClaims(cfg.MemoryLimit)
 	b.settings.Store(&cfg)
 	b.ctx, b.cancel = context.WithCancel(context.Background())

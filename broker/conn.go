@@ -47,6 +47,8 @@ type conn struct {
 	auth       *authFlow           // enhanced authentication under way
 	repeated   map[uint16]struct{} // QoS 2 messages that came again, see oftenRepeated
 	rates      rates
+	crowd      *crowd // of its address, nil: has no limit
+	paced      bool   // one of them has bounds
 
 	recv      received
 	seen      atomic.Int64 // Unix nanoseconds of the last packet
@@ -68,6 +70,7 @@ type conn struct {
 	alias   aliasTable        // topic aliases towards the client
 	sent    sentCounts
 	ended   ending
+	slow    slowing
 	alive   *time.Timer // keep alive
 	until   *time.Timer // the end of what it logged in with
 }
@@ -254,7 +257,7 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		}
 		f, n, _, err := packet.Split(data, limit)
 		if err != nil {
-			return packets, c.manner(data[0], true, err)
+			return packets, c.manner(data[0], true, c.tooBig(err))
 		}
 		if n == 0 {
 			if cap(c.carry) < len(data) {
@@ -274,7 +277,7 @@ func (c *conn) handleAll(data []byte) (packets uint64, err error) {
 		if err := c.handle(f); err != nil {
 			return packets, c.manner(f.First, len(f.Body) > 0, err)
 		}
-		if c.rates.on {
+		if c.paced {
 			c.rest(f.Type(), n)
 		}
 	}

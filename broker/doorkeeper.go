@@ -17,10 +17,34 @@ type doorkeeper struct {
 	loops  map[loopKey]*allowance
 }
 
-// place is one address with connections, or with some not long ago. doorkeeper.mu guards it.
+// place is one address with connections, or with some not long ago. doorkeeper.mu guards
+// it, but for the crowd's own lock.
 type place struct {
 	conns   int
 	arrival allowance
+	crowd   crowd
+}
+
+// crowd is what all connections of one address send. It has its own lock, which is taken
+// for each packet where there is such a limit, and only by connections of that address.
+type crowd struct {
+	mu    sync.Mutex
+	rates rates
+}
+
+// wait is rates.wait for all connections together.
+func (x *crowd) wait(cfg *Config, messages, bytes float64, now time.Time) (d time.Duration, byBytes bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.rates.of(cfg.MessageRatePerAddress, cfg.ByteRatePerAddress)
+	return x.rates.wait(messages, bytes, now)
+}
+
+// quiet reports whether nobody owes anything, so that the crowd may be forgotten.
+func (x *crowd) quiet(now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.rates.messages.full(now) && x.rates.bytes.full(now)
 }
 
 // loopKey is a client at an address: reconnect loops are slowed down by both, so that
@@ -66,39 +90,39 @@ func (d *doorkeeper) arrive(g *guest, now time.Time) *Refusal {
 	cfg := g.b.cfg()
 	most := cfg.MaxConnectionsPerAddress
 	from, ok := placeOf(g.remote.Addr(), cfg.ExemptAddresses)
-	if !ok || most <= 0 {
+	if !ok || most <= 0 && !cfg.crowded() {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.places[from]
 	if p == nil {
-		d.places = roomIn(d.places, func(p *place) bool { return p.conns == 0 })
-		p = &place{arrival: allowance{rate: float64(most) / burstSeconds, most: float64(most)}}
+		d.places = roomIn(d.places, func(p *place) bool { return p.conns == 0 && p.crowd.quiet(now) })
+		p = new(place)
 		d.places[from] = p
 	}
+	p.arrival.rate, p.arrival.most = float64(most)/burstSeconds, float64(most)
 	switch {
+	case most <= 0:
 	case p.conns >= most:
 		return Refuse(ServerFull, fmt.Errorf("%d connections from this address already (max_connections_per_address)", p.conns))
 	case p.arrival.spend(1, now) > 0:
 		p.arrival.tokens++ // who is refused does not count
-		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second from this address", p.arrival.rate))
+		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second from this address (max_connections_per_address)", p.arrival.rate))
 	}
 	p.conns++
-	g.place = from
+	g.place = p
 	return nil
 }
 
 // leave takes back what arrive counted.
 func (d *doorkeeper) leave(g *guest) {
-	if !g.place.IsValid() {
+	if g.place == nil {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.places[g.place]; p != nil {
-		p.conns--
-	}
+	g.place.conns--
 }
 
 // comesBack returns how long a client has to wait before it is let in once more.
@@ -112,7 +136,7 @@ func (d *doorkeeper) comesBack(c *conn, clientID string, now time.Time) time.Dur
 	defer d.mu.Unlock()
 	a := d.loops[key]
 	if a == nil {
-		d.loops = roomIn(d.loops, func(a *allowance) bool { a.fill(now); return a.tokens >= a.most })
+		d.loops = roomIn(d.loops, func(a *allowance) bool { return a.full(now) })
 		a = &allowance{rate: loopRate, most: loopBurst}
 		d.loops[key] = a
 	}
@@ -160,6 +184,23 @@ func (a *allowance) fill(now time.Time) {
 		a.tokens = min(a.most, a.tokens+a.rate*now.Sub(a.at).Seconds())
 	}
 	a.at = now
+}
+
+// admit takes a token for one who comes, at a rate a second with a burst of ten seconds'
+// worth; who may not come does not count.
+func (a *allowance) admit(rate float64, now time.Time) bool {
+	a.rate, a.most = rate, max(1, rate*10)
+	if a.spend(1, now) > 0 {
+		a.tokens++
+		return false
+	}
+	return true
+}
+
+// full reports whether nothing is spent.
+func (a *allowance) full(now time.Time) bool {
+	a.fill(now)
+	return a.tokens >= a.most
 }
 
 // spend takes n tokens and returns how long to wait until the debt is paid.

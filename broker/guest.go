@@ -27,7 +27,7 @@ type guest struct {
 	inLobby *list.Element // until it is let in
 	conn    *conn         // what it became
 	visitor bool          // it counts for its user
-	place   netip.Prefix  // where it counts, set by accept
+	place   *place        // where it counts, set by accept; nil: nowhere
 	claims  int           // bytes that it holds in the lobby, see claim
 }
 

@@ -169,6 +169,13 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 	if err := willTopic(c.mounted(p.Will.Topic)); err != nil {
 		return nil, err
 	}
+	if why := c.tooDeep(c.mounted(p.Will.Topic)); why != "" {
+		code := packet.QuotaExceeded
+		if p.Version != packet.V50 {
+			code = packet.NotAuthorized // no return code of MQTT 3 says it
+		}
+		return nil, &Refusal{Reason: WillNotAllowed, Code: code, Err: errors.New(why)}
+	}
 	if un := c.cfg.unsupported(p.Will.QoS, p.Will.Retain); un != nil {
 		return nil, &Refusal{Reason: BadProtocol, Code: un.Code, Err: un}
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"sync"
 
 	"hearthmq/broker/packet"
@@ -66,8 +67,12 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 		return "memory is short: no new topic is retained"
 	}
 	id := m.Publisher
-	limited := id != nil && id.Limits != nil && (id.Limits.RetainedMessages > 0 || id.Limits.RetainedBytes > 0)
-	if id == nil || id.System || !limited && b.pressure.limit <= 0 {
+	if id == nil || id.System || id.Limits == nil && len(b.cfg().ListenerLimits) == 0 && b.pressure.limit <= 0 {
+		return ""
+	}
+	l := b.limitsAway(id.Listener, id)
+	limited := l.RetainedMessages > 0 || l.RetainedBytes > 0
+	if !limited && b.pressure.limit <= 0 {
 		return ""
 	}
 	r.holdings.mu.Lock()
@@ -80,11 +85,13 @@ func (r *retained) full(b *Broker, old, m *Message) string {
 	if why := b.hoardsRetained(h, old, m); why != "" || !limited {
 		return why
 	}
-	if most := id.Limits.RetainedMessages; most > 0 && h.messages >= most {
-		return "the user has as many retained messages as it may"
+	if most := l.RetainedMessages; most > 0 && h.messages >= most {
+		return fmt.Sprintf("the user has as many retained messages as it may (%s)", b.cfg().whose(id.Listener, id, "retained_max_messages",
+			float64(most), func(l *Limits) float64 { return float64(l.RetainedMessages) }))
 	}
-	if most := id.Limits.RetainedBytes; most > 0 && h.bytes+int64(m.Size()) > most {
-		return "the user's retained messages are as large as they may be"
+	if most := l.RetainedBytes; most > 0 && h.bytes+int64(m.Size()) > most {
+		return fmt.Sprintf("the user's retained messages are as large as they may be (%s)", b.cfg().whose(id.Listener, id, "retained_max_bytes",
+			float64(most), func(l *Limits) float64 { return float64(l.RetainedBytes) }))
 	}
 	return ""
 }

@@ -52,6 +52,17 @@ func (c *conn) handlePublish(f packet.Frame) error {
 	if !allows(&r.decision, p) {
 		return c.deny(p, r)
 	}
+	if c.limits.TopicLevels > 0 {
+		if why := c.tooDeep(r.name); why != "" {
+			c.b.denied(c.id, Publish, r.name, RuleRef{Text: why})
+			code := packet.QuotaExceeded
+			if c.version != packet.V50 {
+				code = packet.Success
+			}
+			c.refuseMessage(p, code, why)
+			return nil
+		}
+	}
 	return c.publish(f, p, r)
 }
 

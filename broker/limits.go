@@ -1,7 +1,9 @@
 package broker
 
+import "fmt"
+
 // Limits bound what a listener, a user or a client may take. A zero field sets no
-// bound. Where several apply the strictest counts.
+// bound. Where several apply the strictest counts. System users have none.
 type Limits struct {
 	// Connections at a time, of the listener or of the user.
 	Connections int
@@ -21,9 +23,12 @@ type Limits struct {
 	QueuedBytes    int
 	// Subscriptions of one session.
 	Subscriptions int
-	// RetainedMessages and RetainedBytes are what the user's clients published last.
+	// RetainedMessages and RetainedBytes are what the user's clients published last. Those
+	// of a listener are for each user who publishes by it.
 	RetainedMessages int
 	RetainedBytes    int64
+	// TopicLevels of Topic Names and Topic Filters; topic.MaxLevels holds for all.
+	TopicLevels int
 }
 
 // Strictest returns the limits where both apply.
@@ -39,6 +44,7 @@ func (l Limits) Strictest(m Limits) Limits {
 	strictest(&l.Subscriptions, m.Subscriptions)
 	strictest(&l.RetainedMessages, m.RetainedMessages)
 	strictest(&l.RetainedBytes, m.RetainedBytes)
+	strictest(&l.TopicLevels, m.TopicLevels)
 	return l
 }
 
@@ -46,4 +52,34 @@ func strictest[T int | int64 | uint16 | uint32 | float64](p *T, v T) {
 	if v > 0 && (*p == 0 || v < *p) {
 		*p = v
 	}
+}
+
+// limitsOf is what all, the listener and the user limit a client to.
+func (c *Config) limitsOf(listener string, id *Identity) Limits {
+	if id.System {
+		return Limits{}
+	}
+	return c.EachClient.Strictest(c.ListenerLimits[listener]).Strictest(limitsOf(id))
+}
+
+// limitsOf is what the user alone is limited to.
+func limitsOf(id *Identity) Limits {
+	if id.Limits == nil {
+		return Limits{}
+	}
+	return *id.Limits
+}
+
+// whose names who set the limit that is most for a client, as an owner can find it: "limit
+// of user lamp", "listener_limits of wss", or else the setting that holds for all.
+func (c *Config) whose(listener string, id *Identity, setting string, most float64, of func(*Limits) float64) string {
+	user, door := limitsOf(id), c.ListenerLimits[listener]
+	switch {
+	case id.System:
+	case of(&user) == most:
+		return fmt.Sprintf("limit of user %q", id.User)
+	case of(&door) == most:
+		return setting + " in listener_limits of " + listener
+	}
+	return setting
 }

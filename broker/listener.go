@@ -26,7 +26,6 @@ type ListenerInfo struct {
 // ListenerRules are settings of one listener. Immutable.
 type ListenerRules struct {
 	MaxConnections int              // at a time; 0: no bound of its own
-	Limits         Limits           // of each client; Connections and ConnectRate mean nothing here
 	MaximumQoS     *byte            // nil: Config's
 	Versions       []packet.Version // that are let in; nil: all
 	// MountPoint stands in front of every topic that clients of the listener name, and

@@ -87,19 +87,51 @@ func (s *Session) pop() delivery {
 	return d
 }
 
+// queueBounds are how many messages and bytes the queue may hold. s.mu is held.
+func (s *Session) queueBounds() (messages, bytes int) {
+	cfg := s.b.cfg()
+	messages, bytes = cfg.MaxQueuedMessages, cfg.MaxQueuedBytes
+	strictest(&messages, s.limits.QueuedMessages)
+	strictest(&bytes, s.limits.QueuedBytes)
+	return messages, bytes
+}
+
+// crammed says which bound of its queue a session has reached last.
+type crammed uint8
+
+const (
+	crammedMessages crammed = iota + 1
+	crammedBytes
+)
+
+// crammedBy names that limit, "" when it reached none. s.mu is held.
+func (s *Session) crammedBy() string {
+	messages, bytes := s.queueBounds()
+	cfg, id := s.b.cfg(), s.identity.Load()
+	switch s.crammed {
+	case crammedMessages:
+		return cfg.whose(s.listener, id, "max_queued_messages", float64(messages), func(l *Limits) float64 { return float64(l.QueuedMessages) })
+	case crammedBytes:
+		return cfg.whose(s.listener, id, "max_queued_bytes", float64(bytes), func(l *Limits) float64 { return float64(l.QueuedBytes) })
+	}
+	return ""
+}
+
 // makeRoom applies the QueuePolicy; false: the new message is the one to drop.
 // s.mu is held.
 func (s *Session) makeRoom(bt *batch, size int, c *conn) bool {
 	cfg := s.b.cfg()
-	messages, bytes := cfg.MaxQueuedMessages, cfg.MaxQueuedBytes
-	strictest(&messages, s.limits.QueuedMessages)
-	strictest(&bytes, s.limits.QueuedBytes)
+	messages, bytes := s.queueBounds()
 	bytes = s.b.pressure.queue(bytes)
 	full := func() bool {
 		return s.queue.len() >= messages || s.queued+size > bytes && s.queue.len() > 0
 	}
 	if !full() {
 		return true
+	}
+	s.crammed = crammedMessages
+	if s.queue.len() < messages {
+		s.crammed = crammedBytes
 	}
 	switch cfg.QueueFull {
 	case DropOldest:

@@ -23,7 +23,9 @@ func (h landlord) Authenticate(ctx context.Context, c *broker.Credentials) (*bro
 	return guests{*h.limits.Load()}.Authenticate(ctx, c)
 }
 
-func (h landlord) LimitsOf(*broker.Identity) (broker.Limits, bool) { return *h.limits.Load(), true }
+func (h landlord) LimitsOf(id *broker.Identity) (l broker.Limits, system, known bool) {
+	return *h.limits.Load(), id.User == "homeassistant", true
+}
 
 // withHost runs f with a function that changes everybody's limits.
 func withHost(t *testing.T, mod func(*broker.Config), f func(w *world, limit func(broker.Limits))) {

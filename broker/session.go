@@ -46,6 +46,7 @@ type Session struct {
 	flights  flights
 	window   int    // how many flights may be under way
 	limits   Limits // of the latest connection
+	crammed  crammed
 	seq      int64
 	behind   bool   // the connection knows that something waits here
 	sharing  bool   // it got messages of Shared Subscriptions

@@ -279,9 +279,10 @@ func (r *sessions) bring(st *StoredSession, now time.Time) *Session {
 		s.since = now
 	}
 	s.window = int(r.b.cfg().MaxInflight)
-	if l, known := r.b.limitsNow(id); known {
-		id.Limits, s.limits = &l, r.b.cfg().EachClient.Strictest(l)
+	if l, _, known := r.b.limitsNow(id); known {
+		id.Limits = &l
 	}
+	s.limits = r.b.limitsAway(s.listener, id)
 	for _, pid := range st.Received {
 		if s.received == nil {
 			s.received = make(map[uint16]struct{})

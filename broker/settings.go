@@ -20,8 +20,15 @@ type Config struct {
 	ExemptAddresses          []netip.Prefix
 	// MemoryLimit is how many bytes the process may use; 0: no bound. It holds from the start on.
 	MemoryLimit int64
+	// MessageRatePerAddress and ByteRatePerAddress bound what all connections of one such
+	// address send together, per second. 0: no bound.
+	MessageRatePerAddress float64
+	ByteRatePerAddress    float64
 	// EachClient bounds every client, the system users aside.
 	EachClient Limits
+	// ListenerLimits are those of single listeners, by name: Connections and ConnectRate of
+	// the listener as a whole, the others of each client who comes by it.
+	ListenerLimits map[string]Limits
 	// MaxPacketSize is the largest packet in bytes that is taken from a client,
 	// announced to MQTT 5 clients. Before CONNECT the bound is 64 KiB.
 	MaxPacketSize uint32

@@ -54,11 +54,16 @@ type SessionInfo struct {
 	QueuedBytes   int
 	Inflight      int
 	Dropped       uint64
-	Violations    uint64 // of the specification by the client, tolerated
-	Received      uint64 // PUBLISH packets from the client in this connection
-	Sent          uint64 // PUBLISH packets to it in this connection
-	HasWill       bool
-	WillTopic     string
+	// DroppedBy is the limit that its queue has reached, Slowed how often it was read more
+	// slowly in this connection, and SlowedBy the limit that was for; "": none.
+	DroppedBy  string
+	Slowed     uint64
+	SlowedBy   string
+	Violations uint64 // of the specification by the client, tolerated
+	Received   uint64 // PUBLISH packets from the client in this connection
+	Sent       uint64 // PUBLISH packets to it in this connection
+	HasWill    bool
+	WillTopic  string
 }
 
 // SubscriptionInfo is a subscription with what the access rules make of it.

@@ -137,6 +137,10 @@ func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscri
 	if shared && ask.NoLocal {
 		return sub, 0, "", protocolError("No Local on a Shared Subscription") // [MQTT-3.8.3-4]
 	}
+	if why := c.tooDeep(filter); why != "" {
+		c.b.denied(c.id, Subscribe, full, RuleRef{Text: why})
+		return sub, packet.QuotaExceeded, why, nil
+	}
 	return Subscription{
 		Filter: filter, Share: share, QoS: ask.QoS, NoLocal: ask.NoLocal || c.bridge && !shared, ID: id,
 		RetainAsPublished: ask.RetainAsPublished || c.bridge, RetainHandling: ask.RetainHandling,
@@ -167,6 +171,9 @@ func (c *conn) subscribe(w *wish, code *packet.ReasonCode) (n *subscription, fre
 	persistent := s.persistent
 	taken := s.conn.Load() != c
 	s.mu.Unlock()
+	if tooMany {
+		b.denied(c.id, Subscribe, full, RuleRef{Text: c.subscriptionsFull()})
+	}
 	if tooMany || taken || !has && c.hoards() {
 		if !taken { // its new connection asks again
 			b.denied(c.id, Subscribe, full, RuleRef{Text: textSubscriptions})

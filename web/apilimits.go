@@ -21,6 +21,7 @@ type apiLimits struct {
 	Subscriptions    int     `json:"subscriptions,omitempty" minimum:"0" maximum:"4294967295" doc:"Of one client."`
 	RetainedMessages int     `json:"retained,omitempty" minimum:"0" maximum:"4294967295" doc:"That the user's clients published last."`
 	RetainedBytes    int64   `json:"retained_bytes,omitempty" minimum:"0" maximum:"1125899906842624"`
+	TopicLevels      int     `json:"levels,omitempty" minimum:"0" maximum:"4294967295" doc:"Of topics and filters; 201 hold for all."`
 }
 
 // readNetworks reads a list of networks; the error is a Problems.

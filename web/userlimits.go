@@ -25,6 +25,7 @@ var limitFields = []struct{ name, label, hint string }{
 	{"queued_bytes", "Bytes that wait", ""},
 	{"retained", "Retained messages", "That this user's clients published last."},
 	{"retained_bytes", "Bytes in retained messages", ""},
+	{"levels", "Topic levels", "Of what it publishes and subscribes to, and of its will."},
 }
 
 // limitsView is the form as the user is stored.

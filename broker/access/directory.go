@@ -158,12 +158,12 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 }
 
 // LimitsOf is what a user of ours may take now. It implements broker.Limiter.
-func (d *Directory) LimitsOf(id *broker.Identity) (l broker.Limits, known bool) {
+func (d *Directory) LimitsOf(id *broker.Identity) (l broker.Limits, system, known bool) {
 	a := d.snap.Load().accounts[id.User]
 	if a == nil || id.User == "" {
-		return broker.Limits{}, false
+		return broker.Limits{}, false, false
 	}
-	return a.Limits, true
+	return a.Limits, a.System, true
 }
 
 func (d *Directory) anonymousOn(listener string) bool {

@@ -29,6 +29,7 @@ var limitFields = []limitField{
 	{"subscriptions", func(l *broker.Limits) any { return &l.Subscriptions }},
 	{"retained", func(l *broker.Limits) any { return &l.RetainedMessages }},
 	{"retained_bytes", func(l *broker.Limits) any { return &l.RetainedBytes }},
+	{"levels", func(l *broker.Limits) any { return &l.TopicLevels }},
 }
 
 // ParseLimits reads the limits of a user; "" means none. connects, messages and bytes

@@ -13,7 +13,7 @@ import (
 
 type userLimits struct {
 	Name   string   `arg:"" help:"User name."`
-	Limits []string `arg:"" optional:"" placeholder:"LIMIT=NUMBER" help:"Such as connections=2; connections, connects (a second), messages (a second), bytes (a second), packet, inflight, queued, queued_bytes, subscriptions, retained, retained_bytes. They take the place of all that the user has; without any, those are printed."`
+	Limits []string `arg:"" optional:"" placeholder:"LIMIT=NUMBER" help:"Such as connections=2; connections, connects (a second), messages (a second), bytes (a second), packet, inflight, queued, queued_bytes, subscriptions, retained, retained_bytes, levels. They take the place of all that the user has; without any, those are printed."`
 	Clear  bool     `help:"Take all limits of the user away."`
 }
 
