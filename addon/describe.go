@@ -79,10 +79,15 @@ var descriptions = []description{
 	{"max_connections_per_address", groupLimits, "Connections from one address at the same time; as many new ones may come at once, and a fifth of that a second afterwards. 0: no limit. This machine, Home Assistant and `proxy_protocol` networks are exempt.", ""},
 	{"max_message_rate", groupLimits, "Messages a second that are taken from one client; who sends faster is read more slowly, nothing is lost. 0: no limit.", ""},
 	{"max_byte_rate", groupLimits, "The same in bytes a second.", "no limit"},
+	{"max_message_rate_per_address", groupLimits, "Messages a second that all clients of one address together may send; those who send more are read more slowly. 0: no limit. The same are exempt as for `max_connections_per_address`.", ""},
+	{"max_byte_rate_per_address", groupLimits, "The same in bytes a second.", "no limit"},
 	{"max_packet_size", groupLimits, "Largest packet that is taken from a client.", ""},
 	{"max_inflight", groupLimits, "Messages of QoS 1 and 2 under way to a client without acknowledgement.", ""},
 	{"max_queued_messages", groupLimits, "How many messages are kept for a client that is away or slow.", ""},
 	{"max_queued_bytes", groupLimits, "How large they may be together.", ""},
+	{"max_subscriptions", groupLimits, "Subscriptions of one client.", ""},
+	{"max_topic_levels", groupLimits, "Levels of the topics that a client publishes to, subscribes to and names in its will; 201 at most.", ""},
+	{"listener_limits", groupLimits, "What clients of one listener may, beside what holds for all: `[{\"listener\": \"wss\", \"max_connections\": 20, \"max_message_rate\": 10}]`; see *Limits of listeners and addresses*.", "none"},
 	{"queue_full", groupLimits, "What happens beyond: `drop_oldest`, `drop_newest` or `disconnect`.", ""},
 	{"max_keepalive", groupLimits, "Longest keep alive.", "no limit"},
 	{"session_expiry_max", groupLimits, "Longest time that a session is kept for a client that is away.", "no limit"},
@@ -138,6 +143,12 @@ func showValue(v reflect.Value) string {
 		texts := make([]string, len(x))
 		for i, c := range x {
 			texts[i] = c.Certificate + ": " + c.Username
+		}
+		return strings.Join(texts, ", ")
+	case []ListenerLimit:
+		texts := make([]string, len(x))
+		for i, l := range x {
+			texts[i] = l.String()
 		}
 		return strings.Join(texts, ", ")
 	case []string:

@@ -50,6 +50,7 @@ func Load(src Source) (o *Options, warnings []string, err error) {
 	warnings, problems := o.decode(raw)
 	o.normalise()
 	problems = append(problems, o.problems()...)
+	warnings = append(warnings, o.closedListeners()...)
 	return o, warnings, problems.err()
 }
 
@@ -164,7 +165,7 @@ func (o *Options) decode(raw map[string]any) (warnings []string, problems Proble
 			err = d.Decode(raw[key])
 		}
 		if err != nil {
-			problems.add(key, "must be "+kindOf(field.Type())+notThis(field.Type(), raw[key]))
+			problems.add(key, notDecoded(field.Type(), raw[key], err))
 			continue
 		}
 		field.Set(value.Elem())
@@ -239,6 +240,8 @@ func fromNumber(v float64, to reflect.Type) (any, error) {
 			return nil, errors.New("not a whole number")
 		}
 		return int(v), nil
+	case to.Kind() == reflect.Float64:
+		return v, nil
 	}
 	return nil, errors.New("not a number")
 }
@@ -265,6 +268,8 @@ func fromText(trimmed, whole string, to reflect.Type) (any, error) {
 		return nil, errors.New("not a yes or no")
 	case to.Kind() == reflect.Int:
 		return strconv.Atoi(trimmed)
+	case to.Kind() == reflect.Float64:
+		return strconv.ParseFloat(trimmed, 64)
 	}
 	return whole, nil
 }
@@ -282,14 +287,38 @@ func kindOf(t reflect.Type) string {
 		return "a list of {username, password}"
 	case t == reflect.TypeFor[[]CertificateUser]():
 		return "a list of {certificate, username}"
+	case t == reflect.TypeFor[[]ListenerLimit]():
+		return "a list of {listener, max_connections, …}"
 	case t == reflect.TypeFor[[]string]():
 		return "a list of texts"
 	case t.Kind() == reflect.Bool:
 		return "true or false"
 	case t.Kind() == reflect.Int:
 		return "a whole number"
+	case t.Kind() == reflect.Float64:
+		return "a number"
 	}
 	return "a text"
+}
+
+// notDecoded says what a setting must be. Of an entry with many figures it names the one
+// that is wrong.
+func notDecoded(t reflect.Type, v any, err error) string {
+	if e, ok := errors.AsType[*mapstructure.DecodeError](err); ok && t == reflect.TypeFor[[]ListenerLimit]() {
+		at, name, _ := strings.Cut(e.Name(), ".")
+		for field := range t.Elem().Fields() {
+			if field.Tag.Get("koanf") == name {
+				return fmt.Sprintf("%s of entry %s must be %s", name, entry(at), kindOf(field.Type))
+			}
+		}
+	}
+	return "must be " + kindOf(t) + notThis(t, v)
+}
+
+// entry makes the place of mapstructure, "[0]", one that people count: "1".
+func entry(at string) string {
+	n, _ := strconv.Atoi(strings.Trim(at, "[]"))
+	return strconv.Itoa(n + 1)
 }
 
 // notThis quotes a value that is wrong, unless it may hold a password.

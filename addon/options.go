@@ -9,6 +9,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/listen"
+	"hearthmq/broker/topic"
 )
 
 // Options are the settings that hold from start to stop. Their koanf tags are
@@ -58,17 +59,23 @@ type Options struct {
 
 	MaxConnections int `koanf:"max_connections"`
 	// MaxConnectionsPerAddress also bounds how many a second one address may open.
-	MaxConnectionsPerAddress int      `koanf:"max_connections_per_address"`
-	MaxMessageRate           int      `koanf:"max_message_rate"` // of one client, a second
-	MaxByteRate              Size     `koanf:"max_byte_rate"`
-	MaxPacketSize            Size     `koanf:"max_packet_size"`
-	MaxInflight              int      `koanf:"max_inflight"`
-	MaxQueuedMessages        int      `koanf:"max_queued_messages"`
-	MaxQueuedBytes           Size     `koanf:"max_queued_bytes"`
-	MaxKeepAlive             Duration `koanf:"max_keepalive"`
-	SessionExpiryMax         Duration `koanf:"session_expiry_max"`
-	RetainedMaxMessages      int      `koanf:"retained_max_messages"`
-	RetainedMaxBytes         Size     `koanf:"retained_max_bytes"`
+	MaxConnectionsPerAddress int  `koanf:"max_connections_per_address"`
+	MaxMessageRate           int  `koanf:"max_message_rate"` // of one client, a second
+	MaxByteRate              Size `koanf:"max_byte_rate"`
+	// MaxMessageRatePerAddress and MaxByteRatePerAddress are of all clients at one address.
+	MaxMessageRatePerAddress int             `koanf:"max_message_rate_per_address"`
+	MaxByteRatePerAddress    Size            `koanf:"max_byte_rate_per_address"`
+	MaxPacketSize            Size            `koanf:"max_packet_size"`
+	MaxInflight              int             `koanf:"max_inflight"`
+	MaxQueuedMessages        int             `koanf:"max_queued_messages"`
+	MaxQueuedBytes           Size            `koanf:"max_queued_bytes"`
+	MaxSubscriptions         int             `koanf:"max_subscriptions"` // of one client
+	MaxTopicLevels           int             `koanf:"max_topic_levels"`
+	ListenerLimits           []ListenerLimit `koanf:"listener_limits"`
+	MaxKeepAlive             Duration        `koanf:"max_keepalive"`
+	SessionExpiryMax         Duration        `koanf:"session_expiry_max"`
+	RetainedMaxMessages      int             `koanf:"retained_max_messages"`
+	RetainedMaxBytes         Size            `koanf:"retained_max_bytes"`
 	// MemoryLimit is what the process may use in all, for the garbage
 	// collector to keep to; 0: 80 % of the container's limit, if there is one.
 	MemoryLimit Size   `koanf:"memory_limit"`
@@ -153,6 +160,8 @@ func Defaults(app bool) *Options {
 		MaxInflight:              int(b.MaxInflight),
 		MaxQueuedMessages:        b.MaxQueuedMessages,
 		MaxQueuedBytes:           Size(b.MaxQueuedBytes),
+		MaxSubscriptions:         b.MaxSubscriptions,
+		MaxTopicLevels:           topic.MaxLevels,
 		MaxKeepAlive:             seconds(int64(b.MaxKeepAlive)),
 		SessionExpiryMax:         Duration(b.MaxSessionExpiry),
 		RetainedMaxMessages:      b.RetainedMaxMessages,
@@ -182,6 +191,12 @@ func (o *Options) Broker() broker.Config {
 	c.MaxConnections = o.MaxConnections
 	c.MaxConnectionsPerAddress = o.MaxConnectionsPerAddress
 	c.EachClient = broker.Limits{MessageRate: float64(o.MaxMessageRate), ByteRate: float64(o.MaxByteRate)}
+	if o.MaxTopicLevels < topic.MaxLevels { // that many hold anyway
+		c.EachClient.TopicLevels = o.MaxTopicLevels
+	}
+	c.ListenerLimits = o.listenerLimits()
+	c.MessageRatePerAddress, c.ByteRatePerAddress = float64(o.MaxMessageRatePerAddress), float64(o.MaxByteRatePerAddress)
+	c.MaxSubscriptions = o.MaxSubscriptions
 	c.ExemptAddresses = o.exempt()
 	c.MaxPacketSize = uint32(o.MaxPacketSize)
 	c.MaxInflight = uint16(o.MaxInflight)

@@ -13,6 +13,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/listen"
+	"hearthmq/broker/topic"
 )
 
 // address is a setting that names a TCP port to listen on.
@@ -58,6 +59,7 @@ func (o *Options) problems() Problems {
 		p.add("home_assistant_role", "must be the name of a role, or "+NoRole+": "+problem)
 	}
 	o.checkCertificates(&p)
+	o.checkListenerLimits(&p)
 	if o.JWTKeys != "" && o.JWTUserClaim == "" {
 		p.add("jwt_user_claim", "must be the name of a claim such as sub")
 	}
@@ -125,24 +127,23 @@ func (o *Options) checkRanges(p *Problems) {
 		number("max_connections_per_address", o.MaxConnectionsPerAddress, true, 1, 1_000_000),
 		number("max_message_rate", o.MaxMessageRate, true, 1, 100_000_000),
 		size("max_byte_rate", o.MaxByteRate, true, 1, 1024*gigabyte),
+		number("max_message_rate_per_address", o.MaxMessageRatePerAddress, true, 1, 100_000_000),
+		size("max_byte_rate_per_address", o.MaxByteRatePerAddress, true, 1, 1024*gigabyte),
 		size("max_packet_size", o.MaxPacketSize, false, 256, 268_435_460), // the most that MQTT can say
 		number("max_inflight", o.MaxInflight, false, 1, math.MaxUint16),
 		number("max_queued_messages", o.MaxQueuedMessages, false, 1, 100_000_000),
 		size("max_queued_bytes", o.MaxQueuedBytes, false, 1024, 64*gigabyte),
+		number("max_subscriptions", o.MaxSubscriptions, false, 1, 1_000_000),
+		number("max_topic_levels", o.MaxTopicLevels, false, 1, topic.MaxLevels),
 		duration("max_keepalive", o.MaxKeepAlive, seconds(1), seconds(math.MaxUint16)),
 		duration("session_expiry_max", o.SessionExpiryMax, seconds(1), seconds(math.MaxUint32)),
 		number("retained_max_messages", o.RetainedMaxMessages, true, 1, 1_000_000_000),
 		size("retained_max_bytes", o.RetainedMaxBytes, true, 1024, 1024*gigabyte),
 		size("memory_limit", o.MemoryLimit, true, 32<<20, 1024*gigabyte),
 	} {
-		if r.value >= r.least && r.value <= r.most || r.zero && r.value == 0 {
-			continue
+		if text := r.problem(); text != "" {
+			p.add(r.key, text)
 		}
-		zero := ""
-		if r.zero {
-			zero = "0 or "
-		}
-		p.add(r.key, fmt.Sprintf("must be %sbetween %s and %s", zero, r.leastText, r.mostText))
 	}
 	if o.MaxKeepAlive%seconds(1) != 0 {
 		p.add("max_keepalive", "must be whole seconds")
@@ -156,6 +157,18 @@ type bounds struct {
 	zero                bool // 0 is allowed and means something of its own
 	least, most         int64
 	leastText, mostText string
+}
+
+// problem says what is wrong with the value, "" for nothing.
+func (r bounds) problem() string {
+	if r.value >= r.least && r.value <= r.most || r.zero && r.value == 0 {
+		return ""
+	}
+	zero := ""
+	if r.zero {
+		zero = "0 or "
+	}
+	return fmt.Sprintf("must be %sbetween %s and %s", zero, r.leastText, r.mostText)
 }
 
 func number(key string, v int, zero bool, least, most int64) bounds {
