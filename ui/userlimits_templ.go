@@ -58,7 +58,7 @@ func limitsForm(u UserView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = networksField(u.Limits).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = networksField(u.Limits, "disconnected").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -74,7 +74,8 @@ func limitsForm(u UserView) templ.Component {
 	})
 }
 
-func networksField(v LimitsView) templ.Component {
+// networksField says what becomes of clients from elsewhere: those of a new user were never here.
+func networksField(v LimitsView, fate string) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -96,7 +97,7 @@ func networksField(v LimitsView) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		templ_7745c5c3_Err = Field(FieldView{Name: "networks", Label: "May connect from", Value: v.Networks, Problem: v.Problem, Placeholder: "everywhere", Mono: true, Autocomplete: "off", MaxLength: "4096",
-			Hint: "Networks or addresses, such as 192.168.1.0/24. Clients from elsewhere are disconnected."}).Render(ctx, templ_7745c5c3_Buffer)
+			Hint: "Networks or addresses, such as 192.168.1.0/24. Clients from elsewhere are " + fate + "."}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -948,7 +948,7 @@ func NewUserPage(v PageView, f UserForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = networksField(f.Limits).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = networksField(f.Limits, "refused").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

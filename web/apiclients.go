@@ -33,6 +33,9 @@ type APIClient struct {
 	QueuedBytes   int       `json:"queued_bytes"`
 	Inflight      int       `json:"inflight" doc:"Messages under way to it."`
 	Dropped       uint64    `json:"dropped"`
+	DroppedBy     string    `json:"dropped_by" doc:"The limit that its queue reached last; empty: none."`
+	Slowed        uint64    `json:"slowed" doc:"How often it was read more slowly in this connection."`
+	SlowedBy      string    `json:"slowed_by" doc:"By which limit; empty: none."`
 	Violations    uint64    `json:"violations" doc:"Of the MQTT specification, tolerated."`
 	Received      uint64    `json:"received" doc:"Messages from it in this connection."`
 	Sent          uint64    `json:"sent" doc:"Messages to it in this connection."`
@@ -55,7 +58,7 @@ func clientOf(s *clientInfo) APIClient {
 		ClientID: s.ClientID, Key: base64.RawURLEncoding.EncodeToString([]byte(s.ClientID)), User: s.User, Connected: s.Connected,
 		Protocol: protocolName(s.Version), Since: s.Since, Created: s.Created, KeepAlive: int(s.KeepAlive / time.Second),
 		Expiry: s.Expiry, Subscriptions: s.Subscriptions, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Inflight: s.Inflight,
-		Dropped: s.Dropped, Violations: s.Violations, Received: s.Received, Sent: s.Sent, WillTopic: s.WillTopic,
+		Dropped: s.Dropped, DroppedBy: s.DroppedBy, Slowed: s.Slowed, SlowedBy: s.SlowedBy, Violations: s.Violations, Received: s.Received, Sent: s.Sent, WillTopic: s.WillTopic,
 		Host: s.host, Product: s.product(), InRate: s.in, OutRate: s.out,
 	}
 	if s.Connected && s.Identity != nil {

@@ -23,7 +23,7 @@ func TestAPIUserLimits(t *testing.T) {
 		t.Errorf("another change left %+v", u)
 	}
 	p.ask(200, "PATCH", path, `{"limits": {"connections": 2, "connects": 0.5, "messages": 10, "bytes": 4096, "packet": 65536, "inflight": 5, "queued": 50,
-		"queued_bytes": 100000, "subscriptions": 7, "retained": 20, "retained_bytes": 1000000}}`, &u)
+		"queued_bytes": 100000, "subscriptions": 7, "retained": 20, "retained_bytes": 1000000, "levels": 9}}`, &u)
 	if got := s.user("lamp").Limits; got != full || u.Limits != apiLimits(full) {
 		t.Errorf("limits %+v", got)
 	}

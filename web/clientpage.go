@@ -107,7 +107,14 @@ func clientFacts(s *clientInfo) []ui.PairView {
 	add("Messages", fmt.Sprintf("%s received, %s sent in this connection", ui.Count(s.Received), ui.Count(s.Sent)))
 	add("Waiting", fmt.Sprintf("%s (%s), %s under way", ui.Plural(s.Queued, "message", "messages"),
 		ui.Bytes(uint64(max(s.QueuedBytes, 0))), strconv.Itoa(s.Inflight)))
-	add("Dropped", ui.Count(s.Dropped))
+	dropped := ui.Count(s.Dropped)
+	if s.DroppedBy != "" {
+		dropped += ", by " + s.DroppedBy
+	}
+	add("Dropped", dropped)
+	if s.Slowed > 0 {
+		add("Slowed down", fmt.Sprintf("%s in this connection: %s", ui.Plural(int(s.Slowed), "time", "times"), s.SlowedBy))
+	}
 	if s.Violations > 0 {
 		add("Tolerated", ui.Count(s.Violations)+" violations of the MQTT specification")
 	}

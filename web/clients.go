@@ -188,6 +188,9 @@ func clientRow(s *clientInfo, now time.Time) ui.ClientRow {
 	if s.Dropped > 0 {
 		trouble = append(trouble, ui.Count(s.Dropped)+" dropped")
 	}
+	if s.Slowed > 0 {
+		trouble = append(trouble, "slowed down")
+	}
 	row.Waiting = strings.Join(trouble, ", ")
 	return row
 }

@@ -19,7 +19,7 @@ import (
 // full has every limit there is.
 var full = broker.Limits{
 	Connections: 2, ConnectRate: 0.5, MessageRate: 10, ByteRate: 4096, PacketSize: 65536, Inflight: 5, QueuedMessages: 50, QueuedBytes: 100_000,
-	Subscriptions: 7, RetainedMessages: 20, RetainedBytes: 1_000_000,
+	Subscriptions: 7, RetainedMessages: 20, RetainedBytes: 1_000_000, TopicLevels: 9,
 }
 
 func TestUserLimitsForm(t *testing.T) {
@@ -137,6 +137,20 @@ func TestNewUserWithLimits(t *testing.T) {
 			t.Errorf("the refused form lacks %s", want)
 		}
 	}
+	// All that is wrong is said at once: what the limits are to blame for hides nothing else.
+	bad.Set("networks", "at home")
+	bad.Set("name", "washing-machine")
+	bad.Set("password", "")
+	bad.Set("roles", "no-such-role")
+	a = b.post("/users/new", bad).is(t, http.StatusUnprocessableEntity)
+	for _, field := range []string{"limit-queued", "networks", "name", "password", "roles"} {
+		if !strings.Contains(a.body, `id="problem-`+field+`"`) {
+			t.Errorf("nothing is said of %s", field)
+		}
+	}
+	a.says(t, "Exists already", "Clients from elsewhere are refused.")
+	b.get(s.userPath("washing-machine")).says(t, "Clients from elsewhere are disconnected.")
+	b.post("/users/new/named", url.Values{"name": {"doorbell"}}).says(t, "Connections at a time", "Topic levels")
 	if _, made := s.dir.User("camera"); made {
 		t.Error("the user was added without its limits")
 	}

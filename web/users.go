@@ -136,7 +136,7 @@ func (u users) addNamed(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return u.addPage(w, r, http.StatusOK, ui.UserForm{Name: form.Get("name"), Roles: u.roleChoices(nil)})
+	return u.addPage(w, r, http.StatusOK, ui.UserForm{Name: form.Get("name"), Roles: u.roleChoices(nil), Limits: limitsView(access.User{})})
 }
 
 func (u users) addPage(w http.ResponseWriter, r *http.Request, status int, f ui.UserForm) error {
@@ -159,7 +159,9 @@ func (u users) create(w http.ResponseWriter, r *http.Request) error {
 	n.Limits, n.Networks = limits, networks
 	var user access.User
 	generated := ""
-	if !bad {
+	if bad {
+		err = u.cfg.Accounts.CheckNewUser(n) // all that is wrong is said at once
+	} else {
 		user, generated, err = u.cfg.Accounts.CreateUser(r.Context(), n)
 	}
 	if p := problemsOf(err); p != nil || bad {

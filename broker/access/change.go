@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -32,20 +33,7 @@ type NewUser struct {
 // asked for again. What is wrong with n is a Problems with the keys name, password,
 // note, roles, rules, limits, networks.
 func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated string, err error) {
-	p := make(Problems)
-	if text := ValidName(n.Name); text != "" {
-		p["name"] = text
-	}
-	if text := validText(n.Note); text != "" {
-		p["note"] = text
-	}
-	rules := normalRules(n.Rules, p)
-	networks, err := normalNetworks(n.Networks)
-	if err != nil {
-		p["networks"] = err.Error()
-	}
-	checkLimits(n.Limits, p)
-	n.checkPassword(p)
+	rules, networks, p := n.check()
 	if err := p.orNil(); err != nil {
 		return User{}, "", err
 	}
@@ -90,6 +78,37 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated
 	a.log.InfoContext(ctx, "user created", "user", u.Name, "actor", Actor(ctx))
 	u, _ = a.dir.User(u.Name)
 	return u, generated, nil
+}
+
+// CheckNewUser says what CreateUser would find wrong with n now, and adds nobody.
+func (a *Accounts) CheckNewUser(n NewUser) error {
+	_, _, p := n.check()
+	if _, ok := a.dir.User(n.Name); ok {
+		p["name"] = "exists already"
+	}
+	if err, ok := a.rolesExist(n.Roles).(Problems); ok {
+		maps.Copy(p, err)
+	}
+	return p.orNil()
+}
+
+// check returns what is kept of rules and networks, and all that is wrong with n alone.
+func (n *NewUser) check() (rules []Rule, networks []netip.Prefix, p Problems) {
+	p = make(Problems)
+	if text := ValidName(n.Name); text != "" {
+		p["name"] = text
+	}
+	if text := validText(n.Note); text != "" {
+		p["note"] = text
+	}
+	rules = normalRules(n.Rules, p)
+	networks, err := normalNetworks(n.Networks)
+	if err != nil {
+		p["networks"] = err.Error()
+	}
+	checkLimits(n.Limits, p)
+	n.checkPassword(p)
+	return rules, networks, p
 }
 
 func (n *NewUser) checkPassword(p Problems) {

@@ -47,6 +47,7 @@ const (
 	SourceDenied    Cause = "the sender may not publish"
 	Withheld        Cause = "retained messages withheld"
 	Dropped         Cause = "messages dropped"
+	Slowed          Cause = "slowed down"
 	NothingSent     Cause = "nothing was published"
 	AllWell         Cause = "all well"
 )
@@ -153,7 +154,7 @@ func (w *inquiry) look() {
 
 // rank sorts causes: what explains silence for sure comes first.
 func rank(c Cause) int {
-	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Withheld, Dropped, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
+	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Withheld, Dropped, Slowed, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
 		return i + 1
 	}
 	return 0 // not let in
@@ -176,6 +177,9 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 			Cause: Cause(n.Rule), ClientID: n.ClientID, User: n.User, Count: n.Count, Last: n.Last,
 			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Why()),
 			Advice: w.advice(broker.Reason(n.Rule)),
+		}
+		if n.Rule == string(broker.TooManyAttempts) && n.Detail != "" {
+			f.Advice = "It connects more often than it may; no password is wrong. Look why it does, or raise the limit if there is one."
 		}
 		if n.Rule == string(broker.UnknownUser) {
 			if f.Near = similar(n.User, w.userNames()); f.Near != "" {

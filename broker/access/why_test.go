@@ -238,3 +238,42 @@ func TestProposals(t *testing.T) {
 		}
 	})
 }
+
+// Whoever a limit slows down, keeps out or takes messages from is explained with its name.
+func TestWhyLimits(t *testing.T) {
+	mod := func(h *home) {
+		h.cfg.MessageRatePerAddress, h.cfg.MaxQueuedMessages = 1000, 100
+		h.cfg.ListenerLimits = map[string]broker.Limits{"mqtt": {QueuedMessages: 4, Subscriptions: 1}}
+	}
+	inHouse(t, access.Policy{}, mod, func(h *home) {
+		h.user("ann", "allow both home/#")
+		h.user("bob", "allow both home/#")
+		h.must(h.accounts.ChangeUser(h.Context(), "bob", access.UserChange{Limits: &broker.Limits{MessageRate: 1, ConnectRate: 0.01}}))
+		h.connect(packet.V311, "washer", "ann", packet.Connect{}).Subscribe("home/#", 1)
+		h.b.Disconnect("washer", packet.AdministrativeAction)
+		sender := h.clean(packet.V311, "lamp", "bob")
+		for i := range 10 {
+			sender.Publish("home/lamp", "on", 1, false, uint16(i+1))
+		}
+		brokertest.Pass(20 * time.Second)
+		h.try(packet.V311, "meter", "bob", password, packet.Connect{})
+		both := h.clean(packet.V311, "both", "ann")
+		both.Subscribe("home/a", 0)
+		both.Subscribe("home/b", 0)
+		for about, want := range map[string][2]string{
+			"washer": {string(access.Dropped), "the limit is max_queued_messages in listener_limits of mqtt"},
+			"lamp":   {string(access.Slowed), `it sends more than 1 messages a second (limit of user "bob").`},
+			"meter":  {string(broker.TooManyAttempts), "more than 0.01 connections a second of this user"},
+			"both":   {string(access.MayNotSubscribe), "home/b: 1 subscriptions already (max_subscriptions in listener_limits of mqtt)"},
+		} {
+			found := false
+			list := h.explain.Why(about).Findings
+			for _, f := range list {
+				found = found || string(f.Cause) == want[0] && strings.Contains(f.Text+f.Advice, want[1]) && f.Proposal == "" && !strings.Contains(f.Advice, "Correct the password")
+			}
+			if !found {
+				t.Errorf("%s: want %q in %+v", about, want, list)
+			}
+		}
+	})
+}

@@ -44,7 +44,16 @@ func (w *inquiry) session(s broker.SessionInfo) {
 	if s.Dropped > 0 {
 		why, advice := lostAdvice(past.Lost)
 		f := with(Dropped, fmt.Sprintf("%s for %s got lost: %s.", number(s.Dropped), inside(who), why), advice)
+		if s.DroppedBy != "" && (past.Lost == "" || past.Lost == "queue full") {
+			f.Advice = fmt.Sprintf("Look at its connection; the limit is %s, and queue_full says what goes.", s.DroppedBy)
+		}
 		f.Count = s.Dropped
+		w.add(f)
+	}
+	if s.Slowed > 0 {
+		f := with(Slowed, fmt.Sprintf("%s is read more slowly: it sends %s.", who, s.SlowedBy),
+			"Nothing is lost, it comes later. Let the device send less, or raise that limit.")
+		f.Count = s.Slowed
 		w.add(f)
 	}
 	narrowed := false
