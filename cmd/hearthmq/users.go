@@ -90,7 +90,10 @@ func (c *userAdd) Run(ctx context.Context, app *application) error {
 		}
 		app.say("User %s added.", c.Name)
 		if len(n.Roles) == 0 && len(n.Rules) == 0 {
-			app.say("It has no role and no rule, so it may connect and nothing else.")
+			if c.Admin {
+				app.say("It may use the admin.")
+			}
+			app.say("It has no role and no rule, so as a device it may connect and nothing else.")
 		}
 		explainTo(generated)
 		return app.printPassword(generated)
