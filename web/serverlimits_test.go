@@ -32,7 +32,7 @@ func TestServerLimits(t *testing.T) {
 		"an upgrade to HTTP/2":  {"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", "HTTP/1.1 200 "},
 		"endless headers":       {"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "HTTP/1.1 431 "},
 		"a body of 100 MB":      {"POST /login HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 104857600\r\n\r\n" + strings.Repeat("a=1&", maxBody/4+1), "HTTP/1.1 413 "},
-		"10,000 fields":         {post(strings.Repeat("a=1&", 10_000)), "HTTP/1.1 400 "},
+		"10,000 fields":         {post(strings.Repeat("&", 10_000)), "HTTP/1.1 400 "},
 		"two lengths":           {"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", "HTTP/1.1 400 "},
 		"a length and in parts": {"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: gzip\r\n\r\nxx", "HTTP/1.1 501 "},
 	} {
