@@ -47,9 +47,9 @@ func TestHomeAssistantAnswers(t *testing.T) {
 			_, _ = io.WriteString(w, ok)
 		}, "", broker.BackendUnavailable},
 		{"204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "", broker.BackendUnavailable},
-		{"302 to where all is well", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", 302) }, "", broker.BackendUnavailable},
+		{"302 to where all is well", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) }, "", broker.BackendUnavailable},
 		{"302 that says ok", json(302, ok), "", broker.BackendUnavailable},
-		{"307 to where all is well", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", 307) }, "", broker.BackendUnavailable},
+		{"307 to where all is well", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusTemporaryRedirect) }, "", broker.BackendUnavailable},
 		{"400", json(400, `{"result":"error"}`), "", broker.BackendUnavailable},
 		{"403", text(403, "text/plain", "403: Forbidden"), "", broker.BackendUnavailable},
 		{"404", text(404, "text/plain", "404: Not Found"), "", broker.BackendUnavailable},
