@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,7 +82,6 @@ func TestShortMemoryIsShared(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		var slow []net.Conn
 		for i := range clients {
 			c := w.deaf(fmt.Sprint("slow", i), packet.V311)
 			p := packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "sockets/#"}}}
@@ -93,7 +91,6 @@ func TestShortMemoryIsShared(t *testing.T) {
 			if _, err := io.ReadFull(c, make([]byte, 5)); err != nil {
 				t.Fatal(err)
 			}
-			slow = append(slow, c)
 			away, _ := w.durable(packet.V311, fmt.Sprint("away", i))
 			away.Subscribe("queues/#", 1)
 			away.Close()
