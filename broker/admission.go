@@ -35,7 +35,7 @@ type admission struct {
 const (
 	claimsMost    = 64 << 20
 	claimsPart    = 8
-	shakingClaims = 24 << 10 // of a TLS handshake under way, measured
+	shakingClaims = 40 << 10 // of a TLS handshake under way: half of what a thousand of them add to the process
 )
 
 // mostClaims is what of the memory limit, 0: there is none, those not let in yet may hold.

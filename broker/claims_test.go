@@ -26,7 +26,7 @@ func TestUnfinishedConnectsAreBounded(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				each := len(whole)
 				if info.TLS {
-					each += 24 << 10
+					each += 40 << 10
 				}
 				w.b.BoundClaims(fit*each + each/2)
 				dial := func() net.Conn {
