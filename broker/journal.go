@@ -91,12 +91,12 @@ func (j *journal) close() {
 	}
 }
 
-// settled waits until no group is open that was when it was called.
-func (j *journal) settled() {
-	if j.store != nil {
-		j.gate.Lock()
-		j.gate.Unlock() //nolint:staticcheck // nothing is to be done between
-	}
+// settled waits until no group is open that was when it was called, and returns the
+// ticket of everything that was appended by then.
+func (j *journal) settled() uint64 {
+	j.gate.Lock()
+	defer j.gate.Unlock()
+	return j.lastTicket()
 }
 
 // append adds a change to the group and returns its ticket. The caller holds

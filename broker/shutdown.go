@@ -72,9 +72,9 @@ func (b *Broker) sendLastAcks(ctx context.Context, conns []*conn) {
 	ctx, cancel := context.WithTimeout(ctx, lastAcks)
 	defer cancel()
 	for range 3 { // readers may have been in the middle of a packet
-		b.journal.settled()
+		last := b.journal.settled()
 		waits := slices.ContainsFunc(conns, (*conn).owesAck)
-		if !waits || b.journal.failure() != nil || b.journal.wait(ctx, b.journal.lastTicket()) != nil {
+		if !waits || b.journal.failure() != nil || b.journal.wait(ctx, last) != nil {
 			return
 		}
 	}
