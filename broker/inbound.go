@@ -54,7 +54,7 @@ func (c *conn) handlePublish(f packet.Frame) error {
 	}
 	if c.limits.TopicLevels > 0 {
 		if why := c.tooDeep(r.name); why != "" {
-			c.b.denied(c.id, Publish, r.name, RuleRef{Text: why})
+			c.b.denied(c.id, Publish, r.name, RuleRef{Text: "limit reached: " + why})
 			code := packet.QuotaExceeded
 			if c.version != packet.V50 {
 				code = packet.Success

@@ -138,7 +138,7 @@ func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscri
 		return sub, 0, "", protocolError("No Local on a Shared Subscription") // [MQTT-3.8.3-4]
 	}
 	if why := c.tooDeep(filter); why != "" {
-		c.b.denied(c.id, Subscribe, full, RuleRef{Text: why})
+		c.b.denied(c.id, Subscribe, full, RuleRef{Text: "limit reached: " + why})
 		return sub, packet.QuotaExceeded, why, nil
 	}
 	return Subscription{
@@ -147,7 +147,7 @@ func (c *conn) newSubscription(ask *packet.Subscription, id uint32) (sub Subscri
 	}, packet.Success, "", nil
 }
 
-// textSubscriptions is the rule that denies what a limit does.
+// textSubscriptions is the rule that denies what all sessions of a user hold together.
 const textSubscriptions = "limit reached: as many subscriptions as it may have"
 
 // subscribe adds the subscription where the rules allow it. code gets the granted QoS or
@@ -171,12 +171,13 @@ func (c *conn) subscribe(w *wish, code *packet.ReasonCode) (n *subscription, fre
 	persistent := s.persistent
 	taken := s.conn.Load() != c
 	s.mu.Unlock()
-	if tooMany {
-		b.denied(c.id, Subscribe, full, RuleRef{Text: c.subscriptionsFull()})
-	}
 	if tooMany || taken || !has && c.hoards() {
+		why := textSubscriptions
+		if tooMany {
+			why = "limit reached: " + c.subscriptionsFull()
+		}
 		if !taken { // its new connection asks again
-			b.denied(c.id, Subscribe, full, RuleRef{Text: textSubscriptions})
+			b.denied(c.id, Subscribe, full, RuleRef{Text: why})
 		}
 		*code = c.subscribeFailure(packet.QuotaExceeded)
 		return nil, false, 0

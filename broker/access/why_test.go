@@ -264,7 +264,7 @@ func TestWhyLimits(t *testing.T) {
 			"washer": {string(access.Dropped), "the limit is max_queued_messages in listener_limits of mqtt"},
 			"lamp":   {string(access.Slowed), `it sends more than 1 messages a second (limit of user "bob").`},
 			"meter":  {string(broker.TooManyAttempts), "more than 0.01 connections a second of this user"},
-			"both":   {string(access.MayNotSubscribe), "home/b: 1 subscriptions already (max_subscriptions in listener_limits of mqtt)"},
+			"both":   {string(access.MayNotSubscribe), "home/b: limit reached: 1 subscriptions already (max_subscriptions in listener_limits of mqtt)"},
 		} {
 			found := false
 			list := h.explain.Why(about).Findings
