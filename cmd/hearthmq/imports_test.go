@@ -74,7 +74,7 @@ var importTable = []importRule{
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{
-		pkg: "addon", ours: []string{"broker", "broker/access", "broker/listen"},
+		pkg: "addon", ours: []string{"broker", "broker/access", "broker/listen", "broker/topic"},
 		never: []string{"web", "ui", "broker/sqlite"},
 	},
 	{pkg: "migrations", others: []string{}},
