@@ -50,6 +50,7 @@ type orderHouse struct {
 type arrival struct {
 	payload string
 	place   int
+	over    bool // answered: the identifier may stand for another one
 }
 
 // orderlySender publishes numbered messages in streams, one for each topic and QoS.
@@ -226,7 +227,11 @@ func (h *orderHouse) message(m *packet.Publish) {
 	if err != nil {
 		h.Fatalf("payload %q", m.Payload)
 	}
-	if known, ok := h.byID[m.PacketID]; m.QoS > 0 && m.Dup && ok && known.payload == string(m.Payload) {
+	known, ok := h.byID[m.PacketID]
+	ok = ok && known.payload == string(m.Payload) && m.QoS > 0 && m.Dup
+	// Sent twice by its publisher it may also be the second one, which got the identifier
+	// of the first and whose first delivery was lost.
+	if second := m.QoS == 1 && known.over && known.place <= h.again[stream]; ok && !second {
 		// It comes again, in its old place.
 		if known.place <= h.again[stream] || m.QoS == 2 && !h.started[m.PacketID] {
 			h.Errorf("%q came again out of order or after its PUBREL", m.Payload)
@@ -249,7 +254,7 @@ func (h *orderHouse) message(m *packet.Publish) {
 	}
 	h.before[stream], h.last[stream] = number, max(h.last[stream], number)
 	if h.arrived++; m.QoS > 0 {
-		h.byID[m.PacketID] = arrival{string(m.Payload), h.arrived}
+		h.byID[m.PacketID] = arrival{payload: string(m.Payload), place: h.arrived}
 		h.again[stream] = h.arrived // nothing comes again behind what is new
 		if m.QoS == 2 {
 			h.started[m.PacketID] = true
@@ -263,6 +268,10 @@ func (h *orderHouse) answer(n int) {
 		switch p := p.(type) {
 		case *packet.Publish:
 			if p.QoS > 0 {
+				if a, ok := h.byID[p.PacketID]; ok && p.QoS == 1 {
+					a.over = true
+					h.byID[p.PacketID] = a
+				}
 				h.sub.Send(ack(packet.TypePuback+packet.Type(p.QoS-1), p.PacketID))
 			}
 		case *packet.Ack:
