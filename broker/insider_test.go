@@ -20,6 +20,7 @@ import (
 const insiderLimit = 64 << 20
 
 func insiders(t *testing.T, f func(w *world)) {
+	runtime.GC() // what other tests have left counts for the limit
 	inWorld(t, func(cfg *broker.Config, _ *broker.Deps) { cfg.MemoryLimit = insiderLimit }, f)
 }
 
