@@ -334,18 +334,6 @@ func (c *conn) pause(d time.Duration) {
 	}
 }
 
-// watchUntil ends the connection with what its client logged in with.
-func (c *conn) watchUntil() {
-	if c.id.Until.IsZero() {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.until = time.AfterFunc(time.Until(c.id.Until), func() {
-		c.disconnect(packet.MaximumConnectTime, "what the client logged in with has ended")
-	})
-}
-
 // distruster is a connection whose client was let in by a certificate: f is called when
 // that is not trusted any more.
 type distruster interface {

@@ -51,7 +51,7 @@ type conn struct {
 	paced      bool   // one of them has bounds
 
 	recv      received
-	seen      atomic.Int64 // Unix nanoseconds of the last packet
+	seen      atomic.Int64 // Broker.elapsed at the last packet
 	stopped   atomic.Bool  // the server has ended it: what still comes is not for us
 	halted    atomic.Bool  // it is going to: nothing new is taken meanwhile
 	trace     atomic.Pointer[Trace]
@@ -101,7 +101,7 @@ func newConn(g *guest, raw *rawSocket) *conn {
 	c := &conn{guest: g, raw: raw, cfg: g.b.cfgOf(*g.info), mount: g.info.mountPoint()}
 	c.now = time.Now()
 	c.bt.now = c.now
-	c.seen.Store(c.now.UnixNano())
+	c.seen.Store(c.b.elapsed(c.now))
 	return c
 }
 
@@ -177,7 +177,7 @@ func (c *conn) turn() error {
 		c.unfinished.Store(int64(cap(c.carry)))
 	}
 	if c.recv.packets.Load() > before || len(c.carry) > lifeSign {
-		c.seen.Store(c.now.UnixNano())
+		c.seen.Store(c.b.elapsed(c.now))
 	}
 	if c.unacked.Load() > 0 && c.b.journal.crowded() {
 		c.b.journal.ease(c.lifetime()) // its own window may have no bound
@@ -430,7 +430,7 @@ func (c *conn) watchKeepAlive() {
 func (c *conn) patience() time.Duration { return c.keepAlive + c.keepAlive/2 }
 
 func (c *conn) checkAlive() {
-	quiet := time.Duration(time.Now().UnixNano() - c.seen.Load())
+	quiet := c.quiet()
 	if quiet >= c.patience() {
 		c.disconnect(packet.KeepAliveTimeout, "keep alive timeout")
 		return

@@ -45,3 +45,6 @@ func Judge(before Pressure, percent int64) Pressure {
 	p.live.Store(percent)
 	return p.judge()
 }
+
+// UntilNext is after which time it is looked whether a login has ended.
+var UntilNext = untilNext

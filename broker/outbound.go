@@ -179,7 +179,7 @@ func (c *conn) beHeard() {
 		if heard {
 			return
 		}
-		c.seen.Store(time.Now().UnixNano())
+		c.seen.Store(c.b.elapsed(time.Now()))
 		c.pause(heardEvery)
 	}
 }

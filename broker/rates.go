@@ -65,7 +65,7 @@ func (c *conn) rest(t packet.Type, bytes int) {
 	c.b.stats.slowed.Add(1)
 	c.noteSlow(now, byBytes, byCrowd)
 	c.bt.flush() // what came so far goes out
-	c.seen.Store(now.Add(wait).UnixNano())
+	c.seen.Store(c.b.elapsed(now.Add(wait)))
 	alive := c.lifetime()
 	for wait > 0 && alive.Err() == nil && c.relimited.Load() == nil {
 		c.pause(min(wait, time.Second)) // a new limit is not waited for

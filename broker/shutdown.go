@@ -110,7 +110,7 @@ func (c *conn) owesAck() bool {
 // bytes that nobody has read resets it, and the last acknowledgements may be lost with it:
 // who was sending until the server stopped is let close it first.
 func (c *conn) hangUp() {
-	if c.halted.Load() && time.Since(time.Unix(0, c.seen.Load())) < time.Second {
+	if c.halted.Load() && c.quiet() < time.Second {
 		if w, ok := c.nc.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
 			time.AfterFunc(parting, func() { c.nc.Close() })
 			return

@@ -22,7 +22,7 @@ const (
 // What clients say ends up in logs, so entries, their number and their size are
 // bounded. Safe for concurrent use.
 type LogBook struct {
-	verbose atomic.Int64 // Unix nanoseconds until which Debug is kept too
+	verbose atomic.Pointer[time.Time] // until when Debug is kept too; nil: it is not
 
 	mu      sync.Mutex
 	entries []LogEntry // a ring once it is full
@@ -50,13 +50,21 @@ func (b *LogBook) Handler(next slog.Handler) slog.Handler { return &logHandler{b
 
 // KeepDebug has the book keep what is logged at Debug for d, whatever the log's own
 // level is; 0 ends it.
-func (b *LogBook) KeepDebug(d time.Duration) { b.verbose.Store(time.Now().Add(d).UnixNano()) }
+func (b *LogBook) KeepDebug(d time.Duration) {
+	until := time.Now().Add(d)
+	b.verbose.Store(&until)
+}
 
 // DebugUntil returns until when Debug is kept; in the past when it is not.
-func (b *LogBook) DebugUntil() time.Time { return time.Unix(0, b.verbose.Load()) }
+func (b *LogBook) DebugUntil() (t time.Time) {
+	if until := b.verbose.Load(); until != nil {
+		return *until
+	}
+	return t
+}
 
 func (b *LogBook) keeps(l slog.Level) bool {
-	return l >= slog.LevelDebug && time.Now().UnixNano() < b.verbose.Load()
+	return l >= slog.LevelDebug && time.Now().Before(b.DebugUntil())
 }
 
 // After returns the entries with a higher Seq than seq, of level at least, the

@@ -154,6 +154,23 @@ func TestLoginExpires(t *testing.T) { // case W14
 			t.Error("stands after 30 idle minutes")
 		}
 
+		// case R12: the clock was ten years ahead when it was used last; or behind, as at a boot.
+		for seen, stand := range map[time.Duration]bool{10 * 365 * 24 * time.Hour: false, 24 * time.Hour: false, time.Minute: true, -56 * 365 * 24 * time.Hour: false} {
+			c = login()
+			m := s.server.logins.plain
+			ctx, err := m.Load(t.Context(), c.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Put(ctx, keySeen, time.Now().Add(seen).Unix())
+			if _, _, err := m.Commit(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if stands(c) != stand {
+				t.Errorf("last used %v from now: stands %v", seen, !stand)
+			}
+		}
+
 		c = login() // what pages ask by themselves does not keep a login
 		for range 31 {
 			time.Sleep(time.Minute)

@@ -134,7 +134,7 @@ func (l *logins) identify(r *http.Request) (principal, error) {
 		return principal{}, nil
 	}
 	now := time.Now()
-	if now.Sub(time.Unix(m.GetInt64(ctx, keySeen), 0)) >= seenStep && !background(r) {
+	if now.Sub(time.Unix(m.GetInt64(ctx, keySeen), 0)).Abs() >= seenStep && !background(r) {
 		m.Put(ctx, keySeen, now.Unix())
 		if _, _, err := m.Commit(ctx); err != nil {
 			return principal{}, fmt.Errorf("store login: %w", err)
@@ -149,8 +149,9 @@ func (l *logins) user(ctx context.Context, m *scs.SessionManager) (access.User, 
 	if !ok || u.ID != m.GetInt64(ctx, keyID) || int64(u.Version) != m.GetInt64(ctx, keyVersion) || !u.Admin || u.Disabled {
 		return access.User{}, false
 	}
+	// A clock that shows less than at the last use was set: a login stands for no years (case R12).
 	idle := time.Since(time.Unix(m.GetInt64(ctx, keySeen), 0))
-	return u, idle < loginIdle
+	return u, idle.Abs() < loginIdle
 }
 
 // stands reports whether p's login is still one, leaving it as it is.

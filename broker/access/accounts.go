@@ -67,12 +67,12 @@ func (a *Accounts) Refresh(ctx context.Context) (changed bool, err error) {
 	}
 	a.mu.Lock()
 	changed, err = a.refresh(ctx)
-	ended := a.dir.learningEnded()
-	if ended {
+	turned := a.dir.learningTurned()
+	if turned {
 		a.dir.swap(a.data)
 	}
 	a.mu.Unlock()
-	if changed || ended {
+	if changed || turned {
 		a.revalidate("")
 	}
 	return changed, errors.Join(err, a.watch(ctx, false))

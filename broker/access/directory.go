@@ -174,11 +174,9 @@ func (d *Directory) anonymousOn(listener string) bool {
 	return false
 }
 
-// learningEnded reports whether somebody has rights by learning whose time is over.
-func (d *Directory) learningEnded() bool {
-	ends := d.snap.Load().ends
-	return !ends.IsZero() && !time.Now().Before(ends)
-}
+// learningTurned reports whether somebody has rights by learning whose time is over, or
+// has them not whose time goes on.
+func (d *Directory) learningTurned() bool { return d.snap.Load().learningTurned(time.Now().Round(0)) }
 
 // User returns the user of that name, without secrets.
 func (d *Directory) User(name string) (User, bool) {

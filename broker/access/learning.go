@@ -24,8 +24,17 @@ type Learning struct {
 	Open bool
 }
 
+// Running reports whether the user is watched now. A clock that shows less than when it
+// began was set meanwhile: nobody knows how much of the time is left then, and it rests, or
+// what is open would stay so for years (case R12).
+func (l Learning) Running(now time.Time) bool {
+	return now.Before(l.Until) && !now.Before(l.Begun.Add(-clockStep))
+}
+
 // Bounds of learning.
 const (
+	// clockStep is by how much a clock is set back that was right.
+	clockStep   = time.Minute
 	MinLearning = time.Minute
 	MaxLearning = 7 * 24 * time.Hour
 	maxFacts    = 2000 // topics and filters each that are kept of a user
@@ -140,7 +149,7 @@ func (a *Accounts) Learned(ctx context.Context, user string) (Learned, error) {
 	slices.Sort(f.Publish)
 	slices.Sort(f.Subscribe)
 	return Learned{
-		Learning: l, Running: time.Now().Before(l.Until), Publish: f.Publish, Subscribe: f.Subscribe, Cut: f.Cut,
+		Learning: l, Running: l.Running(time.Now()), Publish: f.Publish, Subscribe: f.Subscribe, Cut: f.Cut,
 		Rules: rulesFor(f),
 	}, nil
 }
@@ -206,7 +215,7 @@ func (w *watch) note(in map[string]bool, name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case in[name] || !time.Now().Before(w.Until):
+	case in[name] || !w.Running(time.Now()):
 	case len(in) >= maxFacts || len(name) > maxDenialText:
 		w.dirty = w.dirty || !w.cut
 		w.cut = true
@@ -251,7 +260,7 @@ func (a *Accounts) watch(ctx context.Context, all bool) error {
 	want := make(map[string]Learning)
 	for _, l := range a.data.Learning {
 		for _, u := range a.data.Users {
-			if u.ID == l.UserID && time.Now().Before(l.Until) {
+			if u.ID == l.UserID && l.Running(time.Now()) {
 				want[u.Name] = l
 			}
 		}

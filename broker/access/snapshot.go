@@ -23,8 +23,8 @@ type snapshot struct {
 	anonymous  *grants
 	outsiders  *outsiders
 	classes    *topic.Classes
-	sorts      []Hash    // one of each cost among the users' slow hashes
-	ends       time.Time // when the first of those who learn with everything open has to be looked at again; zero: none
+	sorts      []Hash // one of each cost among the users' slow hashes
+	made       time.Time
 }
 
 // account is a user ready for questions.
@@ -42,6 +42,7 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account, ep
 	s := &snapshot{
 		generation: generation,
 		data:       data,
+		made:       time.Now().Round(0), // by the clock that people set
 		accounts:   make(map[string]*account, len(data.Users)+len(logins)),
 		roles:      make(map[string]*Role, len(data.Roles)),
 		classes:    topic.NewClasses(epochs),
@@ -59,7 +60,7 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account, ep
 		case a.hash.scheme == schemeSHA256:
 			a.quick = a.hash.Matches
 		}
-		s.learn(a)
+		s.learn(a, s.made)
 		s.add(a)
 	}
 	for _, login := range logins {
@@ -75,16 +76,18 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account, ep
 }
 
 // learn opens everything to a user who is watched that way, until the time is over.
-func (s *snapshot) learn(a *account) {
+func (s *snapshot) learn(a *account, now time.Time) {
 	for _, l := range s.data.Learning {
-		if l.UserID != a.ID || !l.Open || !time.Now().Before(l.Until) {
-			continue
-		}
-		a.open = "learning until " + l.Until.Local().Format("2006-01-02 15:04")
-		if s.ends.IsZero() || l.Until.Before(s.ends) {
-			s.ends = l.Until
+		if l.UserID == a.ID && l.Open && l.Running(now) {
+			a.open = "learning until " + l.Until.Local().Format("2006-01-02 15:04")
 		}
 	}
+}
+
+// learningTurned reports whether somebody's learning with everything open runs now that
+// did not when the snapshot was made, or the other way round.
+func (s *snapshot) learningTurned(now time.Time) bool {
+	return slices.ContainsFunc(s.data.Learning, func(l Learning) bool { return l.Open && l.Running(now) != l.Running(s.made) })
 }
 
 func (s *snapshot) add(a *account) {

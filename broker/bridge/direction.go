@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"hearthmq/broker/packet"
 )
@@ -27,7 +26,7 @@ type direction struct {
 	set      *Settings
 	log      *slog.Logger
 	count    *traffic
-	last     *atomic.Int64 // Unix nanoseconds of the last message of either direction
+	last     *moment // of the last message of either direction
 
 	subscribing subscribing         // what was asked of from
 	own         map[uint16]struct{} // identifiers of messages of the bridge itself
@@ -147,7 +146,7 @@ func (d *direction) publish(f packet.Frame) error {
 	d.to.put(p)
 	d.count.messages.Add(1)
 	d.count.bytes.Add(uint64(len(p.Payload)))
-	d.last.Store(time.Now().UnixNano())
+	d.last.pass()
 	return nil
 }
 

@@ -28,17 +28,32 @@ type link struct {
 	version packet.Version
 	most    uint32 // largest packet that the other end takes, 0: no bound
 
-	wrote, read atomic.Int64 // Unix nanoseconds of the last packets
+	wrote, read moment // of the last packets
 
 	mu  sync.Mutex
 	out []byte // not written yet
 }
 
+// moment is when something was last, on the clock that nobody sets (case R12). One
+// goroutine starts it before others use it.
+type moment struct {
+	begun time.Time
+	after atomic.Int64 // nanoseconds
+}
+
+func (m *moment) start() {
+	m.begun = time.Now()
+	m.after.Store(0)
+}
+
+func (m *moment) pass() { m.after.Store(int64(time.Since(m.begun))) }
+
+func (m *moment) time() time.Time { return m.begun.Add(time.Duration(m.after.Load())) }
+
 func newLink(nc net.Conn, v packet.Version, limit uint32) *link {
 	l := &link{nc: nc, rd: packet.NewReader(nc, limit), version: v}
-	now := time.Now().UnixNano()
-	l.wrote.Store(now)
-	l.read.Store(now)
+	l.wrote.start()
+	l.read.start()
 	return l
 }
 
@@ -62,7 +77,7 @@ func (l *link) flush() error {
 	if _, err := l.nc.Write(l.out); err != nil {
 		return err
 	}
-	l.wrote.Store(time.Now().UnixNano())
+	l.wrote.pass()
 	if l.out = l.out[:0]; cap(l.out) > 256<<10 {
 		l.out = nil
 	}
@@ -73,7 +88,7 @@ func (l *link) flush() error {
 func (l *link) next() (packet.Frame, error) {
 	f, err := l.rd.ReadFrame()
 	if err == nil {
-		l.read.Store(time.Now().UnixNano())
+		l.read.pass()
 	}
 	return f, err
 }

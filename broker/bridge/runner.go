@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hearthmq/broker"
@@ -21,12 +20,12 @@ type runner struct {
 	wg    sync.WaitGroup
 
 	in, out traffic
-	last    atomic.Int64 // Unix nanoseconds of the last message
-	fresh   bool         // the local session is new, the other one has to be; run's own
-	marks   bool         // would mark itself as a bridge, before MQTT 5; run's own
-	private bool         // marks itself as one in this CONNECT; run's own
-	older   bool         // speaks MQTT 3.1.1 instead of 5; run's own
-	address int          // index of the address that is tried; run's own
+	last    *moment // of the last message; run's own
+	fresh   bool    // the local session is new, the other one has to be; run's own
+	marks   bool    // would mark itself as a bridge, before MQTT 5; run's own
+	private bool    // marks itself as one in this CONNECT; run's own
+	older   bool    // speaks MQTT 3.1.1 instead of 5; run's own
+	address int     // index of the address that is tried; run's own
 
 	mu     sync.Mutex
 	status Status

@@ -255,12 +255,13 @@ func (r *runner) carry(ctx context.Context, address string) (stood time.Duration
 // pass runs both directions.
 func (r *runner) pass(ctx context.Context, local, remote *link, ack *packet.Connack) error {
 	in, out := r.set.mappings()
-	r.last.Store(time.Now().UnixNano())
+	r.last = new(moment) // the directions of another connection may still use theirs
+	r.last.start()
 	outward := &direction{
-		from: local, to: remote, names: out, broker: r.m.ID, outward: true, set: r.set, log: r.log, count: &r.out, last: &r.last,
+		from: local, to: remote, names: out, broker: r.m.ID, outward: true, set: r.set, log: r.log, count: &r.out, last: r.last,
 		noRetain: r.set.DropRetain || ack.Properties.Has(packet.PropRetainAvailable) && ack.Properties.RetainAvailable == 0,
 	}
-	inward := &direction{from: remote, to: local, names: in, broker: r.m.ID, set: r.set, log: r.log, count: &r.in, last: &r.last}
+	inward := &direction{from: remote, to: local, names: in, broker: r.m.ID, set: r.set, log: r.log, count: &r.in, last: r.last}
 
 	ends := make(chan error, 3)
 	err := r.askThere(outward, inward, ack)
@@ -408,14 +409,14 @@ func (r *runner) watch(ctx context.Context, remote *link, keepAlive time.Duratio
 		case now := <-tick.C:
 			r.measure(now)
 			if keepAlive > 0 {
-				read := time.Unix(0, remote.read.Load())
+				read, quiet := remote.read.time(), max(now.Sub(remote.wrote.time()), now.Sub(remote.read.time()))
 				switch {
 				case !asked.IsZero() && read.Before(asked) && now.Sub(asked) > keepAlive/2:
 					return errSilent
 				case !asked.IsZero() && !read.Before(asked):
 					asked = time.Time{}
 				}
-				if quiet := now.UnixNano() - min(remote.wrote.Load(), remote.read.Load()); asked.IsZero() && time.Duration(quiet) >= keepAlive*3/4 {
+				if asked.IsZero() && quiet >= keepAlive*3/4 {
 					asked = now
 					remote.put(new(packet.Pingreq))
 					if err := remote.flush(); err != nil {
@@ -423,7 +424,7 @@ func (r *runner) watch(ctx context.Context, remote *link, keepAlive time.Duratio
 					}
 				}
 			}
-			if r.set.Start == Lazy && now.UnixNano()-r.last.Load() > int64(r.set.IdleTimeout) && r.queued() == 0 {
+			if r.set.Start == Lazy && now.Sub(r.last.time()) > r.set.IdleTimeout && r.queued() == 0 {
 				return errIdle
 			}
 			if r.secondBest() && now.Sub(primary) > max(r.set.RestartMax, primaryPause) {

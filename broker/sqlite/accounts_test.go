@@ -70,7 +70,7 @@ func TestAccountsSurvive(t *testing.T) {
 func TestAuditIsShortened(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "hearthmq.db")
 	r := open(t, path).Accounts()
-	now := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	now := time.Date(2027, 11, 21, 0, 0, 0, 0, time.UTC)
 	addRole(t, r, "old", now.AddDate(-1, 0, -1))
 	addRole(t, r, "younger", now.AddDate(0, -11, 0))
 	addRole(t, r, "now", now)
@@ -83,15 +83,33 @@ func TestAuditIsShortened(t *testing.T) {
 	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != 10_000 || list[0].ID != 15_001 {
 		t.Errorf("%d entries: %v", len(list), err)
 	}
-	// A clock that was years ahead and is right again empties the audit at most of what it wrote.
-	addRole(t, r, "future", now.AddDate(50, 0, 0))
-	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != 1 {
-		t.Errorf("%d entries: %v", len(list), err)
+}
+
+// case R12: a clock that is years ahead for a while costs the audit a few entries, and one
+// that was not set costs it none.
+func TestAuditClock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hearthmq.db")
+	r := open(t, path).Accounts()
+	now := time.Date(2027, 11, 21, 0, 0, 0, 0, time.UTC)
+	exec(t, raw(t, path), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+		INSERT INTO audit (id, at, actor, action, object, before, after) SELECT i, ?, '', '', '', '', '' FROM n`, now.UnixMilli())
+	kept := func(want int) {
+		t.Helper()
+		if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != want {
+			t.Errorf("%d entries, want %d: %v", len(list), want, err)
+		}
 	}
+	addRole(t, r, "unset", time.Unix(77, 0))
+	addRole(t, r, "yesterday", now.AddDate(0, 0, -1))
+	kept(1002)
+	addRole(t, r, "future", now.AddDate(10, 0, 0))
+	kept(993) // ten went for their age
 	addRole(t, r, "present", now)
-	if list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 20_000}); err != nil || len(list) != 2 || list[0].ID <= list[1].ID {
-		t.Errorf("%d entries: %v", len(list), err)
+	list, err := r.Audit(t.Context(), access.AuditQuery{Limit: 3})
+	if err != nil || len(list) != 3 || list[0].ID != 1004 || list[2].ID != 1002 {
+		t.Errorf("%+v, %v", list, err)
 	}
+	kept(994)
 }
 
 func TestDataVersion(t *testing.T) {

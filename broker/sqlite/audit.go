@@ -14,6 +14,9 @@ import (
 const (
 	auditRows  = 10_000
 	auditYears = 1
+	// auditOld is how many entries are forgotten for their age with each new one: enough to
+	// keep up, and little while the clock is years ahead (case R12).
+	auditOld = 10
 )
 
 // writeAudit writes an entry and forgets those that are too old or too many.
@@ -27,9 +30,10 @@ func writeAudit(ctx context.Context, tx *sql.Tx, e access.AuditEntry) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	// Never the newest: DataVersion counts on ids that rise.
-	_, err = tx.ExecContext(ctx, `DELETE FROM audit WHERE id <= ? OR id < ? AND at < ?`,
-		id-auditRows, id, e.At.AddDate(-auditYears, 0, 0).UnixMilli())
+	// Never the newest: DataVersion counts on ids that rise. What was written while the
+	// clock was not set is not as old as it looks.
+	_, err = tx.ExecContext(ctx, `DELETE FROM audit WHERE id <= ?1 OR id IN (SELECT id FROM audit WHERE id < ?2 AND at >= ?3 AND at < ?4 ORDER BY id LIMIT ?5)`,
+		id-auditRows, id, clockFloor.UnixMilli(), e.At.AddDate(-auditYears, 0, 0).UnixMilli(), auditOld)
 	if err != nil {
 		return fmt.Errorf("shorten audit: %w", err)
 	}
