@@ -2,11 +2,13 @@ package addon
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -258,9 +260,43 @@ func TestLoadInApp(t *testing.T) {
 	}
 }
 
+// A file that is none is an error that says so, at once: without the settings nothing starts,
+// and none is made up. What is said has no secret in it.
 func TestUnreadableFile(t *testing.T) {
-	if _, _, err := Load(Source{File: t.TempDir()}); err == nil || !strings.HasPrefix(err.Error(), "read settings: ") {
-		t.Errorf("error %v", err)
+	const secret = "6hunter2"
+	file := func(text string) func(string) error {
+		return func(name string) error { return os.WriteFile(name, []byte(text), 0o600) }
+	}
+	for name, x := range map[string]struct {
+		make func(name string) error
+		want string
+	}{
+		"folder":           {func(name string) error { return os.Mkdir(name, 0o700) }, "open settings: "},
+		"pipe":             {func(name string) error { return syscall.Mkfifo(name, 0o600) }, "not a regular file"},
+		"device":           {func(name string) error { return os.Symlink("/dev/zero", name) }, "not a regular file"},
+		"link to itself":   {func(name string) error { return os.Symlink(name, name) }, "too many levels"},
+		"100 MB":           {func(name string) error { return errors.Join(file("")(name), os.Truncate(name, 100<<20)) }, "larger than"},
+		"breaks off":       {file(`{"logins": [{"username": "u", "password": "` + secret), "not valid JSON, line 1"},
+		"deep":             {file(strings.Repeat(`{"a":`, 100_000)), "not valid JSON"},
+		"NUL":              {file("{\"log_level\": \"info\"\x00}"), "not valid JSON, line 1"},
+		"a list":           {file(`["` + secret + `"]`), "one JSON object"},
+		"a text":           {file(`"` + secret + `"`), "one JSON object"},
+		"shadow":           {file("root:$y$" + secret + ":1:0:::::\n"), "not valid JSON, line 1"},
+		"logins, a text":   {file(`{"logins": "u:` + secret + `"}`), "logins: must be"},
+		"logins, a number": {file(`{"logins": [{"username": "u", "password": ["` + secret + `"]}]}`), "logins: must be"},
+		"one login":        {file(`{"logins": {"username": "u", "password": "` + secret + `"}}`), "logins: must be"},
+	} {
+		path := filepath.Join(t.TempDir(), "options.json")
+		if err := x.make(path); err != nil {
+			t.Fatal(name, err)
+		}
+		_, warnings, err := Load(Source{File: path})
+		if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), path, ""), x.want) {
+			t.Errorf("%s: %v, want %q", name, err, x.want)
+		}
+		if strings.Contains(fmt.Sprint(warnings, err), secret) {
+			t.Errorf("%s: the secret is shown: %v, %v", name, warnings, err)
+		}
 	}
 }
 

@@ -22,11 +22,15 @@ func (c *conn) isControl(name []byte) bool {
 }
 
 // control has a request carried out. Requests and responses go past rules and routes:
-// nobody but the client ever sees them.
+// nobody but the client ever sees them. A bridge that may do everything here says what
+// another broker says, which rules nobody (case W21).
 func (c *conn) control(p *packet.Publish) error {
 	name := string(p.Topic)
 	if topic.ValidName(name) != nil {
 		return errTopicName(topic.ValidName(name))
+	}
+	if c.info.Trusted != nil && c.id.System {
+		return c.deny(p, &route{name: name, decision: Decision{Rule: RuleRef{Text: "another broker does not control this one by a bridge"}}})
 	}
 	response, allowed := c.b.deps.Controller.Control(c.lifetime(), c.id, name, slices.Clone(p.Payload))
 	if !allowed {

@@ -19,6 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"hearthmq/broker"
+	"hearthmq/broker/regular"
 )
 
 // maxWebTokenBytes bounds a token, which stands where a password stands.
@@ -72,7 +73,7 @@ func (t *WebTokens) read(now time.Time) error {
 		return nil
 	}
 	t.modified, t.size = info.ModTime(), info.Size()
-	text, err := os.ReadFile(t.cfg.KeyFile)
+	text, err := regular.Read(t.cfg.KeyFile)
 	if err != nil {
 		return fmt.Errorf("keys of tokens: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"hearthmq/broker/regular"
 	"hearthmq/outbound"
 )
 
@@ -101,7 +102,7 @@ func (t *TLS) config(host string) (*tls.Config, error) {
 	}
 	cfg.RootCAs = roots
 	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		cert, err := t.certificate()
 		if err != nil {
 			return nil, fmt.Errorf("certificate of the bridge: %w", err)
 		}
@@ -120,6 +121,19 @@ func (t *TLS) config(host string) (*tls.Config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// certificate reads the one that the bridge shows.
+func (t *TLS) certificate() (tls.Certificate, error) {
+	cert, err := regular.Read(t.CertFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := regular.Read(t.KeyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 // roots returns the authorities that are trusted, nil for the system's.
@@ -152,7 +166,7 @@ func (t *TLS) roots() (*x509.CertPool, error) {
 	}
 	found := false
 	for _, name := range files {
-		text, err := os.ReadFile(name)
+		text, err := regular.Read(name)
 		if err != nil {
 			return nil, err
 		}

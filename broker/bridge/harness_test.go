@@ -26,14 +26,16 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	s := &site{kept: map[string]bool{}}
 	b, err := broker.New(broker.DefaultConfig(), broker.Deps{
+		Controller:    s,
 		Authenticator: brokertest.Everything{}, Authorizer: brokertest.Everything{}, Log: slog.New(slog.DiscardHandler), Store: broker.NewMemoryStore(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Shutdown(context.Background()) })
-	s := &site{Broker: b, kept: map[string]bool{}}
+	s.Broker = b
 	c := b.Attach(nil, broker.LocalOptions{OnMessage: func(m *broker.Message) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -44,6 +46,14 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Control implements broker.Controller: whoever asks is heard.
+func (s *site) Control(_ context.Context, _ *broker.Identity, topic string, _ []byte) (response []byte, allowed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, "asked "+topic)
+	return nil, true
 }
 
 // say publishes on the site.

@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
@@ -86,6 +88,54 @@ func TestHostileBroker(t *testing.T) {
 				want(t, near, c.arrives...)
 				near.say(t, "still", "here", 1, false)
 				want(t, near, "still here")
+			})
+		})
+	}
+}
+
+// Topics that a broker names as none asked of it are dropped: nothing leaves the part of the
+// tree that the bridge is for, and what is dropped is counted (case W21).
+func TestHostileNames(t *testing.T) {
+	welcome := (&packet.Connack{}).Append(nil, packet.V50)
+	long := strings.Repeat("x", 65_535-len("theirs/"))
+	for _, c := range []struct {
+		name   string // of the remote side
+		local  string // that it has here; "": it is dropped
+		broken bool   // no Topic Name: the connection ends
+	}{
+		{name: "theirs/a", local: "ours/deep/a"}, {name: "theirs/", local: "ours/deep/"}, {name: "theirs//", local: "ours/deep//"},
+		{name: "theirs/../../x", local: "ours/deep/../../x"},
+		{name: "theirs/$SYS/x", local: "ours/deep/$SYS/x"}, {name: "theirs/ours/deep/a", local: "ours/deep/ours/deep/a"},
+		{name: "theirs/\x1b[31m", local: "ours/deep/\x1b[31m"}, {name: "theirs"}, {name: "their"}, {name: "theirsx/a"}, {name: "Theirs/a"}, {name: "/theirs/a"}, {name: "ours/deep/a"}, {name: "a"}, {name: "/"},
+		{name: "$SYS/broker/uptime"}, {name: "$CONTROL/dynamic-security/v1"}, {name: "$share/g/theirs/a"}, {name: "$hearthmq/x"}, {name: "theirs/" + long},
+		{name: "theirs/#", broken: true}, {name: "theirs/+/a", broken: true}, {name: "#", broken: true}, {name: "theirs/a+", broken: true}, {name: "theirs/a\x00", broken: true},
+		{name: "theirs/\xff", broken: true}, {name: "", broken: true},
+		{name: "bare", local: "bare/here"}, {name: "bare/x"}, {name: "ctl/x"}, {name: "ctl/dynamic-security/v1"},
+	} {
+		short := fmt.Sprintf("%.40q", c.name)
+		t.Run(short, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, n := newSite(t), new(network)
+				n.serve("far:1883", answering(welcome, func(nc net.Conn) {
+					p := packet.Publish{Topic: []byte(c.name), QoS: 1, PacketID: 1, Payload: []byte("x")}
+					if _, err := nc.Write(p.Append(nil, packet.V50)); err == nil {
+						_, _ = io.Copy(io.Discard, nc) // until it ends
+					}
+				}))
+				m := manager(t, "near", near, n)
+				set(t, m, settings("b", func(s *Settings) { s.RestartMin, s.RestartMax = time.Hour, 0 },
+					Topic{Pattern: "#", In: true, QoS: 1, Remote: "theirs/", Local: "ours/deep/"}, Topic{Remote: "bare", In: true, QoS: 1, Local: "bare/here"},
+					Topic{Pattern: "#", In: true, QoS: 1, Remote: "ctl/", Local: "$CONTROL/"}))
+				pass(replyTimeout)
+				s := m.Statuses()[0]
+				if (s.State == Connected) == c.broken {
+					t.Errorf("%+v", s)
+				}
+				if c.local != "" {
+					want(t, near, c.local+" x")
+				} else {
+					want(t, near)
+				}
 			})
 		})
 	}

@@ -22,6 +22,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/regular"
 	"hearthmq/broker/topic"
 )
 
@@ -66,7 +67,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.accounts.Load(ctx); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(o.File)
+	text, err := regular.Read(o.File)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if e.state, err = o.begin(); err == nil {

@@ -3,10 +3,10 @@ package dynsec
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"hearthmq/broker/access"
+	"hearthmq/broker/regular"
 )
 
 // leastPassword is how long a password from the environment has to be.
@@ -73,7 +73,7 @@ func (s *state) begin(name, password, text string, roles ...string) (err error) 
 func (o *Options) password() (password string, made bool, err error) {
 	switch {
 	case o.InitFile != "":
-		text, err := os.ReadFile(o.InitFile)
+		text, err := regular.Read(o.InitFile)
 		if err != nil {
 			return "", false, fmt.Errorf("password_init_file: %w", err)
 		}

@@ -11,11 +11,12 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"hearthmq/broker/regular"
 )
 
 // Values of Names.From.
@@ -161,10 +162,10 @@ type revocationList struct {
 	serials map[string]struct{}
 }
 
-// readRevoked reads lists that the authorities signed. One of a stranger is an error:
-// the owner believes that it protects.
+// readRevoked reads lists that the authorities signed. One of a stranger is an error, and so
+// is one that can't be read (case A16): the owner believes that it protects.
 func readRevoked(file string, authorities []*x509.Certificate) (*revoked, error) {
-	text, err := os.ReadFile(file)
+	text, err := regular.Read(file)
 	if err != nil {
 		return nil, fmt.Errorf("crlfile: %w", err)
 	}
@@ -188,6 +189,10 @@ func readRevoked(file string, authorities []*x509.Certificate) (*revoked, error)
 		if end := list.NextUpdate; !end.IsZero() && (r.end.IsZero() || end.Before(r.end)) {
 			r.end = end
 		}
+	}
+	// Package pem passes over what it can't read, and a list that is missing protects nobody.
+	if begun := bytes.Count(text, []byte("-----BEGIN X509 CRL-----")); begun != len(r.lists) {
+		return nil, fmt.Errorf("crlfile %s can't be read whole: %d lists begin in it, %d are lists", file, begun, len(r.lists))
 	}
 	if len(r.lists) == 0 {
 		return nil, fmt.Errorf("crlfile %s holds no list of revoked certificates", file)

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"hearthmq/broker/regular"
 )
 
 // keySet is what the files of a TLS listener held when they were read. Immutable.
@@ -51,11 +53,11 @@ func (f TLS) look() (stamp, error) {
 
 // read makes the settings of a server from the files.
 func (f TLS) read() (*keySet, error) {
-	cert, err := os.ReadFile(f.CertFile)
+	cert, err := regular.Read(f.CertFile)
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	key, err := os.ReadFile(f.KeyFile)
+	key, err := regular.Read(f.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
@@ -161,7 +163,7 @@ func (f TLS) completeChain(pair *tls.Certificate) error {
 func authorities(file, folder string) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := regular.Read(file)
 		if err != nil {
 			return nil, fmt.Errorf("cafile: %w", err)
 		}
@@ -177,7 +179,7 @@ func authorities(file, folder string) ([]*x509.Certificate, error) {
 		return nil, fmt.Errorf("capath: %w", err)
 	}
 	for _, e := range entries {
-		text, err := os.ReadFile(filepath.Join(folder, e.Name()))
+		text, err := regular.Read(filepath.Join(folder, e.Name()))
 		if err == nil { // folders and what is not ours to read are no certificates
 			all = append(all, parseCertificates(text)...)
 		}

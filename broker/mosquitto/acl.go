@@ -73,7 +73,7 @@ func (p *aclReader) read(line int, text string) {
 	case "topic", "pattern":
 		p.readRule(line, keyword, rest)
 	default:
-		p.add(line, Broken, "", "%s is not a keyword of an acl_file (user, topic, pattern)%s", quote(keyword), tabHint(keyword))
+		p.add(line, Broken, "", "%s is not a keyword of an acl_file (user, topic, pattern)%s", unknown(keyword), tabHint(keyword))
 	}
 }
 

@@ -1,14 +1,17 @@
 package mosquitto
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 )
+
+// secretSeed keeps what stands for secrets in the log from telling anything of them: with
+// another process's it is another.
+var secretSeed = maphash.MakeSeed()
 
 // shown is a setting for people, with the listener or bridge that it belongs to. What
 // may be a secret is replaced by what tells two of them apart.
@@ -16,10 +19,10 @@ func (r *confReader) shown(keyword, rest string) string {
 	rest = strings.Trim(rest, " \t")
 	if strings.Contains(keyword, "pass") && keyword != "password_file" || strings.Contains(keyword, "psk") ||
 		strings.HasPrefix(keyword, "plugin_opt_") || strings.HasPrefix(keyword, "auth_opt_") {
-		sum := sha256.Sum256([]byte(rest))
-		rest = "(" + hex.EncodeToString(sum[:3]) + ")"
+		rest = fmt.Sprintf("(%06x)", maphash.String(secretSeed, rest)&0xffffff)
 	}
-	line := keyword + " " + rest
+	name, _, _ := strings.Cut(keyword, "\t") // what an option's name ends with may be its value
+	line := name + " " + rest
 	switch {
 	case keyword == "listener" || keyword == "connection":
 	case r.bridge >= 0 && r.table[keyword].scope == ofBridge:

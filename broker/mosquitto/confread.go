@@ -107,15 +107,16 @@ func (r *confReader) directive(keyword, rest string) {
 		}
 	}
 	if !ok {
-		r.tell(Broken, "", "%s is not a directive of Mosquitto%s", quote(keyword), tabHint(keyword))
+		r.tell(Broken, "", "%s is not a directive of Mosquitto%s", unknown(keyword), tabHint(keyword))
 		return
 	}
-	if err := r.enter(d.scope); err != nil {
-		r.tell(Broken, keyword, "%v", err)
-		return
+	err := r.enter(d.scope)
+	if err == nil {
+		err = d.set(r, rest)
 	}
-	if err := d.set(r, rest); err != nil {
-		r.tell(Broken, keyword, "%v", err)
+	if err != nil {
+		name, _, _ := strings.Cut(keyword, "\t") // what an option's name ends with may be its value
+		r.tell(Broken, name, "%v", err)
 		return
 	}
 	r.conf.lines = append(r.conf.lines, r.shown(keyword, rest))

@@ -186,7 +186,7 @@ func (d *dynsecReader) checkACLs(r *DynsecRole) {
 		key := [2]string{strings.ToLower(a.Type), a.Topic}
 		switch {
 		case i < 0:
-			d.add(r.Line, Broken, a.Topic, "role %s: %s is not a kind of ACL", quote(r.Name), quote(a.Type))
+			d.add(r.Line, Broken, "acltype", "role %s: %s is not a kind of ACL", quote(r.Name), quote(a.Type))
 			continue
 		case topic.ValidFilter(a.Topic) != nil:
 			d.add(r.Line, Broken, dynsecTypes[i], "role %s: %s is not a topic filter", quote(r.Name), quote(a.Topic))

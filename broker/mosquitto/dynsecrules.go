@@ -83,14 +83,14 @@ func (r *DynsecRights) aboutRole(role *DynsecRole) {
 			}
 		case topic.Overlaps("$CONTROL/#", a.Topic) && a.Topic[0] == '$':
 			if a.Allow {
-				r.add(role.Line, Left, a.Type, "role %s: the right to look after users by %s stays behind; make those who need it administrators in HearthMQ", quote(role.Name), a.Topic)
+				r.add(role.Line, Left, a.Type, "role %s: the right to look after users by %s stays behind; make those who need it administrators in HearthMQ", quote(role.Name), quote(a.Topic))
 			}
 		case a.Type == "subscribeLiteral" && !a.Allow && topic.HasWildcard(a.Topic):
-			r.add(role.Line, Changed, a.Type, "role %s: a subscription to %s itself can't be denied without denying what it matches: it is not denied", quote(role.Name), a.Topic)
+			r.add(role.Line, Changed, a.Type, "role %s: a subscription to %s itself can't be denied without denying what it matches: it is not denied", quote(role.Name), quote(a.Topic))
 		case a.Type == "subscribeLiteral" && !a.Allow:
-			r.add(role.Line, Changed, a.Type, "role %s: messages of %s are not delivered for wider subscriptions either", quote(role.Name), a.Topic)
+			r.add(role.Line, Changed, a.Type, "role %s: messages of %s are not delivered for wider subscriptions either", quote(role.Name), quote(a.Topic))
 		case a.Type == "subscribeLiteral" && topic.HasWildcard(a.Topic):
-			r.add(role.Line, Changed, a.Type, "role %s: with %s, subscriptions to parts of it are allowed as well", quote(role.Name), a.Topic)
+			r.add(role.Line, Changed, a.Type, "role %s: with %s, subscriptions to parts of it are allowed as well", quote(role.Name), quote(a.Topic))
 		}
 		if strings.HasSuffix(a.Type, "Literal") && (strings.Contains(a.Topic, "%u") || strings.Contains(a.Topic, "%c")) {
 			r.add(role.Line, Changed, a.Type, "role %s: %%u and %%c are placeholders in HearthMQ's rules, here they stand for themselves", quote(role.Name))

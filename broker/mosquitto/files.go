@@ -2,7 +2,6 @@ package mosquitto
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"hearthmq/broker/regular"
 )
 
 // Files is where the readers find files that others name.
@@ -35,14 +36,11 @@ func (d Disk) path(name string) string {
 
 // Open implements Files. A device or a pipe is refused: it might never end.
 func (d Disk) Open(name string) (io.ReadCloser, error) {
-	st, err := os.Stat(d.path(name))
+	f, err := regular.Open(d.path(name))
 	if err != nil {
-		return nil, err
+		return nil, err // an interface without a nil file in it
 	}
-	if !st.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fmt.Errorf("not a regular file")}
-	}
-	return os.Open(d.path(name))
+	return f, nil
 }
 
 // List implements Files.

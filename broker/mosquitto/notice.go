@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Level says what a Notice means for the owner.
@@ -52,7 +53,7 @@ func (n Notice) at() string { return strings.TrimSuffix(n.prefix(), ": ") }
 
 func (n Notice) prefix() string {
 	var b strings.Builder
-	b.WriteString(n.File)
+	b.WriteString(visible(n.File))
 	if n.Line > 0 {
 		b.WriteByte(':')
 		b.WriteString(strconv.Itoa(n.Line))
@@ -61,7 +62,7 @@ func (n Notice) prefix() string {
 		b.WriteString(": ")
 	}
 	if n.Directive != "" {
-		b.WriteString(n.Directive)
+		b.WriteString(visible(n.Directive))
 		b.WriteString(": ")
 	}
 	return b.String()
@@ -124,6 +125,26 @@ func quote(s string) string {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return strconv.QuoteToGraphic(s)
+}
+
+// visible is s, as quote shows it where something in it can't be seen.
+func visible(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return quote(s)
+	}
+	return s
+}
+
+// unknown shows the first word of a line where it is none of those that belong there. Only
+// as much of it as can be a keyword: behind a tab or a colon there may stand a password, and
+// who gives the wrong file's name has it read as this one.
+func unknown(word string) string {
+	const most = 32
+	rest := strings.TrimLeft(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
+	if n := min(len(word)-len(rest), most); n < len(word) {
+		word = word[:n] + "…"
+	}
+	return quote(word)
 }
 
 // linesOf lists line numbers for people: "3, 7 and 12".

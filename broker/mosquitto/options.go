@@ -204,7 +204,7 @@ func (o *optionsReader) read(root *node) {
 			o.out.Debug = o.bool(key, v)
 		default:
 			known--
-			o.add(v.line, Left, "", "%s is not an option that is known", quote(key))
+			o.add(v.line, Left, "", "%s is not an option that is known", unknown(key))
 		}
 	}
 	if known == 0 {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
-	"os"
 	"slices"
 	"strconv"
 	"time"
 
 	"hearthmq/broker/listen"
+	"hearthmq/broker/regular"
 	"hearthmq/web"
 )
 
@@ -111,7 +111,7 @@ func describeCertificate(ports string, status listen.CertificateStatus) web.Cert
 	}
 	// What the status does not tell is read from the file, which may be newer than what
 	// is in use, for a minute.
-	text, err := os.ReadFile(status.File)
+	text, err := regular.Read(status.File)
 	if err != nil {
 		return c
 	}

@@ -87,6 +87,7 @@ Exit codes: 0 all well, 78 a setting is wrong, 3 a mosquitto.conf is wrong, 1 an
 // run runs one command line and returns its exit code. It ends with ctx.
 func run(ctx context.Context, p process) int {
 	app := &application{process: p}
+	app.stdout, app.stderr = plainly{p.stdout}, plainly{p.stderr}
 	var cl commandLine
 	exited, code := false, exitOK
 	parser, err := kong.New(&cl,
@@ -105,7 +106,7 @@ func run(ctx context.Context, p process) int {
 	}
 	if err != nil {
 		app.fail(err)
-		fmt.Fprintln(p.stderr, "hearthmq --help lists the commands.")
+		fmt.Fprintln(app.stderr, "hearthmq --help lists the commands.")
 		return exitError
 	}
 	app.data, app.options = cl.Data, cl.Options

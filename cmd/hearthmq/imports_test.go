@@ -32,9 +32,10 @@ var importTable = []importRule{
 		never: []string{"database/sql", "net/http", "addon", "web", "ui", "broker/access", "broker/feed", "broker/listen", "broker/sqlite"},
 	},
 	{pkg: "broker/forwarded", others: []string{}},
-	{pkg: "broker/listen", ours: []string{"broker/forwarded"}, others: []string{"github.com/gorilla/websocket"}},
+	{pkg: "broker/regular", others: []string{}},
+	{pkg: "broker/listen", ours: []string{"broker/forwarded", "broker/regular"}, others: []string{"github.com/gorilla/websocket"}},
 	{
-		pkg: "broker/access", ours: []string{"broker", "broker/packet", "broker/topic"},
+		pkg: "broker/access", ours: []string{"broker", "broker/packet", "broker/topic", "broker/regular"},
 		never: []string{"database/sql", "net/http", "web", "addon"},
 	},
 	{
@@ -43,11 +44,11 @@ var importTable = []importRule{
 	},
 	{pkg: "broker/feed/payload", never: []string{"database/sql", "net/http", "broker"}},
 	{
-		pkg: "broker/bridge", ours: []string{"broker", "broker/packet", "broker/topic", "outbound"}, others: []string{},
+		pkg: "broker/bridge", ours: []string{"broker", "broker/packet", "broker/topic", "broker/regular", "outbound"}, others: []string{},
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
 	{
-		pkg: "broker/mosquitto", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/listen"},
+		pkg: "broker/mosquitto", ours: []string{"broker", "broker/packet", "broker/topic", "broker/access", "broker/bridge", "broker/listen", "broker/regular"},
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
 	{
@@ -59,7 +60,7 @@ var importTable = []importRule{
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
 	{
-		pkg: "broker/dynsec", ours: []string{"broker", "broker/access", "broker/topic"}, others: []string{},
+		pkg: "broker/dynsec", ours: []string{"broker", "broker/access", "broker/topic", "broker/regular"}, others: []string{},
 		never: []string{"database/sql", "net/http", "web", "addon", "broker/sqlite"},
 	},
 	{pkg: "broker/scram", others: []string{}},
@@ -74,7 +75,7 @@ var importTable = []importRule{
 		never: []string{"broker/sqlite", "addon", "modernc.org"},
 	},
 	{
-		pkg: "addon", ours: []string{"broker", "broker/access", "broker/listen", "broker/topic"},
+		pkg: "addon", ours: []string{"broker", "broker/access", "broker/listen", "broker/regular", "broker/topic"},
 		never: []string{"web", "ui", "broker/sqlite"},
 	},
 	{pkg: "migrations", others: []string{}},

@@ -59,7 +59,7 @@ func (h *lineHandler) Enabled(_ context.Context, l slog.Level) bool { return l >
 func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 	b := make([]byte, 0, 256)
 	b = r.Time.AppendFormat(b, time.DateTime)
-	b = fmt.Appendf(b, " %-7s  %s", levelName(r.Level), r.Message)
+	b = fmt.Appendf(b, " %-7s  %s", levelName(r.Level), visibly(r.Message))
 	if h.attrs != "" || r.NumAttrs() > 0 {
 		b = append(b, ' ')
 	}

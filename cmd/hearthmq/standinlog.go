@@ -217,6 +217,7 @@ func (h *standInLog) Handle(_ context.Context, r slog.Record) error {
 
 // write sends a line everywhere. s.mu is held.
 func (s *logState) write(at time.Time, level slog.Level, text string) error {
+	text = visibly(text) // what words of Mosquitto's are made of may be a client's
 	line := text
 	if s.conf.Timestamp {
 		line = stamp(at, s.conf.TimestampFormat) + ": " + text

@@ -44,7 +44,7 @@ func (tokenList) Run(ctx context.Context, app *application) error {
 			if !t.Used.IsZero() {
 				used = t.Used.Local().Format(time.DateOnly)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.Label, t.Scope, t.Created.Local().Format(time.DateOnly), orDash(t.CreatedBy), used)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", visibly(t.Label), t.Scope, t.Created.Local().Format(time.DateOnly), orDash(visibly(t.CreatedBy)), used)
 		}
 		return w.Flush()
 	})

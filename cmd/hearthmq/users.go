@@ -186,7 +186,7 @@ func (userList) Run(ctx context.Context, app *application) error {
 	w := tabwriter.NewWriter(app.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tROLES\tRULES\tKIND\tNOTE")
 	for _, u := range directory.Users() {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", u.Name, orDash(strings.Join(u.Roles, ", ")), len(u.Rules), kindOf(u), orDash(u.Note))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", u.Name, orDash(strings.Join(u.Roles, ", ")), len(u.Rules), kindOf(u), orDash(visibly(u.Note)))
 	}
 	return errors.Join(w.Flush(), db.Close())
 }
