@@ -171,6 +171,8 @@ func TestHostileHandshakes(t *testing.T) {
 			{"garbage", strings.Repeat("\xff", 100)},
 			{"a record of 0 bytes, again and again", strings.Repeat("\x16\x03\x01\x00\x00", 200)},
 			{"a hello that says it has 16 MB", "\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03" + strings.Repeat("\x00", 16378)},
+			{"a PROXY header of a stranger, case A24", "PROXY TCP4 192.0.2.7 192.0.2.1 5000 8883\r\n"},
+			{"one of version 2", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\xc0\x00\x02\x01\x13\x88\x07\x5b"},
 			{"alerts", strings.Repeat("\x15\x03\x01\x00\x02\x01\x00", 200)},
 		} {
 			c := dial(t, ln)
