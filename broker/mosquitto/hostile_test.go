@@ -97,6 +97,9 @@ func TestFilesThatAreNone(t *testing.T) {
 			"conf": {Conf: file}, "passwords": {Passwords: file}, "acl": {ACL: file}, "dynsec": {Dynsec: file}, "options": {Options: file},
 			"database": {Database: file}, "backup": {Backup: file},
 		} {
+			if name == "huge" && reader != "acl" && reader != "dynsec" {
+				continue // the others read by the same two functions, and 64 MiB take their time
+			}
 			in := mosquitto.Reader{Files: mosquitto.Disk{}}.Read(s)
 			if reader == "passwords" && (name == "deep" || name == "lists") {
 				if len(in.Passwords) > 0 || len(in.Notices) == 0 {

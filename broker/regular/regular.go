@@ -43,12 +43,16 @@ func Read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() // only read
-	text, err := io.ReadAll(io.LimitReader(f, Most+1))
-	if err == nil && len(text) > Most {
-		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d MiB", Most>>20)}
+	large := &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d MiB", Most>>20)}
+	if info, err := f.Stat(); err == nil && info.Size() > Most {
+		return nil, large
 	}
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(f, Most+1))
+	switch {
+	case err != nil:
 		return nil, err
+	case len(text) > Most: // it grows
+		return nil, large
 	}
 	return text, nil
 }
