@@ -166,14 +166,17 @@ func (s *server) authenticator() broker.Authenticator {
 	next := s.home.authenticator(s.directory)
 	cfg, on := s.options.WebTokens()
 	if !on {
-		return next
+		if s.home.login == nil {
+			return next
+		}
+		return access.RefuseEvenly(next)
 	}
 	cfg.Log = s.log
 	tokens, err := access.NewWebTokens(cfg)
 	if err != nil {
 		s.log.Error("no token is taken for now", "err", err)
 	}
-	return access.WithWebTokens(s.directory, tokens, next)
+	return access.RefuseEvenly(access.WithWebTokens(s.directory, tokens, next))
 }
 
 func (s *server) startBroker() error {
