@@ -46,6 +46,9 @@ type Identity struct {
 	// Version counts changes of the user's account. A credential proven
 	// for an older version is worth nothing.
 	Version uint64
+	// HadAccount says of an identity without a Version that it had one once: it stands for
+	// a session that was brought back from the store, until the client logs in again.
+	HadAccount bool
 	// System marks the broker's own parts and the system users, who may do everything.
 	System bool
 	// Limits are those of the user, nil: none. They hold as long as the connection.

@@ -270,7 +270,7 @@ func (r *sessions) restore(list []StoredSession) {
 
 // bring brings one stored session back, without its timers.
 func (r *sessions) bring(st *StoredSession, now time.Time) *Session {
-	id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener}
+	id := &Identity{ClientID: st.ClientID, User: st.User, Listener: st.Listener, HadAccount: st.Account}
 	s := newSession(r.b, id, st.Created)
 	s.persistent, s.restored = true, true
 	s.listener, s.version, s.expiry = st.Listener, st.Version, st.Expiry

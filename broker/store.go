@@ -44,6 +44,8 @@ type StoredSession struct {
 type SessionRecord struct {
 	ClientID string
 	User     string
+	// Account says that the user had an account, with a Version, when the client came in last.
+	Account  bool
 	Listener string
 	Version  packet.Version
 	// Expiry is the Session Expiry Interval in seconds; NeverExpires stands for "never".

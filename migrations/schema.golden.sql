@@ -186,7 +186,7 @@ CREATE TABLE session (
     session_expiry   INTEGER NOT NULL,           -- Session Expiry Interval in seconds, 4294967295: never
     disconnected     INTEGER,                    -- when the Network Connection ended, NULL while it stands
     created          INTEGER NOT NULL            -- when the session began
-) STRICT;
+, account INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE setting (
     name  TEXT NOT NULL PRIMARY KEY,

@@ -124,7 +124,7 @@ func (d *Directory) AuthorizeAnywhere(id *broker.Identity, act broker.Action, na
 	switch {
 	case g != nil:
 		return g.anywhere(id.ClientID).decide(act, name)
-	case a == nil && d.policy.Tokens && id.User != "" && id.Version == 0:
+	case a == nil && d.policy.Tokens && id.User != "" && id.Version == 0 && !id.HadAccount:
 		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textTokenUser}}
 	}
 	return denied(text)

@@ -173,10 +173,10 @@ type outsider struct{ user, roles string }
 const maxOutsiders = 256
 
 // rolesOf returns nil for an identity that is no outsider's: who had an account of
-// ours has a version of it.
+// ours has a version of it, or had one before the restart.
 func (o *outsiders) rolesOf(id *broker.Identity) []string {
 	switch {
-	case id.Version != 0:
+	case id.Version != 0 || id.HadAccount:
 		return nil
 	case len(id.Roles) > 0:
 		return id.Roles

@@ -27,7 +27,7 @@ var storeCases = []struct {
 		s.expect(sessions(session(record("a")), session(never)))
 
 		changed := record("a")
-		changed.Expiry, changed.Disconnected, changed.User, changed.Version = 0, time.Time{}, "", packet.V311
+		changed.Expiry, changed.Disconnected, changed.User, changed.Account, changed.Version = 0, time.Time{}, "", false, packet.V311
 		s.apply(broker.SessionSaved{Session: changed})
 		s.expect(sessions(session(changed), session(never)))
 	}},

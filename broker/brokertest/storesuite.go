@@ -74,7 +74,7 @@ func at(seconds int) time.Time {
 
 func record(clientID string) broker.SessionRecord {
 	return broker.SessionRecord{
-		ClientID: clientID, User: "user of " + clientID, Listener: "mqtts", Version: packet.V50,
+		ClientID: clientID, User: "user of " + clientID, Account: true, Listener: "mqtts", Version: packet.V50,
 		Expiry: 3600, Disconnected: at(5), Created: at(1),
 	}
 }

@@ -31,10 +31,11 @@ func TestDamagedRows(t *testing.T) {
 	apply(t, s, newSession("zigbee2mqtt-1"), benchQueued(1), broker.RetainedSet{Message: broker.NewMessage("good", []byte("1"), 0, true)})
 	closeAll(t, s, db)
 	for _, c := range []struct{ name, insert string }{
-		{"protocol version", `INSERT INTO session VALUES (9, 'x', '', '', 6, 0, NULL, 0)`},
-		{"session expiry", `INSERT INTO session VALUES (9, 'x', '', '', 5, -1, NULL, 0)`},
-		{"client id", `INSERT INTO session VALUES (9, CAST(x'ff00' AS TEXT), '', '', 5, 0, NULL, 0)`},
-		{"long client id", `INSERT INTO session VALUES (9, CAST(zeroblob(70000) AS TEXT), '', '', 5, 0, NULL, 0)`},
+		{"protocol version", `INSERT INTO session VALUES (9, 'x', '', '', 6, 0, NULL, 0, 0)`},
+		{"session expiry", `INSERT INTO session VALUES (9, 'x', '', '', 5, -1, NULL, 0, 0)`},
+		{"account", `INSERT INTO session VALUES (9, 'x', '', '', 5, 0, NULL, 0, 7)`},
+		{"client id", `INSERT INTO session VALUES (9, CAST(x'ff00' AS TEXT), '', '', 5, 0, NULL, 0, 0)`},
+		{"long client id", `INSERT INTO session VALUES (9, CAST(zeroblob(70000) AS TEXT), '', '', 5, 0, NULL, 0, 0)`},
 		{"topic filter", `INSERT INTO subscription VALUES (1, '', 'a/#/b', 0, 0, 0, 0, 0)`},
 		{"share name", `INSERT INTO subscription VALUES (1, 'a/b', 'c', 0, 0, 0, 0, 0)`},
 		{"shared topic filter", `INSERT INTO subscription VALUES (1, 'a', '', 0, 0, 0, 0, 0)`},

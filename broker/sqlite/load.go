@@ -82,12 +82,12 @@ func (l *loading) each(table, query string, f func(r *row) error) error {
 }
 
 func (l *loading) readSessions() error {
-	return l.each("session", `SELECT id, client_id, user_name, listener, protocol_version, session_expiry, disconnected, created FROM session`,
+	return l.each("session", `SELECT id, client_id, user_name, listener, protocol_version, session_expiry, disconnected, created, account FROM session`,
 		func(r *row) error {
 			var id, version, expiry, created int64
 			var disconnected sql.NullInt64
 			var x broker.StoredSession
-			if err := r.scan(&id, &x.ClientID, &x.User, &x.Listener, &version, &expiry, &disconnected, &created); err != nil {
+			if err := r.scan(&id, &x.ClientID, &x.User, &x.Listener, &version, &expiry, &disconnected, &created, &x.Account); err != nil {
 				return err
 			}
 			l.s.nextSession = max(l.s.nextSession, id+1)

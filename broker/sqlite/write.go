@@ -35,9 +35,9 @@ const (
 
 // What is written anew replaces a row that Load could not read and that still has the key.
 var statementText = [statementCount]string{
-	insertSession: `INSERT OR REPLACE INTO session (client_id, user_name, listener, protocol_version, session_expiry, disconnected, created, id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-	updateSession: `UPDATE session SET (client_id, user_name, listener, protocol_version, session_expiry, disconnected, created) = (?, ?, ?, ?, ?, ?, ?)
+	insertSession: `INSERT OR REPLACE INTO session (client_id, user_name, listener, protocol_version, session_expiry, disconnected, created, account, id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	updateSession: `UPDATE session SET (client_id, user_name, listener, protocol_version, session_expiry, disconnected, created, account) = (?, ?, ?, ?, ?, ?, ?, ?)
 		WHERE id = ?`,
 	deleteSession: `DELETE FROM session WHERE id = ?`,
 	saveSubscription: `INSERT OR REPLACE INTO subscription (session_id, share_name, topic_filter, maximum_qos, no_local, retain_as_published, retain_handling, subscription_id)
@@ -159,7 +159,7 @@ func (w *writing) record(sp *sessionPlan) error {
 		w.nextSession++
 	}
 	if r := sp.record; r != nil {
-		return w.exec(st, r.ClientID, r.User, r.Listener, r.Version, r.Expiry, w.orNull(r.Disconnected), w.s.clock.stored(r.Created).UnixMilli(), sp.id)
+		return w.exec(st, r.ClientID, r.User, r.Listener, r.Version, r.Expiry, w.orNull(r.Disconnected), w.s.clock.stored(r.Created).UnixMilli(), r.Account, sp.id)
 	}
 	return nil
 }

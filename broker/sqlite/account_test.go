@@ -1,0 +1,30 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"hearthmq/migrations"
+)
+
+// case A9: sessions from before the store remembered whether their users had an account.
+// It is known of those who have one still, and is not lost by the step.
+func TestOlderSessions(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hearthmq.db")
+	closeAll(t, open(t, path))
+	db := raw(t, path)
+	exec(t, db, `ALTER TABLE session DROP COLUMN account`)
+	for i, user := range []string{"lamp", "of home assistant", ""} {
+		exec(t, db, `INSERT INTO session VALUES (?, 'client ' || ?, ?, '', 5, 60, NULL, 0)`, i+1, user, user)
+	}
+	exec(t, db, `INSERT INTO user (id, name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, version, revision, created, changed)
+		VALUES (1, 'lamp', '', '', '', 0, 0, 0, 0, '', 1, 1, 0, 0)`)
+	step, err := migrations.Files.ReadFile("0010_account.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, string(step))
+	if got := query[string](t, db, `SELECT group_concat(user_name) FROM session WHERE account`); got != "lamp" {
+		t.Errorf("accounts: %s", got)
+	}
+}
