@@ -96,8 +96,7 @@ func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.
 		if !try.allowed() {
 			return nil, broker.Refuse(broker.TooManyAttempts, nil)
 		}
-		try.failed()
-		return nil, broker.Refuse(reason, fmt.Errorf("a password has 1 to %d bytes", MaxPasswordBytes))
+		return nil, broker.Refuse(try.failed(reason), fmt.Errorf("a password has 1 to %d bytes", MaxPasswordBytes))
 	}
 	match, err := d.verifier.check(ctx, g, asked, s.sorts, password, try)
 	switch {
@@ -106,8 +105,7 @@ func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.
 	case err != nil:
 		return nil, broker.Refuse(broker.BackendUnavailable, err)
 	case !match:
-		try.failed()
-		return nil, broker.Refuse(reason, nil)
+		return nil, broker.Refuse(try.failed(reason), nil)
 	}
 	// The user may have been changed while we waited (case A9).
 	now := d.snap.Load().accounts[name]

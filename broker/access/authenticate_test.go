@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"hearthmq/broker"
+	"hearthmq/broker/brokertest"
 )
 
 // cheap keeps tests fast; what a hash costs is no part of what they check.
@@ -398,7 +398,7 @@ func TestRefusalsTakeTheSameTime(t *testing.T) {
 		}
 		for attempt := 1; ; attempt++ {
 			known, unknown := timesOf(t, d, name, n)
-			p := kolmogorovSmirnov(known, unknown)
+			p := brokertest.KolmogorovSmirnov(known, unknown)
 			if p > 0.01 {
 				break
 			}
@@ -449,32 +449,6 @@ func timesOf(t *testing.T, d *Directory, name string, n int) (known, unknown []t
 	return known, unknown
 }
 
-// kolmogorovSmirnov returns how likely it is that two sorted samples of the same
-// distribution differ as much as these, by the limit for large samples.
-func kolmogorovSmirnov(a, b []time.Duration) float64 {
-	var most float64
-	for i, j := 0, 0; i < len(a) && j < len(b); {
-		x := min(a[i], b[j])
-		for i < len(a) && a[i] <= x {
-			i++
-		}
-		for j < len(b) && b[j] <= x {
-			j++
-		}
-		most = max(most, math.Abs(float64(i)/float64(len(a))-float64(j)/float64(len(b))))
-	}
-	size := float64(len(a)*len(b)) / float64(len(a)+len(b))
-	lambda := most * math.Sqrt(size)
-	if lambda < 0.2 { // the series does not converge there, and the answer is 1
-		return 1
-	}
-	var p float64
-	for k, sign := 1, 2.0; k <= 100; k, sign = k+1, -sign {
-		p += sign * math.Exp(-2*float64(k*k)*lambda*lambda)
-	}
-	return min(max(p, 0), 1)
-}
-
 // The test above would notice a difference of a tenth.
 func TestKolmogorovSmirnov(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 5))
@@ -486,13 +460,13 @@ func TestKolmogorovSmirnov(t *testing.T) {
 		slices.Sort(list)
 		return list
 	}
-	if p := kolmogorovSmirnov(sample(1000, 1), sample(1000, 1)); p < 0.01 {
+	if p := brokertest.KolmogorovSmirnov(sample(1000, 1), sample(1000, 1)); p < 0.01 {
 		t.Errorf("the same: p = %v", p)
 	}
-	if p := kolmogorovSmirnov(sample(1000, 1), sample(1000, 1.1)); p > 0.01 {
+	if p := brokertest.KolmogorovSmirnov(sample(1000, 1), sample(1000, 1.1)); p > 0.01 {
 		t.Errorf("a tenth longer: p = %v", p)
 	}
-	if p := kolmogorovSmirnov(sample(500, 1), sample(500, 1)); p < 0.01 {
+	if p := brokertest.KolmogorovSmirnov(sample(500, 1), sample(500, 1)); p < 0.01 {
 		t.Errorf("the same: p = %v", p)
 	}
 }

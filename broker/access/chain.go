@@ -39,7 +39,9 @@ func (c *chain) Authenticate(ctx context.Context, cr *broker.Credentials) (*brok
 	if refusal, ok := errors.AsType[*broker.Refusal](err); ok {
 		switch refusal.Reason {
 		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled:
-			d.throttle.failed(cr.Remote.Addr(), cr.User)
+			if d.throttle.failed(cr.Remote.Addr(), cr.User, refusal.Reason) == broker.TooManyAttempts {
+				return nil, broker.Refuse(broker.TooManyAttempts, nil)
+			}
 		}
 	}
 	if err == nil && len(id.Roles) == 0 {

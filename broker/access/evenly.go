@@ -28,7 +28,7 @@ func (e *evenly) Authenticate(ctx context.Context, c *broker.Credentials) (*brok
 	id, err := e.next.Authenticate(ctx, c)
 	if refusal, ok := errors.AsType[*broker.Refusal](err); ok && c.User != "" {
 		switch refusal.Reason {
-		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled, broker.NetworkNotAllowed:
+		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled, broker.NetworkNotAllowed, broker.TooManyAttempts:
 			clear(c.Password) // it is needed no more
 			wait := time.NewTimer(RefusalTime - time.Since(begun))
 			defer wait.Stop()

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"hearthmq/broker"
+	"hearthmq/broker/packet"
 )
 
 // distant is another Authenticator, which knows frank alone and takes its time.
@@ -129,6 +131,42 @@ func TestRefusalsWaitAlone(t *testing.T) {
 		for range cap(ended) {
 			if took := <-ended; took != RefusalTime/2 {
 				t.Errorf("ended after %v", took)
+			}
+		}
+	})
+}
+
+// case A17: of many tries at a time as many are told that the password is wrong, and as
+// many to come later, all after the same time, whether or not the name is one of ours.
+func TestManyTriesAtOnceLookAlike(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := open(t, Policy{Hashing: Hashing{Workers: 2, Cost: cheap.Cost}})
+		create(t, a, NewUser{Name: "chosen", Password: "right"})
+		create(t, a, NewUser{Name: "generated"})
+		even := RefuseEvenly(Chain(d, &distant{takes: 300 * time.Millisecond}))
+		for _, user := range []string{"chosen", "generated", "nobody"} {
+			d.throttle = newThrottle()
+			answers := make(chan error, 4*pairBurst)
+			begun := time.Now()
+			for i := range cap(answers) {
+				go func() {
+					_, err := knock(even, here, user, fmt.Sprint("wrong ", i))
+					answers <- err
+				}()
+			}
+			codes := map[packet.ReasonCode]int{}
+			for range cap(answers) {
+				refusal, ok := errors.AsType[*broker.Refusal](<-answers)
+				if !ok {
+					t.Fatalf("%s came in", user)
+				}
+				codes[refusal.Code]++
+				if took := time.Since(begun); took != RefusalTime {
+					t.Errorf("%s: answered after %v", user, took)
+				}
+			}
+			if codes[packet.NotAuthorized] != pairBurst || codes[packet.ServerUnavailable] != cap(answers)-pairBurst {
+				t.Errorf("%s: %v", user, codes)
 			}
 		}
 	})

@@ -251,8 +251,7 @@ func (c *webTokenChain) Authenticate(ctx context.Context, cr *broker.Credentials
 	}
 	id, refusal := c.admit(cr)
 	if refusal != nil {
-		d.throttle.failed(from, cr.User)
-		return nil, refusal
+		return nil, broker.Refuse(d.throttle.failed(from, cr.User, refusal.Reason), refusal.Err)
 	}
 	return id, nil
 }

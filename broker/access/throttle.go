@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"hearthmq/broker"
 )
 
 // Login failures that are forgiven: a burst, then one per interval. Successes cost
@@ -62,11 +64,13 @@ func (t *throttle) allowed(from netip.Addr, user string) bool {
 	return !ok || addr.limiter.Tokens() >= 1
 }
 
-// failed takes a token for an attempt that failed.
-func (t *throttle) failed(from netip.Addr, user string) {
+// failed takes a token for an attempt that failed, and returns the reason unless there is
+// none any more: of many attempts at a time as many are told that they failed as of those
+// that come one by one, however long each took to be looked at (case A17).
+func (t *throttle) failed(from netip.Addr, user string, why broker.Reason) broker.Reason {
 	net, ok := network(from)
 	if !ok {
-		return
+		return why
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,14 +80,16 @@ func (t *throttle) failed(from netip.Addr, user string) {
 		pair = rate.NewLimiter(rate.Every(pairInterval), pairBurst)
 		t.pairs.put(key, pair)
 	}
-	pair.Allow()
 	addr, ok := t.addrs.get(net)
 	if !ok {
 		addr = &throttledAddr{limiter: rate.NewLimiter(rate.Every(addrInterval), addrBurst)}
 		t.addrs.put(net, addr)
 	}
 	addr.last = time.Now()
-	addr.limiter.Allow()
+	if !pair.Allow() || !addr.limiter.Allow() {
+		return broker.TooManyAttempts
+	}
+	return why
 }
 
 // spotless reports whether no password was wrong from there for a while.
@@ -105,8 +111,10 @@ type attempt struct {
 	user     string
 }
 
-func (a attempt) allowed() bool  { return a.throttle.allowed(a.from, a.user) }
-func (a attempt) failed()        { a.throttle.failed(a.from, a.user) }
+func (a attempt) allowed() bool { return a.throttle.allowed(a.from, a.user) }
+func (a attempt) failed(why broker.Reason) broker.Reason {
+	return a.throttle.failed(a.from, a.user, why)
+}
 func (a attempt) spotless() bool { return a.throttle.spotless(a.from) }
 
 // network is what counts as one place: an IPv4 address, or the /64 of an IPv6 one,

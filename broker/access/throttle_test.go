@@ -62,7 +62,7 @@ func TestThrottle(t *testing.T) {
 				if !th.allowed(from, user) {
 					t.Errorf("%s from %s: attempt %d is refused", user, from, i+1)
 				}
-				th.failed(from, user)
+				th.failed(from, user, broker.WrongPassword)
 			}
 		}
 		fail(a, "ann", 5)
@@ -104,7 +104,7 @@ func TestThrottle(t *testing.T) {
 func TestThrottleIsBounded(t *testing.T) {
 	th := newThrottle()
 	for i := range 3 * maxThrottled {
-		th.failed(netip.AddrFrom4([4]byte{1, byte(i >> 16), byte(i >> 8), byte(i)}), strings.Repeat("x", 1000))
+		th.failed(netip.AddrFrom4([4]byte{1, byte(i >> 16), byte(i >> 8), byte(i)}), strings.Repeat("x", 1000), broker.WrongPassword)
 	}
 	if p, a := th.pairs.len(), th.addrs.len(); p != maxThrottled || a != maxThrottled {
 		t.Errorf("%d and %d buckets, want %d each", p, a, maxThrottled)
