@@ -5,16 +5,13 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
-// How many lines of one kind are logged before the others of a flood are counted alone
-// (case R14): as many as come at once when a house reconnects, then ten a second.
+// How many lines of one kind are logged in any second; the others of a flood are counted
+// alone (case R14), and told of every calmTell.
 const (
-	calmBurst = 100
-	calmRate  = 10
-	calmTell  = 10 * time.Second
+	calmRate = 10
+	calmTell = 10 * time.Second
 )
 
 // calmHandler is a slog.Handler in front of another that lets no flood through. Lines
@@ -32,8 +29,9 @@ type calmKinds struct {
 }
 
 type calmKind struct {
-	limiter *rate.Limiter
-	left    int // lines that were left out and not told of yet
+	logged [calmRate]time.Time // the last ones, a ring
+	next   int                 // of logged: the oldest
+	left   int                 // lines that were left out and not told of yet
 }
 
 func calm(h slog.Handler) slog.Handler {
@@ -55,10 +53,11 @@ func (h *calmHandler) pass(r slog.Record) bool {
 	defer h.kinds.mu.Unlock()
 	k := h.kinds.byText[r.Message]
 	if k == nil {
-		k = &calmKind{limiter: rate.NewLimiter(calmRate, calmBurst)}
+		k = new(calmKind)
 		h.kinds.byText[r.Message] = k
 	}
-	if k.limiter.AllowN(r.Time, 1) {
+	if oldest := &k.logged[k.next]; oldest.IsZero() || r.Time.Sub(*oldest) >= time.Second {
+		*oldest, k.next = r.Time, (k.next+1)%calmRate
 		return true
 	}
 	if k.left++; k.left == 1 {

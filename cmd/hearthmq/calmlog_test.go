@@ -1,9 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,8 +30,8 @@ func TestLogFlood(t *testing.T) {
 		synctest.Wait()
 		text := out.String()
 		refused := strings.Count(text, "client refused  ")
-		if most := calmBurst + (seconds+1)*calmRate; refused > most || refused < most/2 {
-			t.Errorf("%d lines of a flood, want at most %d", refused, most)
+		if want := seconds * calmRate; refused != want {
+			t.Errorf("%d lines of a flood, want %d", refused, want)
 		}
 		if n := strings.Count(text, "client connected"); n != seconds {
 			t.Errorf("%d of %d lines of another kind", n, seconds)
@@ -52,6 +56,99 @@ func TestLogFlood(t *testing.T) {
 			t.Errorf("%d of 1000 lines for debugging", n)
 		}
 	})
+}
+
+// lineTimes is a slog.Handler that remembers when which message was logged.
+type lineTimes struct {
+	mu sync.Mutex // timers log as well
+	at map[string][]time.Time
+}
+
+func (*lineTimes) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *lineTimes) Handle(_ context.Context, r slog.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.at[r.Message] = append(h.at[r.Message], r.Time)
+	return nil
+}
+
+func (h *lineTimes) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h *lineTimes) WithGroup(string) slog.Handler      { return h }
+
+// case R14: no second has more lines of a kind than ten, wherever it begins; what is rare
+// is logged in full, whatever else goes on.
+func TestLogSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines := &lineTimes{at: make(map[string][]time.Time)}
+		log := slog.New(calm(lines))
+		for i := range 1000 {
+			log.Info("client disconnected")
+			if i%7 == 0 {
+				log.Warn("client refused")
+			}
+			if i%20 == 0 {
+				log.Error("request failed")
+			}
+			<-time.After(6 * time.Millisecond)
+		}
+		<-time.After(calmTell + time.Second) // the timers have told
+		lines.mu.Lock()
+		defer lines.mu.Unlock()
+		for kind, want := range map[string]int{"client disconnected": 60, "client refused": 60, "request failed": 50} {
+			at := lines.at[kind]
+			if len(at) != want {
+				t.Errorf("%s: %d lines in 6 s, want %d", kind, len(at), want)
+			}
+			for i := calmRate; i < len(at); i++ {
+				if d := at[i].Sub(at[i-calmRate]); d < time.Second {
+					t.Errorf("%s: eleven lines in %v", kind, d)
+				}
+			}
+		}
+	})
+}
+
+// case R14: floods at the doors: what is no packet, wrong passwords, TLS errors, what no
+// WebSocket handshake begins with, admin pages that nobody may see.
+func TestLogFloodAtTheDoors(t *testing.T) {
+	h := newHouse(t)
+	h.issue("server")
+	s := start(t, options{"certfile": h.path("server.pem"), "keyfile": h.path("server.key"), "max_connections_per_address": 0})
+	wrong := frameOf(0x10, "\x00\x04MQTT\x04\xC2\x00\x3C"+mqttString("c")+mqttString("nobody")+mqttString("wrong"))
+	for _, flood := range []struct{ addr, send string }{
+		{s.mqtt, "\x10\x10\x00\x04MQTT\x09\x02\x00\x3c\x00\x04flood"}, {s.mqtt, wrong}, {s.mqtt, "\xf0\x00"}, {s.mqtts, "no TLS at all, no TLS at all"},
+		{s.ws, "POST /mqtt HTTP/1.1\r\nHost: x\r\n\r\n"}, {strings.TrimPrefix(s.admin, "http://"), "GET /%zz HTTP/1.1\r\n\r\n"},
+	} {
+		for range 60 {
+			c, err := net.Dial("tcp", flood.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetDeadline(time.Now().Add(time.Minute))
+			_, _ = io.WriteString(c, flood.send)
+			_, _ = c.Read(make([]byte, 64)) // it was looked at
+			c.Close()
+		}
+	}
+	s.stop()
+	perSecond, kinds := map[string]int{}, map[string]bool{}
+	for line := range strings.Lines(s.log.String()) {
+		if len(line) < 30 || line[20:25] == "debug" {
+			continue
+		}
+		message, _, _ := strings.Cut(line[29:], "  ")
+		perSecond[line[:19]+" "+message]++
+		kinds[message] = true
+	}
+	for kind, n := range perSecond {
+		if n > calmRate {
+			t.Errorf("%d lines of %s", n, kind)
+		}
+	}
+	if !kinds["client refused"] {
+		t.Errorf("only %v", kinds)
+	}
 }
 
 func TestMemoryShare(t *testing.T) {
