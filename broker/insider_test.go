@@ -19,9 +19,16 @@ import (
 
 const insiderLimit = 64 << 20
 
-func insiders(t *testing.T, f func(w *world)) {
-	runtime.GC() // what other tests have left counts for the limit
-	inWorld(t, func(cfg *broker.Config, _ *broker.Deps) { cfg.MemoryLimit = insiderLimit }, f)
+func insiders(t *testing.T, change func(*broker.Config), f func(w *world)) {
+	for range 2 { // what other tests have left counts for the limit; pools empty at the second
+		runtime.GC()
+	}
+	inWorld(t, func(cfg *broker.Config, _ *broker.Deps) {
+		cfg.MemoryLimit = insiderLimit
+		if change != nil {
+			change(cfg)
+		}
+	}, f)
 }
 
 // A client that asks again and again for retained messages and reads none of them grew the
@@ -42,7 +49,7 @@ func TestRetainedAskedForAgainAndAgain(t *testing.T) {
 		}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			insiders(t, func(w *world) {
+			insiders(t, nil, func(w *world) {
 				p := w.clean(packet.V311, "publisher")
 				for i := range topics {
 					p.Publish(fmt.Sprintf("low/%d", i), "x", 1, true, uint16(i+1))
@@ -74,7 +81,7 @@ func TestRetainedAskedForAgainAndAgain(t *testing.T) {
 // Retained messages that were asked for anew are those of now, each once, and those of
 // another subscription still come.
 func TestRetainedAskedForAnew(t *testing.T) {
-	insiders(t, func(w *world) {
+	insiders(t, nil, func(w *world) {
 		p := w.clean(packet.V311, "publisher")
 		for i := range 60 {
 			p.Publish(fmt.Sprintf("low/%d", i), "x", 1, true, uint16(i+1))
@@ -103,10 +110,7 @@ func TestRetainedAskedForAnew(t *testing.T) {
 // One account with sessions that never end, full of subscriptions, kept everybody out for
 // good: nothing of it was ever shed, and all of it came back after a restart.
 func TestUserHoardsSubscriptions(t *testing.T) {
-	inWorld(t, func(cfg *broker.Config, _ *broker.Deps) {
-		cfg.MemoryLimit = insiderLimit
-		cfg.MaxSubscriptions = 500
-	}, func(w *world) {
+	insiders(t, func(cfg *broker.Config) { cfg.MaxSubscriptions = 500 }, func(w *world) {
 		granted := 0
 		bomb := func(user string, sessions int) (granted int) {
 			for i := range sessions {
@@ -159,7 +163,7 @@ func TestUserHoardsSubscriptions(t *testing.T) {
 
 // The same with sessions that hold nothing, but a Will perhaps.
 func TestUserHoardsSessions(t *testing.T) {
-	insiders(t, func(w *world) {
+	insiders(t, nil, func(w *world) {
 		enter := func(user, id string, keep bool) packet.ReasonCode {
 			p := packet.Connect{ClientID: id, HasUserName: true, UserName: user}
 			if keep {
@@ -256,10 +260,7 @@ func TestSubscribeThatIsHardToDecide(t *testing.T) {
 // Values that grow went beyond the memory limit and stayed there, on disk: nobody but the
 // system users could log in any more, after a restart either.
 func TestUserHoardsRetained(t *testing.T) {
-	inWorld(t, func(cfg *broker.Config, _ *broker.Deps) {
-		cfg.MemoryLimit = insiderLimit
-		cfg.RetainedMaxMessages = 1000
-	}, func(w *world) {
+	insiders(t, func(cfg *broker.Config) { cfg.RetainedMaxMessages = 1000 }, func(w *world) {
 		enter := func(user string) func(topic string, size int) packet.ReasonCode {
 			c, _ := w.login(packet.V50, packet.Connect{ClientID: user, CleanStart: true, HasUserName: true, UserName: user})
 			return func(topic string, size int) packet.ReasonCode {
@@ -309,7 +310,7 @@ func TestUserHoardsRetained(t *testing.T) {
 
 // Packets that never end took all the memory, and when it was short others had to go.
 func TestUnfinishedPacketsAreShedFirst(t *testing.T) {
-	insiders(t, func(w *world) {
+	insiders(t, nil, func(w *world) {
 		idle := w.clean(packet.V311, "idle")
 		half := (&packet.Publish{Topic: []byte("low"), Payload: make([]byte, 1<<20)}).Append(nil, packet.V50)
 		c, done := w.clean(packet.V50, "attacker"), w.clean(packet.V50, "finished")
@@ -329,7 +330,7 @@ func TestUnfinishedPacketsAreShedFirst(t *testing.T) {
 // Long topics that nobody may publish to were remembered, each, for whoever tried: 1.2 GB
 // for one connection.
 func TestLongTopicsAreNotRemembered(t *testing.T) {
-	insiders(t, func(w *world) {
+	insiders(t, nil, func(w *world) {
 		c := w.clean(packet.V311, "c")
 		heap := func() uint64 {
 			synctest.Wait()
