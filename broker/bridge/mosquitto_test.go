@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -231,8 +232,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 const messages = 60
 
 // checkMosquitto sends messages both ways between a site and a Mosquitto while the
-// link is cut now and then.
-func checkMosquitto(t *testing.T, near *site, g *guest, link *cutter, cuts bool) {
+// link is cut now and then; theirs: by Mosquitto's own bridge.
+func checkMosquitto(t *testing.T, near *site, g *guest, link *cutter, cuts, theirs bool) {
 	t.Helper()
 	eventually(t, "the way out is open", func() bool {
 		near.say(t, "out/hello", "", 0, false)
@@ -256,12 +257,22 @@ func checkMosquitto(t *testing.T, near *site, g *guest, link *cutter, cuts bool)
 		return slices.DeleteFunc(list, func(m string) bool { return !strings.HasPrefix(m, prefix) })
 	}
 	eventually(t, "all is there", func() bool {
-		return len(only(g.messages(), "out/n ")) >= messages && len(only(near.peek(), "in/n ")) >= messages
+		in := only(near.peek(), "in/n ")
+		slices.Sort(in)
+		return len(only(g.messages(), "out/n ")) >= messages && len(slices.Compact(in)) >= messages
 	})
 	if got := only(g.messages(), "out/n "); !slices.Equal(got, wantOut) {
 		t.Errorf("out: %q", got)
 	}
-	if got := only(near.peek(), "in/n "); !slices.Equal(got, wantIn) {
+	got := only(near.peek(), "in/n ")
+	if theirs {
+		// Debian 12's Mosquitto 2.0.11 lets a message that comes while it connects anew overtake
+		// those that wait, and sends PUBLISH again after its PUBREL, against [MQTT-4.3.3-1].
+		number := func(m string) int { n, _ := strconv.Atoi(strings.TrimPrefix(m, "in/n ")); return n }
+		slices.SortFunc(got, func(a, b string) int { return number(a) - number(b) })
+		got = slices.Compact(got)
+	}
+	if !slices.Equal(got, wantIn) {
 		t.Errorf("in: %q", got)
 	}
 }
@@ -288,7 +299,7 @@ func TestToMosquitto(t *testing.T) {
 			}, Topic{Pattern: "out/#", Out: true, QoS: 2}, Topic{Pattern: "in/#", In: true, QoS: 2})}); err != nil {
 				t.Fatal(err)
 			}
-			checkMosquitto(t, near, g, link, true)
+			checkMosquitto(t, near, g, link, true, false)
 		})
 	}
 }
@@ -304,7 +315,7 @@ func TestFromMosquitto(t *testing.T) {
 			mosquitto(t, "listener "+port+" 127.0.0.1\nallow_anonymous true\nmax_queued_messages 10000\nconnection home\naddress 127.0.0.1:"+link.port+
 				"\nremote_clientid theirs\nbridge_protocol_version "+v+"\ncleansession false\nrestart_timeout 1 1\ntopic out/# in 2\ntopic in/# out 2\n")
 			g := visit(t, port, "out/#")
-			checkMosquitto(t, near, g, link, v == "mqttv311")
+			checkMosquitto(t, near, g, link, v == "mqttv311", v == "mqttv311")
 			eventually(t, "Mosquitto says that it is connected", func() bool {
 				for msg := range near.Retained("$SYS/broker/connection/theirs/state") {
 					return string(msg.Payload) == "1"
