@@ -83,7 +83,7 @@ crash: ## the long crash laboratory: 100,000 power cuts, 1,000 kills, figures (h
 	./crashtest.test -test.v -test.run TestKill -test.timeout 12h -crash.kills 1000 && \
 	./crashtest.test -test.v -test.run TestFigures -test.timeout 2h -crash.bench
 
-flood: ## long tests of floods, storms and slow readers, with their figures (15 minutes; SOAK=72h for more, killed once an hour)
+flood: ## long tests of floods, storms and slow readers, with their figures (20 minutes; SOAK=72h for more, killed once an hour)
 	$(GO) test ./cmd/hearthmq -run TestFlood -flood -soak $(or $(SOAK),1m) -v -timeout 0 | grep -v '^ *20[0-9][0-9]-'
 
 figures: ## what the admin promises, measured: pages, first paint, frames at 100,000 topics, the wire, ten viewers (3 minutes on a quiet machine)
