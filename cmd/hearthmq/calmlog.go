@@ -24,17 +24,19 @@ type calmHandler struct {
 
 // calmKinds is shared by all handlers that With makes.
 type calmKinds struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // held while left out lines are told of
 	byText map[string]*calmKind
+	closed bool
 }
 
 type calmKind struct {
 	logged [calmRate]time.Time // the last ones, a ring
 	next   int                 // of logged: the oldest
 	left   int                 // lines that were left out and not told of yet
+	tell   func()              // does so, by a timer
 }
 
-func calm(h slog.Handler) slog.Handler {
+func calm(h slog.Handler) *calmHandler {
 	return &calmHandler{h, &calmKinds{byText: make(map[string]*calmKind)}}
 }
 
@@ -60,20 +62,38 @@ func (h *calmHandler) pass(r slog.Record) bool {
 		*oldest, k.next = r.Time, (k.next+1)%calmRate
 		return true
 	}
-	if k.left++; k.left == 1 {
-		time.AfterFunc(calmTell, func() { h.tell(k, r.Level, r.Message) })
+	if k.left++; k.left == 1 && !h.kinds.closed {
+		level := r.Level
+		k.tell = func() { h.tell(k, level, r.Message) }
+		time.AfterFunc(calmTell, func() {
+			h.kinds.mu.Lock()
+			defer h.kinds.mu.Unlock()
+			if !h.kinds.closed {
+				k.tell()
+			}
+		})
 	}
 	return false
 }
 
+// tell says how many lines of a kind were left out. h.kinds.mu is held.
 func (h *calmHandler) tell(k *calmKind, level slog.Level, message string) {
-	h.kinds.mu.Lock()
-	n := k.left
-	k.left = 0
-	h.kinds.mu.Unlock()
 	r := slog.NewRecord(time.Now(), level, "more lines of a kind than are logged", 0)
-	r.AddAttrs(slog.String("kind", message), slog.Int("left_out", n))
+	r.AddAttrs(slog.String("kind", message), slog.Int("left_out", k.left))
+	k.left = 0
 	_ = h.Handler.Handle(context.Background(), r) // there is nowhere else to tell it
+}
+
+// close tells of all that was left out and not told of yet; nothing is told by timers then.
+func (h *calmHandler) close() {
+	h.kinds.mu.Lock()
+	defer h.kinds.mu.Unlock()
+	h.kinds.closed = true
+	for _, k := range h.kinds.byText {
+		if k.left > 0 {
+			k.tell()
+		}
+	}
 }
 
 // WithAttrs implements slog.Handler.

@@ -169,3 +169,29 @@ func TestMemoryShare(t *testing.T) {
 		}
 	}
 }
+
+// What was left out is told at the end, and by nobody afterwards.
+func TestLogFloodAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := newSyncBuffer(nil)
+		quiet := calm(newLog(out, slog.LevelDebug).Handler())
+		log := slog.New(quiet).With("listener", "mqtt")
+		flood := func() {
+			for range calmRate + 7 {
+				log.Info("client refused")
+			}
+		}
+		flood()
+		quiet.close()
+		flood()
+		before := out.String()
+		if strings.Count(before, "left_out=7") != 1 {
+			t.Errorf("%s", before)
+		}
+		<-time.After(2 * calmTell)
+		synctest.Wait()
+		if out.String() != before {
+			t.Errorf("told after the end: %s", out.String()[len(before):])
+		}
+	})
+}

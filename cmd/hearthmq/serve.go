@@ -57,7 +57,9 @@ func (c serveCommand) Run(ctx context.Context, app *application) error {
 		return err
 	}
 	book := web.NewLogBook()
-	log := slog.New(calm(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler())))
+	quiet := calm(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler()))
+	defer quiet.close()
+	log := slog.New(quiet)
 	guard.tell(log)
 	for _, w := range warnings {
 		log.Warn(w)
