@@ -267,7 +267,7 @@ func checkMosquitto(t *testing.T, near *site, g *guest, link *cutter, cuts, thei
 	got := only(near.peek(), "in/n ")
 	if theirs {
 		// Debian 12's Mosquitto 2.0.11 lets a message that comes while it connects anew overtake
-		// those that wait, and sends PUBLISH again after its PUBREL, against [MQTT-4.3.3-1].
+		// those that wait, and sends PUBLISH again after its PUBREL, which MQTT forbids (4.3.3).
 		number := func(m string) int { n, _ := strconv.Atoi(strings.TrimPrefix(m, "in/n ")); return n }
 		slices.SortFunc(got, func(a, b string) int { return number(a) - number(b) })
 		got = slices.Compact(got)
