@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"hearthmq/broker/packet"
 	"hearthmq/broker/topic"
 )
 
@@ -143,37 +142,6 @@ func (r *retained) slots(filter string) []*retainedSlot {
 		return true
 	})
 	return list
-}
-
-// errReplays ends a connection that asks for retained messages and does not take them.
-var errReplays = &packet.Error{Code: packet.QuotaExceeded, Msg: "the retained messages of earlier subscriptions still wait for the client"}
-
-// replay gives a new subscription the retained messages that it matches
-// [MQTT-3.3.1-6]. c's reader calls it.
-func (b *Broker) replay(c *conn, n *subscription) error {
-	id := c.sess.identity.Load()
-	t := n.target(nil)
-	t.rules = b.deps.Authorizer.Generation()
-	from := sources{b: b}
-	for _, slot := range b.retained.slots(n.Filter) {
-		d := b.deps.Authorizer.Authorize(id, Receive, slot.name)
-		if !d.Allow {
-			continue
-		}
-		stripe := b.retained.stripe(slot.name)
-		stripe.Lock()
-		m := slot.msg.Load()
-		if m != nil && !m.Expired(c.now) && !(n.NoLocal && m.PublisherID == c.id.ClientID) && from.stands(m) {
-			t.qos = min(n.QoS, d.MaxQoS)
-			fits := c.sess.enqueueRetained(c, m, &t, b.outgoingQoS(m, &t), n.nth) // [MQTT-3.8.4-4] [MQTT3-3.3.1-6]
-			if !fits && !id.System {
-				stripe.Unlock()
-				return errReplays
-			}
-		}
-		stripe.Unlock()
-	}
-	return nil
 }
 
 // Retained visits the retained messages that a filter matches, in no order. The
