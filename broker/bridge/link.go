@@ -26,7 +26,8 @@ type link struct {
 	nc      net.Conn
 	rd      *packet.Reader
 	version packet.Version
-	most    uint32 // largest packet that the other end takes, 0: no bound
+	most    uint32          // largest packet that the other end takes, 0: no bound
+	parted  <-chan struct{} // closed once this broker has let go of its end; nil: it is another broker's
 
 	wrote, read moment // of the last packets
 
@@ -131,10 +132,23 @@ func (l *link) connect(p *packet.Connect) (*packet.Connack, error) {
 	return ack, l.nc.SetReadDeadline(time.Time{})
 }
 
-// leave says goodbye, as far as the other end still listens, and closes.
+// leave says goodbye, as far as the other end still listens, and closes. Where that is this
+// broker it has let go of the connection afterwards: what is published from now on waits in
+// the session (HoldQoS0), and does not go to a connection about to end.
 func (l *link) leave() error {
-	enough := time.AfterFunc(leaveTimeout, func() { l.nc.Close() })
+	late := make(chan struct{})
+	enough := time.AfterFunc(leaveTimeout, func() {
+		l.nc.Close()
+		close(late)
+	})
 	defer enough.Stop()
 	l.put(new(packet.Disconnect))
-	return errors.Join(l.flush(), l.nc.Close())
+	err := errors.Join(l.flush(), l.nc.Close())
+	if l.parted != nil {
+		select {
+		case <-l.parted:
+		case <-late:
+		}
+	}
+	return err
 }

@@ -32,8 +32,13 @@ var (
 func (r *runner) attach(ctx context.Context, window uint16) (*link, *packet.Connack, error) {
 	ours, theirs := net.Pipe()
 	id := &broker.Identity{User: r.set.User, Listener: Listener, System: r.set.User == ""}
-	r.wg.Go(func() { r.m.Local.ServeConn(ctx, theirs, broker.ListenerInfo{Name: Listener, Trusted: id}) })
+	parted := make(chan struct{})
+	r.wg.Go(func() {
+		defer close(parted)
+		r.m.Local.ServeConn(ctx, theirs, broker.ListenerInfo{Name: Listener, Trusted: id})
+	})
 	l := newLink(ours, packet.V50, 0)
+	l.parted = parted
 	p := &packet.Connect{ClientID: r.set.localID(), CleanStart: r.set.LocalClean}
 	if !r.set.LocalClean {
 		p.Properties.SetSessionExpiry(broker.NeverExpires)
