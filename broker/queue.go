@@ -226,18 +226,22 @@ const (
 // trySend sends a delivery that nothing waits before, or drops it when it has
 // expired, is no longer allowed or too large. s.mu and the gate are held.
 func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
+	qos, allowed := s.allowedNow(d)
 	switch {
-	case d.msg.Expired(bt.now), !s.stillAllowed(d), !c.reaches(d.msg.Topic), !c.fits(d, bt.now):
+	case d.msg.Expired(bt.now), !allowed, !c.reaches(d.msg.Topic), !c.fits(d, bt.now):
 		s.done(d)
 		s.drop("expired, no longer allowed, or larger than the client accepts")
 		if d.qos > 0 && c.cfg.LikeMosquitto {
 			s.flights.lastID++ // Mosquitto numbers messages when it queues them
 		}
 		return dropped
-	case d.qos == 0:
-		if !c.appendMessage(bt, d, 0, false, pumpSoft) {
+	case qos == 0:
+		was := d.qos
+		if d.qos = 0; !c.appendMessage(bt, d, 0, false, pumpSoft) {
+			d.qos = was
 			return waitsForRoom
 		}
+		s.done(d) // it may have been lowered
 		return sent
 	case s.flights.len() >= s.window, c.cfg.MaxInflightBytes > 0 && s.flights.bytes >= c.cfg.MaxInflightBytes: // [MQTT-4.9.0-2] [MQTT-4.9.0-3]
 		return waits
@@ -247,6 +251,7 @@ func (s *Session) trySend(bt *batch, c *conn, d *delivery) sendResult {
 	case c.full() || bt.full() && c.afterFlush(bt):
 		return waitsForRoom
 	}
+	d.qos = qos
 	f := s.flights.add(*d, 0)
 	if d.waitsForJournal() {
 		f.ticket = s.b.journal.append(Sent{s.clientID, d.seq, f.id, StateSent})
@@ -287,7 +292,8 @@ func (s *Session) sendFlight(bt *batch, c *conn, f *flight) {
 		s.flights.sentOne(f)
 		return
 	}
-	if !s.stillAllowed(&f.delivery) || f.dup && !c.fits(&f.delivery, bt.now) {
+	// It keeps its QoS: the client may have it, and goes on with what it began [MQTT-4.4.0-1].
+	if _, allowed := s.allowedNow(&f.delivery); !allowed || f.dup && !c.fits(&f.delivery, bt.now) {
 		// The right was revoked, or the client has come back as somebody who does not
 		// have it (case A6), or it takes smaller packets than before [MQTT-3.1.2-25].
 		s.done(&f.delivery)
@@ -307,14 +313,19 @@ func (s *Session) takeFrom(q *deque[delivery]) delivery {
 	return q.pop()
 }
 
-// stillAllowed asks again when the rules have changed since the message was queued.
-func (s *Session) stillAllowed(d *delivery) bool {
+// allowedNow asks again when the rules have changed since the message was queued, and
+// says how it may be sent now. Its own QoS stays until it is: what is lowered to QoS 0
+// and finds no room must stay stored.
+func (s *Session) allowedNow(d *delivery) (qos byte, allowed bool) {
 	gen := s.b.deps.Authorizer.Generation()
 	if d.rules == gen {
-		return true
+		return d.qos, true
 	}
-	d.rules = gen
-	return s.b.deps.Authorizer.Authorize(s.identity.Load(), Receive, d.msg.Topic).Allow
+	now := s.b.deps.Authorizer.Authorize(s.identity.Load(), Receive, d.msg.Topic)
+	if now.Allow && now.MaxQoS >= d.qos {
+		d.rules = gen
+	}
+	return min(d.qos, now.MaxQoS), now.Allow
 }
 
 // dropQueuedQoS0 forgets messages that are not kept for a client that is away.
