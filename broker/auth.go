@@ -47,7 +47,8 @@ type Identity struct {
 	// for an older version is worth nothing.
 	Version uint64
 	// HadAccount says of an identity without a Version that it had one once: it stands for
-	// a session that was brought back from the store, until the client logs in again.
+	// a session that was brought back from the store, until the client logs in again, or for
+	// the author of what is retained.
 	HadAccount bool
 	// System marks the broker's own parts and the system users, who may do everything.
 	System bool

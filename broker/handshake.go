@@ -199,7 +199,7 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 		Topic: name, Payload: p.Will.Payload, Properties: p.Will.Forward,
 		QoS: min(p.Will.QoS, d.MaxQoS), Retain: p.Will.Retain && !d.NoRetain, // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
 		Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User,
-		Vouched: c.id.vouches(), kept: true,
+		PublisherAccount: c.id.account(), Vouched: c.id.vouches(), kept: true,
 	}
 	w := &Will{Message: m, Delay: time.Duration(p.Will.Properties.WillDelay) * time.Second}
 	if p.Will.Properties.Has(packet.PropMessageExpiry) {

@@ -160,7 +160,7 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	*msg = Message{
 		Topic: r.name, Payload: p.Payload, Properties: p.Properties, QoS: p.QoS, Retain: p.Retain,
 		Received: c.now, Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User,
-		Vouched: c.id.vouches(), Slot: &r.slot,
+		PublisherAccount: c.id.account(), Vouched: c.id.vouches(), Slot: &r.slot,
 	}
 	if p.HasExpiry {
 		msg.Expires = c.now.Add(time.Duration(p.MessageExpiry) * time.Second)

@@ -97,7 +97,7 @@ func (b *Broker) publishAs(ctx context.Context, m *Message, id *Identity) error 
 	}
 	m.Vouched = id.vouches()
 	if id != nil {
-		m.Publisher, m.PublisherID, m.PublisherUser = id, id.ClientID, id.User
+		m.Publisher, m.PublisherID, m.PublisherUser, m.PublisherAccount = id, id.ClientID, id.User, id.account()
 	}
 	ticket := b.inject(m)
 	return b.journal.wait(ctx, ticket)
@@ -142,7 +142,7 @@ func (b *Broker) publishWill(bt *batch, id *Identity, w *Will) (tell func()) {
 		return func() { b.denied(id, Publish, m.Topic, d.Rule) }
 	}
 	m.QoS, m.Retain, m.id = min(m.QoS, d.MaxQoS), m.Retain && !d.NoRetain, 0
-	m.Publisher, m.Received = id, bt.now // what is left of an expiry is counted from there
+	m.Publisher, m.PublisherAccount, m.Received = id, id.account(), bt.now // what is left of an expiry is counted from there
 	if w.Expiry > 0 {
 		m.Expires = m.Received.Add(time.Duration(w.Expiry) * time.Second)
 	}

@@ -80,8 +80,7 @@ func reloaded(m *Message) *Message {
 	return &Message{
 		Topic: m.Topic, Payload: m.Payload, Properties: m.Properties, QoS: m.QoS, Retain: m.Retain,
 		Expires: m.Expires, Received: m.Received, PublisherID: m.PublisherID, PublisherUser: m.PublisherUser,
-		Vouched: m.Vouched,
-		kept:    m.kept,
+		PublisherAccount: m.PublisherAccount, Vouched: m.Vouched, kept: m.kept,
 	}
 }
 

@@ -26,6 +26,9 @@ type Message struct {
 	Publisher *Identity
 	// PublisherID and PublisherUser name the publisher, also after a restart.
 	PublisherID, PublisherUser string
+	// PublisherAccount says that PublisherUser had an account here when it published: who is
+	// none of ours any more is no outsider after a restart.
+	PublisherAccount bool
 	// Vouched says that no client published the message but the broker itself, a part of
 	// it or its owner: as a retained one it is nobody's whose right could be lost.
 	Vouched bool

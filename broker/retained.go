@@ -104,7 +104,8 @@ func (b *Broker) gated(ticket uint64) uint64 {
 
 // same reports whether storing b in place of a would change nothing.
 func same(a, b *Message) bool {
-	return a.QoS == b.QoS && a.Expires.Equal(b.Expires) && a.PublisherID == b.PublisherID && a.Vouched == b.Vouched &&
+	return a.QoS == b.QoS && a.Expires.Equal(b.Expires) && a.PublisherID == b.PublisherID && a.PublisherUser == b.PublisherUser &&
+		a.PublisherAccount == b.PublisherAccount && a.Vouched == b.Vouched &&
 		bytes.Equal(a.Payload, b.Payload) && bytes.Equal(a.Properties, b.Properties)
 }
 

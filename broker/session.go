@@ -79,7 +79,7 @@ func newSession(b *Broker, id *Identity, now time.Time) *Session {
 // record is the session's row. s.mu is held.
 func (s *Session) record() SessionRecord {
 	id := s.identity.Load()
-	r := SessionRecord{ClientID: s.clientID, User: s.user, Account: id.Version != 0 || id.HadAccount, Listener: s.listener,
+	r := SessionRecord{ClientID: s.clientID, User: s.user, Account: id.account(), Listener: s.listener,
 		Version: s.version, Expiry: s.expiry, Created: s.created}
 	if s.conn.Load() == nil {
 		r.Disconnected = s.since

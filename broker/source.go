@@ -4,8 +4,14 @@ package broker
 // publishes: it is nil, or a part of the broker that acts for no user.
 func (id *Identity) vouches() bool { return id == nil || id.System && id.User == "" }
 
+// account reports whether the identity is one of a user with an account here, or was.
+func (id *Identity) account() bool { return id.Version != 0 || id.HadAccount }
+
 // author is whom a retained message is from.
-type author struct{ clientID, user string }
+type author struct {
+	clientID, user string
+	account        bool
+}
 
 // sources judges the authors of many retained messages. One goroutine uses it.
 type sources struct {
@@ -28,12 +34,12 @@ func (x *sources) judge(m *Message) (d Decision, judged bool) {
 	}
 	id := m.Publisher
 	if id == nil {
-		a := author{m.PublisherID, m.PublisherUser}
+		a := author{m.PublisherID, m.PublisherUser, m.PublisherAccount}
 		if id = x.known[a]; id == nil {
 			if x.known == nil {
 				x.known = make(map[author]*Identity)
 			}
-			id = &Identity{ClientID: a.clientID, User: a.user}
+			id = &Identity{ClientID: a.clientID, User: a.user, HadAccount: a.account}
 			x.known[a] = id
 		}
 	}

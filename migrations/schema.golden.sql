@@ -121,7 +121,7 @@ CREATE TABLE removed (
     expires             INTEGER,                 -- end of the Message Expiry Interval, NULL: none
     received            INTEGER,                 -- when the broker got it, NULL: not known
     publisher_client_id TEXT    NOT NULL,
-    publisher_user      TEXT    NOT NULL, vouched INTEGER NOT NULL DEFAULT 0,
+    publisher_user      TEXT    NOT NULL, vouched INTEGER NOT NULL DEFAULT 0, publisher_account INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (removal_id, topic_name)
 ) STRICT;
 
@@ -134,7 +134,7 @@ CREATE TABLE retained (
     received            INTEGER,                 -- when this value came first; sending it again writes nothing
     publisher_client_id TEXT    NOT NULL,
     publisher_user      TEXT    NOT NULL
-, vouched INTEGER NOT NULL DEFAULT 0) STRICT;
+, vouched INTEGER NOT NULL DEFAULT 0, publisher_account INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE role (
     id          INTEGER PRIMARY KEY,

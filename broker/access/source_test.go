@@ -97,7 +97,15 @@ func TestRetainedNeedsItsAuthor(t *testing.T) {
 		{"anonymous, without the right", restricted, "", func(h *home) { role("allow publish home/#")(h); from("")(h) }, []func(h *home){role()}, no, no},
 		{"a user of a token", access.Policy{Tokens: true}, "", token, nil, yes, yes},
 		{"a user of a token, without the right", access.Policy{Tokens: true}, "", token, []func(h *home){posters()}, no, yes}, // its roles are not known later
-		{"deleted, where tokens are taken", access.Policy{Tokens: true}, "", from("ann"), []func(h *home){gone}, no, yes},     // nor who was one
+		{"deleted, where tokens are taken", access.Policy{Tokens: true}, "", from("ann"), []func(h *home){gone}, no, no},
+		{"deleted, where Home Assistant's users may everything", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", from("ann"), []func(h *home){gone}, no, no},
+		{"the will of one deleted", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", func(h *home) {
+			h.connect(packet.V311, "dev", "ann", packet.Connect{CleanStart: true, Will: &packet.Will{Topic: name, Payload: []byte("1"), Retain: true}}).Close()
+		}, []func(h *home){gone}, no, no},
+		{"of a part that acts for one deleted", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", func(h *home) {
+			u, _ := h.dir.User("ann")
+			as(&broker.Identity{ClientID: "bridge", User: "ann", Version: u.Version})(h)
+		}, []func(h *home){gone}, no, no},
 		{"a user of Home Assistant", access.Policy{OutsideRoles: []string{"posters"}}, "", token, nil, yes, yes},
 		{"a user of Home Assistant, without the right", access.Policy{OutsideRoles: []string{"posters"}}, "", token, []func(h *home){posters()}, no, no},
 		{"the system user", access.Policy{}, "", as(&broker.Identity{ClientID: "ha", User: access.HomeAssistantUser, System: true}), nil, yes, yes},
@@ -123,6 +131,13 @@ func TestRetainedNeedsItsAuthor(t *testing.T) {
 			h.must(err)
 		}, []func(h *home){ann()}, no, no},
 		{"published by somebody else since", access.Policy{}, "", func(h *home) { from("ann")(h); from("all")(h) }, []func(h *home){ann()}, yes, yes},
+		{"the same message by another user of that client identifier before", access.Policy{}, "", func(h *home) {
+			c := h.clean(packet.V50, "dev", "all")
+			c.Publish(name, "1", 0, true, 0)
+			c.Close()
+			synctest.Wait()
+			from("ann")(h)
+		}, []func(h *home){ann()}, no, no},
 		{"the same message by somebody else before", access.Policy{}, "", func(h *home) { from("all")(h); from("ann")(h) }, []func(h *home){ann()}, no, no},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

@@ -79,6 +79,7 @@ var storeCases = []struct {
 			func(m *broker.Message) { m.Expires = at(601) },
 			func(m *broker.Message) { m.PublisherID = "other" },
 			func(m *broker.Message) { m.PublisherUser = "other" },
+			func(m *broker.Message) { m.PublisherAccount = true },
 			func(m *broker.Message) { m.Vouched = true },
 		} {
 			m := retained("a", "1")

@@ -252,12 +252,12 @@ func (l *loading) readWills() error {
 
 func (l *loading) readRetained() ([]*broker.Message, error) {
 	var out []*broker.Message
-	err := l.each("retained", `SELECT rowid, topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, vouched FROM retained`,
+	err := l.each("retained", `SELECT rowid, topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, publisher_account, vouched FROM retained`,
 		func(r *row) error {
 			var id, qos int64
 			var expires, received sql.NullInt64
 			m := broker.Message{Retain: true}
-			if err := r.scan(&id, &m.Topic, &m.Payload, &m.Properties, &qos, &expires, &received, &m.PublisherID, &m.PublisherUser, &m.Vouched); err != nil {
+			if err := r.scan(&id, &m.Topic, &m.Payload, &m.Properties, &qos, &expires, &received, &m.PublisherID, &m.PublisherUser, &m.PublisherAccount, &m.Vouched); err != nil {
 				return err
 			}
 			m.QoS, m.Expires, m.Received = r.upTo2("qos", qos), l.s.clock.expires(fromNull(expires)), fromNull(received)

@@ -28,14 +28,14 @@ func (t trash) Put(ctx context.Context, r feed.Removal, messages []*broker.Messa
 			return err
 		}
 		insert, err := tx.PrepareContext(ctx, `INSERT INTO removed
-			(removal_id, topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, vouched) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+			(removal_id, topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, publisher_account, vouched) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 		if err != nil {
 			return err
 		}
 		defer insert.Close()
 		for _, m := range messages {
 			_, err := insert.ExecContext(ctx, id, m.Topic, blob(m.Payload), blob(m.Properties), m.QoS,
-				orNull(m.Expires), orNull(m.Received), m.PublisherID, m.PublisherUser, m.Vouched)
+				orNull(m.Expires), orNull(m.Received), m.PublisherID, m.PublisherUser, m.PublisherAccount, m.Vouched)
 			if err != nil {
 				return err
 			}
@@ -95,12 +95,12 @@ func (t trash) Removed(ctx context.Context, id int64) (x feed.Removal, out []*br
 		if x, err = scanRemoval(tx.QueryRowContext(ctx, removals+` WHERE id = ?`, id).Scan); err != nil {
 			return err
 		}
-		query := fmt.Sprintf(`SELECT topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, vouched FROM removed WHERE removal_id = %d`, id)
+		query := fmt.Sprintf(`SELECT topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, publisher_account, vouched FROM removed WHERE removal_id = %d`, id)
 		return t.db.each(ctx, tx, "removed", query, func(r *row) error {
 			m := &broker.Message{Retain: true}
 			var qos int64
 			var expires, received sql.NullInt64
-			if err := r.scan(&m.Topic, &m.Payload, &m.Properties, &qos, &expires, &received, &m.PublisherID, &m.PublisherUser, &m.Vouched); err != nil {
+			if err := r.scan(&m.Topic, &m.Payload, &m.Properties, &qos, &expires, &received, &m.PublisherID, &m.PublisherUser, &m.PublisherAccount, &m.Vouched); err != nil {
 				return err
 			}
 			m.QoS, m.Expires, m.Received = r.upTo2("qos", qos), fromNull(expires), fromNull(received)

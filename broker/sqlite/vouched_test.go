@@ -18,7 +18,7 @@ func TestOlderRetainedMessages(t *testing.T) {
 	}
 	exec(t, db, `INSERT INTO removal (id, at, actor, what, notified) VALUES (1, 0, '', '', 0)`)
 	for topic, from := range map[string][2]string{"bridge": {"local.b", ""}, "admin": {"HearthMQ admin", "anna"}, "device": {"lamp", "lamp"}} {
-		exec(t, db, `INSERT INTO retained VALUES (?, x'31', x'', 0, NULL, NULL, ?, ?)`, topic, from[0], from[1])
+		exec(t, db, `INSERT INTO retained (topic_name, payload, properties, qos, publisher_client_id, publisher_user) VALUES (?, x'31', x'', 0, ?, ?)`, topic, from[0], from[1])
 		exec(t, db, `INSERT INTO removed (removal_id, topic_name, payload, properties, qos, publisher_client_id, publisher_user) VALUES (1, ?, x'31', x'', 0, ?, ?)`,
 			topic, from[0], from[1])
 	}

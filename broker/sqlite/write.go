@@ -57,12 +57,12 @@ var statementText = [statementCount]string{
 	deleteWill: `DELETE FROM will WHERE session_id = ?`,
 	// Devices repeat what is retained already, by the hundred at each start: a write
 	// that changes nothing but the time is left out.
-	saveRetained: `INSERT INTO retained (topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, vouched)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (topic_name) DO UPDATE SET (payload, properties, qos, expires, received, publisher_client_id, publisher_user, vouched)
-			= (excluded.payload, excluded.properties, excluded.qos, excluded.expires, excluded.received, excluded.publisher_client_id, excluded.publisher_user, excluded.vouched)
-		WHERE (payload, properties, qos, expires, publisher_client_id, publisher_user, vouched)
-			IS NOT (excluded.payload, excluded.properties, excluded.qos, excluded.expires, excluded.publisher_client_id, excluded.publisher_user, excluded.vouched)`,
+	saveRetained: `INSERT INTO retained (topic_name, payload, properties, qos, expires, received, publisher_client_id, publisher_user, publisher_account, vouched)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (topic_name) DO UPDATE SET (payload, properties, qos, expires, received, publisher_client_id, publisher_user, publisher_account, vouched)
+			= (excluded.payload, excluded.properties, excluded.qos, excluded.expires, excluded.received, excluded.publisher_client_id, excluded.publisher_user, excluded.publisher_account, excluded.vouched)
+		WHERE (payload, properties, qos, expires, publisher_client_id, publisher_user, publisher_account, vouched)
+			IS NOT (excluded.payload, excluded.properties, excluded.qos, excluded.expires, excluded.publisher_client_id, excluded.publisher_user, excluded.publisher_account, excluded.vouched)`,
 	deleteRetained: `DELETE FROM retained WHERE topic_name = ?`,
 }
 
@@ -235,7 +235,7 @@ func (w *writing) retained(topicName string, m *broker.Message) error {
 		return w.exec(deleteRetained, topicName)
 	}
 	client, user := publisher(m)
-	return w.exec(saveRetained, topicName, blob(m.Payload), blob(m.Properties), m.QoS, w.orNull(m.Expires), w.orNull(m.Received), client, user, m.Vouched)
+	return w.exec(saveRetained, topicName, blob(m.Payload), blob(m.Properties), m.QoS, w.orNull(m.Expires), w.orNull(m.Received), client, user, m.PublisherAccount, m.Vouched)
 }
 
 // collect removes garbage when there is enough of it.
