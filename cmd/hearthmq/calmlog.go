@@ -8,10 +8,12 @@ import (
 )
 
 // How many lines of one kind are logged in any second; the others of a flood are counted
-// alone (case R14), and told of every calmTell.
+// alone (case R14), and told of every calmTell. In Mosquitto's place there are more:
+// people's scripts read there who came and went after a power cut.
 const (
-	calmRate = 10
-	calmTell = 10 * time.Second
+	calmRate    = 10
+	standInRate = 100
+	calmTell    = 10 * time.Second
 )
 
 // calmHandler is a slog.Handler in front of another that lets no flood through. Lines
@@ -24,20 +26,23 @@ type calmHandler struct {
 
 // calmKinds is shared by all handlers that With makes.
 type calmKinds struct {
+	rate int // lines of a kind in any second
+
 	mu     sync.Mutex // held while left out lines are told of
 	byText map[string]*calmKind
 	closed bool
 }
 
 type calmKind struct {
-	logged [calmRate]time.Time // the last ones, a ring
-	next   int                 // of logged: the oldest
-	left   int                 // lines that were left out and not told of yet
-	tell   func()              // does so, by a timer
+	logged []time.Time // the last ones, a ring
+	next   int         // of logged: the oldest
+	left   int         // lines that were left out and not told of yet
+	tell   func()      // does so, by a timer
 }
 
-func calm(h slog.Handler) *calmHandler {
-	return &calmHandler{h, &calmKinds{byText: make(map[string]*calmKind)}}
+// calm lets through rate lines of a kind in any second.
+func calm(h slog.Handler, rate int) *calmHandler {
+	return &calmHandler{h, &calmKinds{rate: rate, byText: make(map[string]*calmKind)}}
 }
 
 // Handle implements slog.Handler.
@@ -55,11 +60,11 @@ func (h *calmHandler) pass(r slog.Record) bool {
 	defer h.kinds.mu.Unlock()
 	k := h.kinds.byText[r.Message]
 	if k == nil {
-		k = new(calmKind)
+		k = &calmKind{logged: make([]time.Time, h.kinds.rate)}
 		h.kinds.byText[r.Message] = k
 	}
 	if oldest := &k.logged[k.next]; oldest.IsZero() || r.Time.Sub(*oldest) >= time.Second {
-		*oldest, k.next = r.Time, (k.next+1)%calmRate
+		*oldest, k.next = r.Time, (k.next+1)%h.kinds.rate
 		return true
 	}
 	if k.left++; k.left == 1 && !h.kinds.closed {

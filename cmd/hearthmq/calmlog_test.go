@@ -17,7 +17,7 @@ import (
 func TestLogFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newSyncBuffer(nil) // timers write as well
-		log := slog.New(calm(newLog(out, slog.LevelDebug).Handler())).With("listener", "mqtt")
+		log := slog.New(calm(newLog(out, slog.LevelDebug).Handler(), calmRate)).With("listener", "mqtt")
 		const seconds, perSecond = 30, 10_000
 		for range seconds {
 			for i := range perSecond {
@@ -81,7 +81,7 @@ func (h *lineTimes) WithGroup(string) slog.Handler      { return h }
 func TestLogSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := &lineTimes{at: make(map[string][]time.Time)}
-		log := slog.New(calm(lines))
+		log := slog.New(calm(lines, calmRate))
 		for i := range 1000 {
 			log.Info("client disconnected")
 			if i%7 == 0 {
@@ -174,7 +174,7 @@ func TestMemoryShare(t *testing.T) {
 func TestLogFloodAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := newSyncBuffer(nil)
-		quiet := calm(newLog(out, slog.LevelDebug).Handler())
+		quiet := calm(newLog(out, slog.LevelDebug).Handler(), calmRate)
 		log := slog.New(quiet).With("listener", "mqtt")
 		flood := func() {
 			for range calmRate + 7 {

@@ -57,7 +57,7 @@ func (c serveCommand) Run(ctx context.Context, app *application) error {
 		return err
 	}
 	book := web.NewLogBook()
-	quiet := calm(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler()))
+	quiet := calm(book.Handler(newLog(app.stderr, level(o.LogLevel)).Handler()), calmRate)
 	defer quiet.close()
 	log := slog.New(quiet)
 	guard.tell(log)

@@ -53,7 +53,8 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 	}
 	x := &standIn{app: app, files: mosq.Disk{}, opt: mosq.SetupOptions{File: c.Conf, Port: c.Port}}
 	x.log = newStandInLog(app.stdout, app.stderr, c.Verbose)
-	log := slog.New(x.log)
+	quiet := calm(x.log, standInRate)
+	log := slog.New(quiet)
 	var found []mosq.Notice
 	if x.setup, found = mosq.NewSetup(ctx, x.files, x.opt); x.setup == nil {
 		return refusedConf(found)
@@ -74,6 +75,7 @@ func (c serveCommand) runStandIn(ctx context.Context, app *application) error {
 		return addon.Problems{{Text: err.Error()}}
 	}
 	defer x.log.close()
+	defer quiet.close()
 	log.Info("HearthMQ " + version + " starts in place of Mosquitto")
 	tellNotices(log, found)
 	for _, w := range warnings {

@@ -3,12 +3,14 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	mosq "hearthmq/broker/mosquitto"
 )
@@ -403,4 +405,32 @@ func TestStandInSQLite(t *testing.T) {
 	s.up(conf)
 	s.expect("a1 connect id=a keep", connected)
 	s.stop(t)
+}
+
+// case R14: a flood of bad packets fills no disk in Mosquitto's place either, and is told of.
+func TestStandInLogFlood(t *testing.T) {
+	s := newStand(t)
+	s.up("listener @1 127.0.0.1\nallow_anonymous true\nlog_dest file @DIR/m.log\n")
+	const clients = 5 * standInRate
+	begin := time.Now()
+	for range clients {
+		nc, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", s.ports[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = nc.Write([]byte{0x10, 0x00}) // a CONNECT with nothing in it
+		_, _ = io.Copy(io.Discard, nc)
+		nc.Close()
+	}
+	seconds := int(time.Since(begin)/time.Second) + 1
+	s.stop(t)
+	text, err := os.ReadFile(filepath.Join(s.dir, "m.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "New connection from"); n > seconds*standInRate || n < standInRate {
+		t.Errorf("%d lines of %d connections in %d s", n, clients, seconds)
+	} else if n < clients && !strings.Contains(string(text), "left_out=") {
+		t.Errorf("nothing tells of the %d lines that were left out", clients-n)
+	}
 }
