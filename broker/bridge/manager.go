@@ -17,6 +17,9 @@ import (
 	"hearthmq/broker"
 )
 
+// setWait bounds how long Set waits for the local sessions of new bridges.
+const setWait = 2 * time.Second
+
 // Listener is the name of the listener that bridges come in by, for rules and logs.
 const Listener = "bridge"
 
@@ -98,17 +101,32 @@ func (m *Manager) reach(ctx context.Context, s *Settings, address string) (net.C
 
 // Set makes the bridges those of the list: new ones are started, those that are gone
 // end and their local sessions with them, changed ones are connected anew, the others
-// run on. All settings must be valid.
+// run on. All settings must be valid. What is published after Set has returned waits for
+// a new bridge's connection; Set waits setWait for that, at most.
 func (m *Manager) Set(list []Settings) error {
 	for i := range list {
 		if err := list[i].Validate(); err != nil {
 			return fmt.Errorf("bridge %s: %w", list[i].Name, err)
 		}
 	}
+	started, err := m.set(list)
+	enough := time.After(setWait)
+	for _, r := range started {
+		select {
+		case <-r.begun:
+		case <-enough:
+			return err
+		}
+	}
+	return err
+}
+
+// set is Set, and returns the bridges that were started.
+func (m *Manager) set(list []Settings) (started []*runner, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
-		return errors.New("the bridges have ended")
+		return nil, errors.New("the bridges have ended")
 	}
 	if m.running == nil {
 		m.running = make(map[string]*process)
@@ -146,10 +164,11 @@ func (m *Manager) Set(list []Settings) error {
 	}
 	for name, s := range wanted {
 		if m.running[name] == nil {
-			m.running[name] = m.start(s, stale[name])
+			p := m.start(s, stale[name])
+			m.running[name], started = p, append(started, p.runner)
 		}
 	}
-	return nil
+	return started, nil
 }
 
 // succeed starts the changed version of a bridge whose connection has ended.

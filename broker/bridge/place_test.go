@@ -235,3 +235,21 @@ func TestOlderBroker(t *testing.T) {
 		}
 	})
 }
+
+// What is published after Set has returned goes out, although nothing waited for the bridge
+// to come up.
+func TestPublishedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far, n := newSite(t), newSite(t), new(network)
+		m := manager(t, "near", near, n)
+		for i, topic := range []string{"one", "two"} { // a new bridge, and one that is changed
+			if err := m.Set([]Settings{settings("b", nil, Topic{Pattern: topic, Out: true, QoS: 1})}); err != nil {
+				t.Fatal(err)
+			}
+			near.say(t, topic, fmt.Sprint(i), 1, false)
+		}
+		n.put("far:1883", far)
+		pass(time.Minute)
+		want(t, far, "two 1")
+	})
+}

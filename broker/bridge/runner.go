@@ -27,6 +27,8 @@ type runner struct {
 	older   bool    // speaks MQTT 3.1.1 instead of 5; run's own
 	address int     // index of the address that is tried; run's own
 
+	begun chan struct{} // closed when the local session stands, or could not be made at once
+
 	mu     sync.Mutex
 	status Status
 	next   *Settings // a change that waits for the connection's end; nil: none
@@ -40,7 +42,7 @@ type sample struct {
 }
 
 func newRunner(m *Manager, s *Settings, stale []string) *runner {
-	r := &runner{m: m, set: s, stale: stale, log: m.Log.With("bridge", s.Name), marks: s.Private}
+	r := &runner{m: m, set: s, stale: stale, begun: make(chan struct{}), log: m.Log.With("bridge", s.Name), marks: s.Private}
 	r.status = Status{Name: s.Name, State: Waiting, Since: time.Now()}
 	return r
 }
@@ -49,14 +51,18 @@ func newRunner(m *Manager, s *Settings, stale []string) *runner {
 func (r *runner) run(ctx context.Context) {
 	defer r.wg.Wait()
 	defer r.change(func(s *Status) { s.State = Stopped })
+	begun := sync.OnceFunc(func() { close(r.begun) })
+	defer begun()
 	pause := time.Duration(0)
 	r.m.Local.RestartPacketIDs(r.set.localID())
 	r.notifyLocal(ctx, "0")
 	for !r.primed(ctx, &pause) {
+		begun()
 		if !r.sleep(ctx, pause) {
 			return
 		}
 	}
+	begun()
 	for {
 		if r.replaced() {
 			return
