@@ -23,6 +23,7 @@ type webServers struct {
 	direct net.Listener // nil when off
 	host   string       // of the setting web_address
 	parts  []webPart
+	most   int                   // connections to each of the ports
 	record func(context.Context) // notes the last hour
 }
 
@@ -37,7 +38,10 @@ func openWeb(o *addon.Options, cfg web.Config) (*webServers, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &webServers{log: cfg.Log, record: admin.Record}
+	w := &webServers{log: cfg.Log, record: admin.Record, most: adminConnections(fileLimit())}
+	if o.WebAddress != "" && o.IngressAddress != "" {
+		w.most /= 2
+	}
 	if o.WebAddress != "" {
 		if w.direct = w.open("web_address", o.WebAddress, admin.Direct()); w.direct != nil {
 			w.host, _, _ = net.SplitHostPort(o.WebAddress) // was validated
@@ -55,8 +59,17 @@ func (w *webServers) open(setting, address string, h http.Handler) net.Listener 
 		w.log.Error(fmt.Sprintf("the admin can't be reached: %s (setting %s): %v", address, setting, err))
 		return nil
 	}
-	w.parts = append(w.parts, webPart{ln, h})
+	w.parts = append(w.parts, webPart{web.Porch(ln, w.most), h})
 	return ln
+}
+
+// adminConnections is how many there may be to the admin with a limit on open files, 0: it
+// is not known. Strangers may make them: they leave the others to devices.
+func adminConnections(files int) int {
+	if files == 0 {
+		return 512
+	}
+	return min(max(files/8, 12), 512)
 }
 
 // withHealth lets hearthmq healthcheck ask the ingress port, where nobody but
