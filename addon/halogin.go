@@ -51,7 +51,11 @@ type HomeAssistantLogin struct {
 	proven  map[string]*proof         // by name
 	refused map[fingerprint]time.Time // until when
 	asking  map[fingerprint]*question
+	took    time.Duration // the last question whose answer was no, or none
+	silence error         // why there was none to the last question; nil: there was
 }
+
+var _ access.Pretender = (*HomeAssistantLogin)(nil)
 
 // fingerprint stands for a name with a password.
 type fingerprint [sha256.Size]byte
@@ -83,8 +87,7 @@ func (l *HomeAssistantLogin) Authenticate(ctx context.Context, c *broker.Credent
 	if access.ValidName(c.User) != "" {
 		return nil, broker.Refuse(broker.UnknownUser, nil)
 	}
-	// What is not UTF-8 would reach Home Assistant as something else.
-	if !c.HasPassword || len(c.Password) == 0 || len(c.Password) > access.MaxPasswordBytes || !utf8.Valid(c.Password) {
+	if !asksAbout(c) {
 		return nil, broker.Refuse(broker.WrongPassword, nil)
 	}
 	fp := l.fingerprint(c.User, c.Password)
@@ -94,10 +97,10 @@ func (l *HomeAssistantLogin) Authenticate(ctx context.Context, c *broker.Credent
 	case rememberedFresh:
 		return l.identity(c), nil
 	case rememberedAging:
-		l.start(c.User, string(c.Password), fp)
+		l.start(c.User, fp, l.check(c))
 		return l.identity(c), nil
 	}
-	err := l.ask(ctx, c.User, string(c.Password), fp)
+	err := l.ask(ctx, c.User, fp, l.check(c))
 	switch {
 	case err == nil:
 		return l.identity(c), nil
@@ -108,6 +111,64 @@ func (l *HomeAssistantLogin) Authenticate(ctx context.Context, c *broker.Credent
 		return l.identity(c), nil
 	}
 	return nil, broker.Refuse(broker.BackendUnavailable, err)
+}
+
+// asksAbout reports whether a password is one to ask about. What is not UTF-8 would reach
+// Home Assistant as something else.
+func asksAbout(c *broker.Credentials) bool {
+	return c.HasPassword && len(c.Password) > 0 && len(c.Password) <= access.MaxPasswordBytes && utf8.Valid(c.Password)
+}
+
+// Pretend implements access.Pretender: it stands in the same line as a question, takes as
+// long as the last one and fails as that did.
+func (l *HomeAssistantLogin) Pretend(ctx context.Context, c *broker.Credentials) error {
+	if !asksAbout(c) {
+		return nil
+	}
+	fp := l.fingerprint(c.User, c.Password)
+	if l.remembered(c.User, fp) == rememberedWrong {
+		return nil
+	}
+	if err := l.ask(ctx, c.User, fp, l.likeLast); !errors.Is(err, ErrWrongLogin) {
+		return err
+	}
+	return nil
+}
+
+// check is the question about a login.
+func (l *HomeAssistantLogin) check(c *broker.Credentials) func(context.Context) error {
+	name, password := c.User, string(c.Password)
+	return func(ctx context.Context) error {
+		begun := time.Now()
+		err := l.cfg.Check(ctx, name, password)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if err != nil {
+			l.took = time.Since(begun)
+		}
+		if l.silence = err; errors.Is(err, ErrWrongLogin) {
+			l.silence = nil
+		}
+		return err
+	}
+}
+
+// likeLast answers as the last question was answered about a name that nobody knows.
+func (l *HomeAssistantLogin) likeLast(ctx context.Context) error {
+	l.mu.Lock()
+	took, err := l.took, l.silence
+	l.mu.Unlock()
+	if err == nil {
+		err = ErrWrongLogin
+	}
+	wait := time.NewTimer(took)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (l *HomeAssistantLogin) identity(c *broker.Credentials) *broker.Identity {
@@ -162,8 +223,8 @@ func (l *HomeAssistantLogin) known(name string, fp fingerprint) bool {
 }
 
 // ask asks Home Assistant and waits; one question at a time for each login.
-func (l *HomeAssistantLogin) ask(ctx context.Context, name, password string, fp fingerprint) error {
-	q := l.start(name, password, fp)
+func (l *HomeAssistantLogin) ask(ctx context.Context, name string, fp fingerprint, check func(context.Context) error) error {
+	q := l.start(name, fp, check)
 	if q == nil {
 		return errors.New("too many logins wait for Home Assistant")
 	}
@@ -177,7 +238,7 @@ func (l *HomeAssistantLogin) ask(ctx context.Context, name, password string, fp 
 
 // start asks Home Assistant in the background, unless that happens already. The
 // goroutine ends within loginTimeout. nil: too many wait.
-func (l *HomeAssistantLogin) start(name, password string, fp fingerprint) *question {
+func (l *HomeAssistantLogin) start(name string, fp fingerprint, check func(context.Context) error) *question {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if q := l.asking[fp]; q != nil {
@@ -188,18 +249,18 @@ func (l *HomeAssistantLogin) start(name, password string, fp fingerprint) *quest
 	}
 	q := &question{done: make(chan struct{})}
 	l.asking[fp] = q
-	go l.question(q, name, password, fp)
+	go l.question(q, name, fp, check)
 	return q
 }
 
 // question is not bound to a client's context: others may wait for the same answer,
 // and a client that gives up would otherwise never learn it.
-func (l *HomeAssistantLogin) question(q *question, name, password string, fp fingerprint) {
+func (l *HomeAssistantLogin) question(q *question, name string, fp fingerprint, check func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loginTimeout)
 	defer cancel()
 	select {
 	case l.questions <- struct{}{}:
-		q.err = l.cfg.Check(ctx, name, password)
+		q.err = check(ctx)
 		<-l.questions
 	case <-ctx.Done():
 		q.err = ctx.Err()

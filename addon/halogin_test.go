@@ -277,3 +277,67 @@ func TestHomeAssistantLoginInChain(t *testing.T) {
 		}
 	})
 }
+
+// case A17: who guesses under a name of ours is answered as under any other: with Home
+// Assistant away or slow, and when more ask than may wait. Nothing is asked about it.
+func TestHomeAssistantLoginHidesOurNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthenticator(t)
+		d := access.NewDirectory(access.Policy{
+			OutsideRoles: []string{"everything"}, Logins: []access.Login{{Username: "lamp", Password: "lamp's"}},
+			Hashing: access.Hashing{Cost: access.Cost{Time: 1, MemoryKiB: 8, Threads: 1}},
+		})
+		chain := access.RefuseEvenly(access.Chain(d, a))
+		tries := 0
+		try := func(user string) string {
+			tries++
+			begun := time.Now()
+			_, err := chain.Authenticate(t.Context(), &broker.Credentials{
+				ClientID: "c", User: user, HasPassword: true, Password: fmt.Append(nil, "wrong ", tries),
+				Remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 168, byte(tries >> 8), byte(tries)}), 1),
+			})
+			refusal, ok := errors.AsType[*broker.Refusal](err)
+			if !ok {
+				t.Fatalf("%s came in: %v", user, err)
+			}
+			return fmt.Sprint(refusal.Code, " after ", time.Since(begun).Round(time.Millisecond))
+		}
+		same := func(when string) string {
+			t.Helper()
+			nobody := try("nobody")
+			asked := a.asked()
+			for range 3 {
+				if ours := try("lamp"); ours != nobody {
+					t.Errorf("%s: a name of ours hears %s, another %s", when, ours, nobody)
+				}
+			}
+			if a.asked() != asked {
+				t.Errorf("%s: Home Assistant was asked about a name of ours", when)
+			}
+			return nobody
+		}
+		well := same("all is well")
+		a.fake.SetMode(addontest.Fails)
+		if away := same("Home Assistant is away"); away == well {
+			t.Errorf("away as if well: %s", away)
+		}
+		a.fake.SetMode(addontest.Slow)
+		same("Home Assistant is slow")
+		a.fake.SetMode(addontest.Hangs)
+		same("Home Assistant hangs")
+
+		// More than may wait ask about others: both are told to come back.
+		var crowd sync.WaitGroup
+		for i := range 100 {
+			crowd.Go(func() { login(t, a, fmt.Sprint("crowd ", i), "wrong") })
+		}
+		synctest.Wait()
+		same("there is a crowd")
+		crowd.Wait()
+
+		a.fake.SetMode(addontest.Works)
+		if again := same("Home Assistant is back"); again != well {
+			t.Errorf("back: %s, before %s", again, well)
+		}
+	})
+}

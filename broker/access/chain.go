@@ -5,7 +5,16 @@ import (
 	"errors"
 
 	"hearthmq/broker"
+	"hearthmq/broker/packet"
 )
+
+// Pretender is an Authenticator that can make believe to be asked. Pretend waits as
+// Authenticate does for a name that it does not know, calls nobody, and returns why it could
+// not say anything now, or nil.
+type Pretender interface {
+	broker.Authenticator
+	Pretend(ctx context.Context, c *broker.Credentials) error
+}
 
 // Chain asks d for its own users and for clients without a user name, and other for
 // everybody else, such as the users of Home Assistant. Names of our own users never
@@ -13,6 +22,11 @@ import (
 // be reached is its own refusal, never "wrong password" (case A25). An identity that
 // other makes must have no Version; its rights come from its Roles, by default
 // Policy.OutsideRoles.
+//
+// Where other is a Pretender, a wrong password of a user of ours takes as long as one of
+// somebody else's, and is answered "unavailable" while other can't say anything: with Home
+// Assistant away any other answer would tell which names are ours (case A17). Its Reason
+// stays, for the log and for the owner.
 func Chain(d *Directory, other broker.Authenticator) broker.Authenticator {
 	return &chain{d, other}
 }
@@ -26,7 +40,11 @@ type chain struct {
 func (c *chain) Authenticate(ctx context.Context, cr *broker.Credentials) (*broker.Identity, error) {
 	d := c.directory
 	_, ours := d.User(cr.User)
-	if ours || cr.User == "" || cr.TLSName != "" {
+	if ours && cr.TLSName == "" {
+		id, err := d.Authenticate(ctx, cr)
+		return id, c.alike(ctx, cr, err)
+	}
+	if cr.User == "" || cr.TLSName != "" {
 		return d.Authenticate(ctx, cr)
 	}
 	if !cr.HasPassword || len(cr.Password) == 0 || len(cr.Password) > MaxPasswordBytes {
@@ -50,4 +68,19 @@ func (c *chain) Authenticate(ctx context.Context, cr *broker.Credentials) (*brok
 		id = &own
 	}
 	return id, err
+}
+
+// alike makes a refusal of a user of ours look like one of a name that other is asked about.
+func (c *chain) alike(ctx context.Context, cr *broker.Credentials, err error) error {
+	refusal, ok := errors.AsType[*broker.Refusal](err)
+	other, can := c.other.(Pretender)
+	if !ok || !can || refusal.Reason != broker.WrongPassword && refusal.Reason != broker.UserDisabled {
+		return err
+	}
+	if other.Pretend(ctx, cr) == nil {
+		return err
+	}
+	hidden := *refusal
+	hidden.Code = packet.ServerUnavailable
+	return &hidden
 }

@@ -14,8 +14,8 @@ import (
 const RefusalTime = 2 * time.Second
 
 // RefuseEvenly has next's refusals that say something about a user name take RefusalTime
-// or longer: how long a call outside takes differs from how long a hash does, and would
-// tell which names are ours (case A17). Who is let in never waits. Nothing is held
+// or longer: how long a call outside takes, or fails, differs from how long a hash does, and
+// would tell which names are ours (case A17). Who is let in never waits. Nothing is held
 // meanwhile but the connection, whose end, like the broker's, ends the wait. What takes
 // next longer by itself is not hidden.
 func RefuseEvenly(next broker.Authenticator) broker.Authenticator { return &evenly{next} }
@@ -28,7 +28,7 @@ func (e *evenly) Authenticate(ctx context.Context, c *broker.Credentials) (*brok
 	id, err := e.next.Authenticate(ctx, c)
 	if refusal, ok := errors.AsType[*broker.Refusal](err); ok && c.User != "" {
 		switch refusal.Reason {
-		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled, broker.NetworkNotAllowed, broker.TooManyAttempts:
+		case broker.UnknownUser, broker.WrongPassword, broker.UserDisabled, broker.NetworkNotAllowed, broker.TooManyAttempts, broker.BackendUnavailable:
 			clear(c.Password) // it is needed no more
 			wait := time.NewTimer(RefusalTime - time.Since(begun))
 			defer wait.Stop()

@@ -37,6 +37,18 @@ func (d *distant) Authenticate(ctx context.Context, c *broker.Credentials) (*bro
 	return identity(c, &User{Name: c.User, Roles: []string{RoleEverything}}), nil
 }
 
+// Pretend implements Pretender.
+func (d *distant) Pretend(ctx context.Context, c *broker.Credentials) error {
+	if len(c.Password) == 0 || len(c.Password) > MaxPasswordBytes {
+		return nil
+	}
+	_, err := d.Authenticate(ctx, &broker.Credentials{})
+	if refusal, ok := errors.AsType[*broker.Refusal](err); ok && refusal.Reason == broker.WrongPassword {
+		return nil
+	}
+	return err
+}
+
 // case A17: where Home Assistant is asked about names that are not ours, or tokens count,
 // every refusal takes the same time: of users of each kind, and of nobody, however long
 // the question takes. Who is let in does not wait.
@@ -87,14 +99,43 @@ func TestRefusalsAreEven(t *testing.T) {
 			}
 		}
 
-		// What takes longer by itself does not wait once more, nor who is told to come back.
+		// What takes longer by itself does not wait once more, and takes as long for names of ours.
 		other.takes = RefusalTime + time.Second
-		if took, err := try("nobody", "wrong"); err == nil || took != other.takes {
-			t.Errorf("refused after %v: %v", took, err)
+		for _, user := range users {
+			if took, err := try(user, "wrong"); err == nil || took != other.takes && user != "bad\x00name" {
+				t.Errorf("%s refused after %v: %v", user, took, err)
+			}
 		}
-		other.takes, other.err = time.Millisecond, broker.Refuse(broker.BackendUnavailable, nil)
-		if took, err := try("nobody", "wrong"); err == nil || took != other.takes {
-			t.Errorf("put off after %v: %v", took, err)
+		// With Home Assistant away all hear "unavailable", by whatever it is away and however long
+		// that takes; the log tells what it was.
+		other.err = broker.Refuse(broker.BackendUnavailable, errors.New("away"))
+		for _, other.takes = range []time.Duration{time.Millisecond, RefusalTime + time.Second} {
+			for _, user := range users {
+				took, err := try(user, "wrong")
+				refusal, ok := errors.AsType[*broker.Refusal](err)
+				if !ok || refusal.Code != packet.ServerUnavailable || took != max(RefusalTime, other.takes) {
+					t.Errorf("%s hears %v after %v, Home Assistant being away for %v", user, err, took, other.takes)
+				}
+				want := map[bool]broker.Reason{true: broker.WrongPassword, false: broker.BackendUnavailable}[d.snap.Load().accounts[user] != nil]
+				if user == "off" {
+					want = broker.UserDisabled
+				}
+				if ok && refusal.Reason != want {
+					t.Errorf("%s: the log says %q, not %q", user, refusal.Reason, want)
+				}
+			}
+			for _, password := range []string{"", "eyJhbGciOiJub25lIn0.e30.e30"} { // which nobody is asked about
+				for _, user := range users {
+					took, err := try(user, password)
+					refusal, ok := errors.AsType[*broker.Refusal](err)
+					if !ok || refusal.Code != packet.NotAuthorized || took != RefusalTime {
+						t.Errorf("%s with %q hears %v after %v", user, password, err, took)
+					}
+				}
+			}
+		}
+		if took, err := try("chosen", "right"); err != nil || took != 0 {
+			t.Errorf("a login took %v: %v", took, err)
 		}
 		if took, err := try("", ""); err == nil || took != 0 {
 			t.Errorf("without a name refused after %v: %v", took, err)

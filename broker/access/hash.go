@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -202,6 +204,53 @@ func (h Hash) Matches(password []byte) bool {
 // costs reports whether verifying h takes as long as verifying other.
 func (h Hash) costs(other Hash) bool {
 	return h.scheme == other.scheme && h.cost == other.cost && h.iterations == other.iterations
+}
+
+// maxSorts bounds what a wrong password costs where users' hashes come from many places.
+const maxSorts = 8
+
+// amongSorts adds to sorts what h costs more than they do. PBKDF2 is there once, with the
+// most iterations: those of any other are a part of it (case A17).
+func (h Hash) amongSorts(sorts []Hash) []Hash {
+	at := slices.IndexFunc(sorts, func(s Hash) bool { return h.scheme == schemePBKDF2 && s.scheme == schemePBKDF2 || h.costs(s) })
+	switch {
+	case at < 0:
+		return append(sorts, h)
+	case h.iterations > sorts[at].iterations:
+		sorts[at] = h
+	}
+	return sorts
+}
+
+// costliestSorts keeps maxSorts of them, the cheapest ones of Argon2id last.
+func costliestSorts(sorts []Hash) []Hash {
+	slices.SortStableFunc(sorts, func(a, b Hash) int {
+		return cmp.Or(cmp.Compare(b.scheme, a.scheme), cmp.Compare(b.cost.work(), a.cost.work()))
+	})
+	return slices.Clip(sorts[:min(len(sorts), maxSorts)])
+}
+
+// work grows with the time that it takes.
+func (c Cost) work() uint64 { return uint64(c.Time) * uint64(c.MemoryKiB) }
+
+// besides is what a wrong password is verified against after own, so that it takes the same
+// time whoever is asked for: dummy and all sorts, less what own has cost already (case A17).
+// Of more sorts of Argon2id than maxSorts, one of the cheaper ones stands for the cheapest
+// that counts.
+func besides(own, dummy Hash, sorts []Hash) []Hash {
+	all := dummy.amongSorts(slices.Clone(sorts))
+	if own.scheme == schemeArgon2id && len(sorts) > 0 && !slices.ContainsFunc(all, own.costs) {
+		own = sorts[len(sorts)-1]
+	}
+	at := slices.IndexFunc(all, func(h Hash) bool { return h.costs(own) || h.scheme == schemePBKDF2 && own.scheme == schemePBKDF2 })
+	switch {
+	case at < 0: // own has cost nothing
+	case all[at].iterations > own.iterations:
+		all[at].iterations -= own.iterations
+	default:
+		all = slices.Delete(all, at, at+1)
+	}
+	return all
 }
 
 // outdated reports whether the hash is worth replacing after a login: it is not

@@ -242,8 +242,11 @@ type webTokenChain struct {
 func (c *webTokenChain) Authenticate(ctx context.Context, cr *broker.Credentials) (*broker.Identity, error) {
 	d := c.directory
 	own := d.snap.Load().accounts[cr.User]
-	if cr.TLSName != "" || !looksLikeToken(cr.Password) || own != nil && own.Kind != NoPassword {
+	switch {
+	case cr.TLSName != "" || !looksLikeToken(cr.Password):
 		return c.next.Authenticate(ctx, cr)
+	case own != nil && own.Kind != NoPassword:
+		return d.Authenticate(ctx, cr) // as next does, which for others is not asked either
 	}
 	from := cr.Remote.Addr()
 	if !d.throttle.allowed(from, cr.User) {

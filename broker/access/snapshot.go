@@ -23,7 +23,7 @@ type snapshot struct {
 	anonymous  *grants
 	outsiders  *outsiders
 	classes    *topic.Classes
-	sorts      []Hash // one of each cost among the users' slow hashes
+	sorts      []Hash // what a wrong password is verified against; see Hash.amongSorts
 	made       time.Time
 }
 
@@ -70,6 +70,7 @@ func newSnapshot(generation uint64, data *Data, p *Policy, logins []*account, ep
 		}
 	}
 	slices.SortFunc(s.users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
+	s.sorts = costliestSorts(s.sorts)
 	s.outsiders = &outsiders{roles: s.roles, standard: p.OutsideRoles, cache: newLRU[outsider, *grants](maxOutsiders)}
 	s.anonymous = anonymousGrants(p.Anonymous, s.roles)
 	return s
@@ -107,13 +108,10 @@ func (s *snapshot) add(a *account) {
 	a.grants.done()
 	s.accounts[a.Name] = a
 	s.users = append(s.users, a.public())
-	if a.quick == nil && a.hash.scheme != 0 && len(s.sorts) < maxSorts && !slices.ContainsFunc(s.sorts, a.hash.costs) {
-		s.sorts = append(s.sorts, a.hash)
+	if a.quick == nil && a.hash.scheme != 0 {
+		s.sorts = a.hash.amongSorts(s.sorts)
 	}
 }
-
-// maxSorts bounds what a wrong password costs where users' hashes come from many places.
-const maxSorts = 8
 
 // anonymousGrants are the rights of who has no user name; nil: none are let in.
 func anonymousGrants(policy string, roles map[string]*Role) *grants {

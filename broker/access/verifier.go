@@ -88,7 +88,7 @@ func (v *verifier) proofOf(u *User, password []byte) proof {
 // check reports whether password is the one of a. For a user that does not exist, or
 // can't log in with a password, a holds the name and no hash: the answer is no, after
 // as long as it takes for any other (case A17). others are the sorts of hashes that
-// users have.
+// users have, as besides wants them.
 //
 // may is asked before something expensive is done, perhaps several times. The error is
 // errThrottled, errGateFull or ctx's: then nothing is known about the password.
@@ -167,14 +167,8 @@ func (v *verifier) compute(ctx context.Context, g *gate, a *account, others []Ha
 		}
 		return true, nil
 	}
-	// Each sort of hash once, whoever is asked for.
-	if !own.costs(v.dummy) {
-		v.dummy.Matches(password)
-	}
-	for _, h := range others {
-		if !own.costs(h) && !v.dummy.costs(h) {
-			h.Matches(password)
-		}
+	for _, h := range besides(own, v.dummy, others) {
+		h.Matches(password)
 	}
 	return false, nil
 }
