@@ -46,6 +46,7 @@ const (
 var descriptions = []description{
 	{"logins", groupUsers, "Users of the settings, with full access, as Mosquitto's app has them: `[{\"username\": …, \"password\": …}]`. They are shown in the admin and changed only here. With `password_pre_hashed` the password is a hash that Mosquitto made.", "none"},
 	{"anonymous", groupUsers, "Clients without a user name: `off`, `restricted` (what the role *anonymous* allows) or `full`.", ""},
+	{"anonymous_listeners", groupUsers, "The listeners for which `anonymous` counts, of `mqtt`, `ws`, `mqtts`, `wss` and `unix`; on the others a client without a user name is refused.", "all"},
 	{"check_retain_source", groupUsers, "A retained message is given to new subscribers only while who published it may still publish there; see *When a right is taken away*.", ""},
 	{"jwt_keys", groupUsers, "File with the public keys (PEM or a JSON Web Key Set) of an issuer whose tokens (JWT) clients may give as their password. Read again when it changes.", "none"},
 	{"jwt_user_claim", groupUsers, "The claim of a token that is the user's name.", ""},

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hearthmq/broker"
+	"hearthmq/broker/access"
 	"hearthmq/broker/topic"
 )
 
@@ -107,7 +108,7 @@ func (o *Options) checkListenerLimits(p *Problems) {
 	}
 }
 
-// closedListeners warns of limits for listeners that the settings keep closed.
+// closedListeners warns of settings for listeners that the settings keep closed.
 func (o *Options) closedListeners() (warnings []string) {
 	open := map[string]bool{}
 	for _, l := range o.Listeners() {
@@ -123,6 +124,14 @@ func (o *Options) closedListeners() (warnings []string) {
 	for _, l := range o.ListenerLimits {
 		if slices.Contains(listenerNames, l.Listener) && !open[l.Listener] {
 			warnings = append(warnings, fmt.Sprintf("setting listener_limits: listener %s is closed (%s), its limits mean nothing", l.Listener, why[l.Listener]))
+		}
+	}
+	if len(o.AnonymousListeners) > 0 && o.Anonymous == access.AnonymousOff {
+		return append(warnings, "setting anonymous_listeners means nothing while anonymous is off")
+	}
+	for _, l := range o.AnonymousListeners {
+		if slices.Contains(listenerNames, l) && !open[l] {
+			warnings = append(warnings, fmt.Sprintf("setting anonymous_listeners: listener %s is closed (%s)", l, why[l]))
 		}
 	}
 	return warnings

@@ -51,8 +51,10 @@ type Options struct {
 	JWTIssuer     string `koanf:"jwt_issuer"`
 	JWTAudience   string `koanf:"jwt_audience"`
 
-	Anonymous  string `koanf:"anonymous"`
-	Durability string `koanf:"durability"`
+	Anonymous string `koanf:"anonymous"`
+	// AnonymousListeners are the listeners for which Anonymous counts; empty: all.
+	AnonymousListeners []string `koanf:"anonymous_listeners"`
+	Durability         string   `koanf:"durability"`
 	// CheckRetainSource keeps what is retained from new subscribers once its author may
 	// not publish it any more. Name and default are Mosquitto's.
 	CheckRetainSource bool `koanf:"check_retain_source"`
@@ -225,7 +227,7 @@ func (o *Options) exempt() []netip.Prefix {
 
 // Access returns what the settings say about who may come in.
 func (o *Options) Access() access.Policy {
-	p := access.Policy{Anonymous: o.Anonymous, Tokens: o.JWTKeys != ""}
+	p := access.Policy{Anonymous: o.Anonymous, AnonymousListeners: o.AnonymousListeners, Tokens: o.JWTKeys != ""}
 	for _, l := range o.Logins {
 		p.Logins = append(p.Logins, access.Login{Username: l.Username, Password: l.Password, PreHashed: l.PreHashed})
 	}

@@ -57,6 +57,7 @@ func TestPackageChecker(t *testing.T) {
 		{"map of tomorrow", "config.yaml", "  - type: share\n", "  - type: app_config\n", "map app_config is not known"},
 		{"undefined option", "config.yaml", "\n  log_level: info\n", "\n", "option log_level is neither optional nor has a default"},
 		{"wrong default", "config.yaml", "\n  log_level: info\n", "\n  log_level: loud\n", "the default of log_level is not what its schema demands"},
+		{"undefined list", "config.yaml", "list(mqtt|ws|mqtts|wss|unix)?", "list(mqtt|ws|mqtts|wss|unix)", "option anonymous_listeners is neither optional nor has a default"},
 		{"unknown kind", "config.yaml", "unix_socket: str?", "unix_socket: path?", "option unix_socket has no kind"},
 		{"less secure", "config.yaml", "\nhassio_api: true\n", "\nhassio_api: true\nhassio_role: manager\n", "the security rating is 7"},
 		{"no profile", "apparmor.txt", "", "", "the security rating is 7"},

@@ -60,6 +60,11 @@ func (o *Options) problems() Problems {
 	}
 	o.checkCertificates(&p)
 	o.checkListenerLimits(&p)
+	for _, l := range o.AnonymousListeners {
+		if !slices.Contains(listenerNames, l) {
+			p.add("anonymous_listeners", fmt.Sprintf("must be listeners, %s, not %q", strings.Join(listenerNames, ", "), l))
+		}
+	}
 	if o.JWTKeys != "" && o.JWTUserClaim == "" {
 		p.add("jwt_user_claim", "must be the name of a claim such as sub")
 	}

@@ -127,7 +127,8 @@ def check_schema(c):
     options, schema = c.get("options", {}), c.get("schema", {})
     for key, element in schema.items():
         check_element(key, element, 0)
-        optional = isinstance(element, str) and element.endswith("?") or isinstance(element, list) and element == ["str?"]
+        one = element[0] if isinstance(element, list) and element else element  # of a list it is what its elements say
+        optional = isinstance(one, str) and one.endswith("?")
         if key not in options and not optional:
             wrong(f"config.yaml: option {key} is neither optional nor has a default")
         if key in options and optional:

@@ -74,7 +74,7 @@ var refusalAdvice = map[broker.Reason]string{
 	broker.ClientIDInUse:       "Two devices have the same client identifier. Give each its own, or remove the old session on the page Clients.",
 	broker.ServerFull:          "All places are taken: see max_connections, the limits on the user's page, and the page Clients for who has them.",
 	broker.BackendUnavailable:  "What checks this user's password could not be reached; the device tries again by itself. Users made here don't need it.",
-	broker.AnonymousOff:        "Set a user name and a password in the device, or allow clients without (setting anonymous).",
+	broker.AnonymousOff:        "Set a user name and a password in the device, or allow clients without on this port (settings anonymous and anonymous_listeners).",
 	broker.BadClientID:         "The device's client identifier is empty or too long; set another one in the device.",
 	broker.BadProtocol:         "What the device sent is not MQTT as this port takes it: look at the port and at TLS in its settings.",
 	broker.WillNotAllowed:      "The user may not publish to the topic of its last will; see what was denied.",

@@ -24,8 +24,8 @@ func (d *Directory) Authenticate(ctx context.Context, c *broker.Credentials) (*b
 		}
 	}
 	if c.User == "" {
-		if !d.anonymousOn(c.Listener.Name) {
-			return nil, broker.Refuse(broker.AnonymousOff, nil)
+		if name := c.Listener.Name; !d.policy.anonymousOn(name) {
+			return nil, broker.Refuse(broker.AnonymousOff, d.policy.anonymousElsewhere(name))
 		}
 		return identity(c, &User{}), nil
 	}

@@ -99,6 +99,9 @@ func (d *Directory) Authorize(id *broker.Identity, act broker.Action, name strin
 		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textSystem}}
 	}
 	s := d.snap.Load()
+	if id.User == "" && !d.policy.anonymousOn(id.Listener) {
+		return denied(d.policy.anonymousOff(id.Listener))
+	}
 	g, text := s.grantsOf(id)
 	if g == nil {
 		return denied(text)
@@ -137,7 +140,7 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 	a := s.accounts[id.User]
 	switch {
 	case id.User == "":
-		if id.System || d.anonymousOn(id.Listener) {
+		if id.System || d.policy.anonymousOn(id.Listener) {
 			return true, ""
 		}
 		return false, broker.AnonymousOff
@@ -164,14 +167,6 @@ func (d *Directory) LimitsOf(id *broker.Identity) (l broker.Limits, system, know
 		return broker.Limits{}, false, false
 	}
 	return a.Limits, a.System, true
-}
-
-func (d *Directory) anonymousOn(listener string) bool {
-	switch d.policy.Anonymous {
-	case AnonymousRestricted, AnonymousFull:
-		return d.policy.AnonymousListeners == nil || slices.Contains(d.policy.AnonymousListeners, listener)
-	}
-	return false
 }
 
 // learningTurned reports whether somebody has rights by learning whose time is over, or
@@ -234,8 +229,8 @@ func (d *Directory) Check(q Question) broker.Decision {
 		case q.Remote.IsValid() && !a.mayComeFrom(q.Remote):
 			return denied(a.fromOnly())
 		}
-	} else if !d.anonymousOn(q.Listener) {
-		return denied(textAnonymousOff)
+	} else if !d.policy.anonymousOn(q.Listener) {
+		return denied(d.policy.anonymousOff(q.Listener))
 	}
 	name, valid := q.Name, topic.ValidName
 	if q.Action == broker.Subscribe {

@@ -78,6 +78,29 @@ func TestAnonymous(t *testing.T) {
 	if !d.Authorize(id, broker.Publish, "a").Allow {
 		t.Error("full is not full")
 	}
+	const elsewhere = "anonymous access is off: it came by ws, and anonymous_listeners has mqtt alone"
+	if _, err := try(d, "ws"); err == nil || err.Error() != "no user name, and "+elsewhere {
+		t.Errorf("by ws: %v", err)
+	}
+	if got := d.Authorize(&broker.Identity{ClientID: "c", Listener: "ws"}, broker.Publish, "a"); got.Allow || got.Rule.Text != elsewhere {
+		t.Errorf("a session of another listener: %+v", got)
+	}
+	for listener, want := range map[string]string{"mqtt": "anonymous access is full (settings)", "": "anonymous access is full (settings)", "ws": elsewhere} {
+		q := Question{ClientID: "c", Action: broker.Publish, Name: "a", Listener: listener}
+		if got := d.Check(q); got.Rule.Text != want || got.Allow == (want == elsewhere) {
+			t.Errorf("question about %q: %+v", listener, got)
+		}
+	}
+	// A session that was imported came by a listener that nobody knows.
+	if stands, reason := d.Review(&broker.Identity{ClientID: "c"}); !stands {
+		t.Errorf("a session without a listener: %s", reason)
+	}
+	_, d = open(t, Policy{Anonymous: AnonymousRestricted, AnonymousListeners: []string{"mqtt"}})
+	for listener, want := range map[string]bool{"mqtt": true, "ws": false} { // a rule helps nobody who is not let in
+		if p, ok := d.Propose(Question{Action: broker.Publish, Name: "a", Listener: listener}); ok != want {
+			t.Errorf("proposal for %s: %+v", listener, p)
+		}
+	}
 	// Who has a user name has to prove it, also where others need none.
 	_, err = login(d, here, "nobody", "x")
 	wantReason(t, err, broker.UnknownUser)

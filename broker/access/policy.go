@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 )
 
 // Values of Policy.Anonymous.
@@ -19,7 +20,7 @@ const (
 type Policy struct {
 	// Anonymous says what happens to clients without a user name: off, restricted, full.
 	Anonymous string
-	// AnonymousListeners names the listeners that let them in; nil: all (case A21).
+	// AnonymousListeners names the listeners that let them in; empty: all (case A21).
 	AnonymousListeners []string
 	// OutsideRoles are the roles of users whom another Authenticator lets in, such as
 	// those of Home Assistant (see Chain); nil: there are no such users.
@@ -33,6 +34,32 @@ type Policy struct {
 	KeepHashes bool
 	// Hashing bounds what checking passwords may cost.
 	Hashing Hashing
+}
+
+// anonymousOn reports whether clients without a user name may come by a listener. "" is
+// one that is not known, as of a session that was imported: there may be one for it.
+func (p *Policy) anonymousOn(listener string) bool {
+	return p.anonymousSomewhere() && (len(p.AnonymousListeners) == 0 || listener == "" || slices.Contains(p.AnonymousListeners, listener))
+}
+
+func (p *Policy) anonymousSomewhere() bool {
+	return p.Anonymous == AnonymousRestricted || p.Anonymous == AnonymousFull
+}
+
+// anonymousOff says that clients without a user name may not come by a listener.
+func (p *Policy) anonymousOff(listener string) string {
+	if at := p.anonymousElsewhere(listener); at != nil {
+		return textAnonymousOff + ": " + at.Error()
+	}
+	return textAnonymousOff
+}
+
+// anonymousElsewhere says by which listeners they may come instead, nil: by none.
+func (p *Policy) anonymousElsewhere(listener string) error {
+	if !p.anonymousSomewhere() {
+		return nil
+	}
+	return fmt.Errorf("it came by %s, and anonymous_listeners has %s alone", listener, strings.Join(p.AnonymousListeners, ", "))
 }
 
 // Login is a user of the settings, with the role "everything", as Mosquitto's app has it.

@@ -58,7 +58,7 @@ func (d *Directory) Propose(q Question) (p Proposal, ok bool) {
 	var own []Rule
 	var roles []string
 	switch a := s.accounts[q.User]; {
-	case q.User == "" && d.policy.Anonymous == AnonymousRestricted && s.roles[RoleAnonymous] != nil:
+	case q.User == "" && d.policy.Anonymous == AnonymousRestricted && d.policy.anonymousOn(q.Listener) && s.roles[RoleAnonymous] != nil:
 		own = s.roles[RoleAnonymous].Rules
 	case a == nil || a.System || a.FromSettings || a.Disabled:
 		return Proposal{}, false

@@ -55,6 +55,9 @@ func (p *Plan) settings(c *Conf) {
 // listeners finds a setting for each listener; HearthMQ has one port of each sort.
 func (p *Plan) listeners(c *Conf) {
 	taken := map[string]bool{}
+	var nameless []string // listeners that let in who has no user name
+	var first Notice      // of them
+	restricted := p.hasRights
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		at := Notice{File: l.File, Line: l.Line, Directive: "listener", Level: Left}
@@ -92,13 +95,20 @@ func (p *Plan) listeners(c *Conf) {
 				add("require_certificate", "true")
 			}
 		}
-		if c.SecurityOf(l).AllowAnonymous && !taken["anonymous"] {
-			taken["anonymous"] = true
-			value := "full"
-			if p.hasRights {
-				value = "restricted"
+		if sec := c.SecurityOf(l); sec.AllowAnonymous {
+			name := strings.TrimSuffix(strings.TrimSuffix(key, "_address"), "_socket")
+			if nameless = append(nameless, strconv.Quote(name)); len(nameless) == 1 {
+				first = at
 			}
-			add("anonymous", value)
+			f := c.accessFiles(sec)
+			if named := f.acl != "" || f.dynsec != ""; named {
+				restricted = true // by a file that may not be here
+			} else if p.hasRights {
+				n := at
+				n.Level, n.Directive = Changed, "allow_anonymous"
+				n.Text = fmt.Sprintf("whoever has no user name may everything by %s, and in HearthMQ what the role anonymous allows", l.Address())
+				p.notices = append(p.notices, n)
+			}
 		}
 		for _, x := range []struct {
 			what string
@@ -120,4 +130,14 @@ func (p *Plan) listeners(c *Conf) {
 			}
 		}
 	}
+	if len(nameless) == 0 {
+		return
+	}
+	value := "full"
+	if restricted {
+		value = "restricted"
+	}
+	// Always with the listeners: HearthMQ opens others unless it is told not to (case A15).
+	p.Report.Settings = append(p.Report.Settings, Setting{Key: "anonymous", Value: value, From: first},
+		Setting{Key: "anonymous_listeners", Value: "[" + strings.Join(nameless, ", ") + "]", From: first})
 }

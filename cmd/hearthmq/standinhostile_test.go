@@ -68,7 +68,7 @@ func (e entrance) knock(tb testing.TB, dir string, messages ...[]byte) (answers 
 }
 
 // case A21, case A15: of all kinds of doors each is the only one for clients without a user
-// name once. With TLS and without, in both versions of the protocol, the others stay shut, and
+// name once. With TLS and without, in each version of the protocol, the others stay shut, and
 // who comes in has the rights of nobody else.
 func TestAnonymousByOneDoor(t *testing.T) {
 	h := newHouse(t)
@@ -102,13 +102,15 @@ func TestAnonymousByOneDoor(t *testing.T) {
 		s.write("mosquitto.conf", conf(open))
 		s.reload(t)
 		for i, e := range entrances {
-			old, named := say(t, `C4("anna")`), say(t, `10{"MQTT" 04 82 003c "anna" "roger"}`)
+			oldest, old, named := say(t, `10{"MQIsdp" 03 02 003c "anna"}`), say(t, `C4("anna")`), say(t, `10{"MQTT" 04 82 003c "anna" "roger"}`)
 			want := "20020005"
 			if i == open {
 				want = "20020000"
 			}
-			if got := e.knock(t, dir, old); !slices.Equal(got, []string{want}) {
-				t.Errorf("open: %d, %s, 3.1.1: %s, want %s", open, e.name, got, want)
+			for version, connect := range map[string][]byte{"3.1": oldest, "3.1.1": old} {
+				if got := e.knock(t, dir, connect); !slices.Equal(got, []string{want}) {
+					t.Errorf("open: %d, %s, %s: %s, want %s", open, e.name, version, got, want)
+				}
 			}
 			if got := e.knock(t, dir, named); !slices.Equal(got, []string{"20020005"}) {
 				t.Errorf("open: %d, %s, a name without a password: %s", open, e.name, got)
