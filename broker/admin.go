@@ -136,6 +136,7 @@ func (b *Broker) ForgetReceived(ctx context.Context, clientID string) error {
 			ticket = b.journal.append(Released{s.clientID, id})
 		}
 	}
+	b.unreleased.Add(-int64(len(s.received)))
 	clear(s.received)
 	s.mu.Unlock()
 	b.journal.close()
@@ -207,7 +208,7 @@ func (b *Broker) revoke(s *Session, id *Identity, nowhere bool) {
 			}
 			s.mu.Unlock()
 			if n.Share != "" {
-				b.leaveShare(bt, s, n.Share, n.Filter)
+				b.leaveShares(bt, s, map[shareName]bool{{n.Share, n.Filter}: true})
 			}
 		})
 		b.event(Unsubscribed{At: time.Now(), Identity: id, Filter: full, Revoked: true})

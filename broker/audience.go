@@ -17,8 +17,11 @@ type audience struct {
 	rules   uint64
 }
 
-// audienceCacheSize bounds what is remembered, in receivers of 90 bytes.
-const audienceCacheSize = 1 << 17
+// audienceCacheSize bounds what is remembered, in receivers of targetBytes.
+const (
+	audienceCacheSize = 1 << 17
+	targetBytes       = 90
+)
 
 // audiences remembers those of the present subscriptions and rules, so that a topic's
 // first message costs two walks down a trie and not one question for each receiver.
@@ -39,7 +42,10 @@ func (a *audiences) get(key []byte, subs, rules uint64) *audience {
 }
 
 func (a *audiences) put(key []byte, who *audience) {
-	size := 2 + len(who.targets) + 2*len(who.shares)
+	size := 2 + len(key)/targetBytes + len(who.targets) + 2*len(who.shares)
+	for i := range who.targets {
+		size += 4 * len(who.targets[i].subIDs) / targetBytes
+	}
 	for i := range who.shares {
 		size += len(who.shares[i].members)
 	}

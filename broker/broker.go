@@ -35,6 +35,7 @@ type Broker struct {
 
 	nextMessage atomic.Int64
 	routesLent  atomic.Int64 // see routeCache
+	unreleased  atomic.Int64 // Packet Identifiers of QoS 2 messages that clients have not released
 
 	connsMu   sync.Mutex
 	conns     map[*guest]struct{}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -130,6 +131,10 @@ func (d *doorkeeper) comesBack(c *conn, clientID string, now time.Time) time.Dur
 	from, ok := placeOf(c.remote.Addr(), c.cfg.ExemptAddresses)
 	if !ok {
 		return 0
+	}
+	if len(clientID) > maxClientID { // with LikeMosquitto, of somebody who has not shown who it is
+		sum := sha256.Sum256([]byte(clientID))
+		clientID = string(sum[:])
 	}
 	key := loopKey{from, clientID}
 	d.mu.Lock()

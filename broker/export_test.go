@@ -48,3 +48,34 @@ func Judge(before Pressure, percent int64) Pressure {
 
 // UntilNext is after which time it is looked whether a login has ended.
 var UntilNext = untilNext
+
+// Pending is how many bytes of messages wait to be stored, those of one message once.
+func (b *Broker) Pending() (bytes int) {
+	b.journal.mu.Lock()
+	defer b.journal.mu.Unlock()
+	seen := map[*Message]bool{}
+	for _, c := range b.journal.pending {
+		m := messageOf(c)
+		if m != nil && !seen[m] {
+			seen[m] = true
+			bytes += m.Size()
+		}
+	}
+	return bytes
+}
+
+// Weights are what a user's subscriptions weigh, and all that is retained but figures.
+func (b *Broker) Weights(user string) (subscribed int, retained int64) {
+	return b.subs.heldBy(user), b.retained.weight.Load()
+}
+
+// Remembered is how many clients the doorkeeper knows, and the bytes of their identifiers.
+func (b *Broker) Remembered() (clients, bytes int) {
+	d := &b.admission.doorkeeper
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key := range d.loops {
+		bytes += len(key.clientID)
+	}
+	return len(d.loops), bytes
+}

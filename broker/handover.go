@@ -17,10 +17,16 @@ import "slices"
 
 // leaving selects what a member leaves behind.
 type leaving struct {
-	only   *shareGroup // nil: of all groups
-	sent   bool        // QoS 1 messages under way, too
-	online bool        // only where another member is connected
+	only   map[shareName]bool // nil: of all groups
+	sent   bool               // QoS 1 messages under way, too
+	online bool               // only where another member is connected
 }
+
+// shareName is what makes two Shared Subscriptions the same, of which one may have ended
+// and begun anew.
+type shareName struct{ name, filter string }
+
+func (g *shareGroup) is() shareName { return shareName{g.name, g.filter} }
 
 // handOver gives what s leaves behind to other members; what nobody can take stays.
 // sessions.mu and the gate are held, s.mu is not.
@@ -28,21 +34,24 @@ func (b *Broker) handOver(bt *batch, s *Session, what leaving) {
 	s.mu.Lock()
 	groups := s.sharedGroups(what.only)
 	s.mu.Unlock()
-	for _, g := range groups {
+	heirs := make(map[shareName]*shareRoute, len(groups))
+	for name, g := range groups {
 		members := b.subs.others(g, s)
 		if what.online {
 			members = connected(members)
 		}
-		if len(members) == 0 {
-			continue
+		if len(members) > 0 {
+			heirs[name] = &shareRoute{group: g, members: members}
 		}
-		s.mu.Lock()
-		list := s.takeShared(g, what.sent)
-		s.mu.Unlock()
-		sh := shareRoute{group: g, members: members}
-		for i := range list {
-			b.passOn(bt, &list[i], &sh)
-		}
+	}
+	if len(heirs) == 0 {
+		return
+	}
+	s.mu.Lock()
+	list := s.takeShared(func(g *shareGroup) bool { return g != nil && heirs[g.is()] != nil }, what.sent)
+	s.mu.Unlock()
+	for i := range list {
+		b.passOn(bt, &list[i], heirs[list[i].share.is()])
 	}
 }
 
@@ -62,36 +71,32 @@ func (b *Broker) passOn(bt *batch, d *delivery, sh *shareRoute) {
 	t.session.enqueue(bt, &p, t, qos, t.rap && d.msg.Retain)
 }
 
-// sharedGroups lists the groups whose messages the session holds. s.mu is held.
-func (s *Session) sharedGroups(only *shareGroup) (list []*shareGroup) {
+// sharedGroups are the groups whose messages the session holds. s.mu is held.
+func (s *Session) sharedGroups(only map[shareName]bool) map[shareName]*shareGroup {
 	if !s.sharing {
 		return nil
 	}
+	groups := make(map[shareName]*shareGroup)
 	note := func(g *shareGroup) {
-		if g == nil || only != nil && !g.is(only) {
-			return
+		if g != nil && (only == nil || only[g.is()]) {
+			groups[g.is()] = g
 		}
-		for _, x := range list {
-			if x.is(g) {
-				return
-			}
-		}
-		list = append(list, g)
 	}
 	s.queue.each(func(d *delivery) { note(d.share) })
 	for f := s.flights.first; f != nil; f = f.next {
 		note(f.share)
 	}
-	return list
+	return groups
 }
 
-// takeShared removes and returns what the session holds of a group and has not sent,
-// with sent also QoS 1 messages under way; oldest first. s.mu and the gate are held.
-func (s *Session) takeShared(g *shareGroup, sent bool) (list []delivery) {
+// takeShared removes and returns what the session holds of some groups and has not sent,
+// with sent also QoS 1 messages under way; oldest first. It looks at everything once: a
+// session may hold as many groups as messages. s.mu and the gate are held.
+func (s *Session) takeShared(of func(*shareGroup) bool, sent bool) (list []delivery) {
 	for f := s.flights.first; f != nil; {
 		next := f.next
 		fresh := f.unsent && !f.dup && f.state == StateSent
-		if f.share != nil && f.share.is(g) && (fresh || sent && f.qos == 1) {
+		if of(f.share) && (fresh || sent && f.qos == 1) {
 			list = append(list, f.delivery)
 			s.done(&f.delivery)
 			s.flights.remove(f)
@@ -100,7 +105,7 @@ func (s *Session) takeShared(g *shareGroup, sent bool) (list []delivery) {
 	}
 	for n := s.queue.len(); n > 0; n-- {
 		d := s.pop()
-		if d.share != nil && d.share.is(g) && d.qos > 0 {
+		if d.qos > 0 && of(d.share) {
 			s.done(&d)
 			list = append(list, d)
 			continue
@@ -108,11 +113,6 @@ func (s *Session) takeShared(g *shareGroup, sent bool) (list []delivery) {
 		s.push(d)
 	}
 	return list
-}
-
-// is reports whether both are the same Shared Subscription, which may have ended and begun anew.
-func (g *shareGroup) is(x *shareGroup) bool {
-	return g == x || g.name == x.name && g.filter == x.filter
 }
 
 // others returns the members of a group but one session.
@@ -145,10 +145,13 @@ func connected(members []target) []target {
 	return keep
 }
 
-// leaveShare hands over what waits for a member whose subscription has just ended.
+// leaveShares hands over what waits for a member whose subscriptions have just ended.
 // The gate is held, no other lock.
-func (b *Broker) leaveShare(bt *batch, s *Session, share, filter string) {
+func (b *Broker) leaveShares(bt *batch, s *Session, shares map[shareName]bool) {
+	if len(shares) == 0 {
+		return
+	}
 	b.sessions.mu.Lock()
 	defer b.sessions.mu.Unlock()
-	b.handOver(bt, s, leaving{only: &shareGroup{name: share, filter: filter}})
+	b.handOver(bt, s, leaving{only: shares})
 }

@@ -1,6 +1,11 @@
 package broker
 
-import "fmt"
+import (
+	"fmt"
+
+	"hearthmq/broker/packet"
+	"hearthmq/broker/topic"
+)
 
 // What one user's sessions may have together where Config.MemoryLimit bounds the process:
 // nothing of it can be shed, and it outlives a restart, so one account could keep
@@ -8,10 +13,26 @@ import "fmt"
 const (
 	leastSessions   = 1000
 	hoardSessions   = 18 // a session for so many powers of two of the limit: it may hold a large Will
-	hoardSubscribed = 14 // a sixteenth of the limit, in subscriptions of a kilobyte
-	hoardRetained   = 11 // a quarter of it, in retained messages of half a kilobyte
+	hoardSubscribed = 14 // a sixteenth of the limit, in subscriptions of subscribedBytes
+	hoardRetained   = 11 // a quarter of it, in retained messages of retainedBytes
+	hoardUnreleased = 10 // a Packet Identifier for each kilobyte of the limit, of all users together
 	retainedPart    = 4  // of the limit, for what is retained
 )
+
+// What one of them takes; longer ones, and those of many levels, count as several.
+const (
+	subscribedBytes = 1024
+	retainedBytes   = 512
+	levelBytes      = 48 // of a trie
+)
+
+// weight is what the subscription counts as in memory.
+func (n *subscription) weight() int {
+	return 1 + (len(n.Share)+len(n.Filter)+levelBytes*topic.Levels(n.Filter))/subscribedBytes
+}
+
+// weight is what the message counts as beside its bytes, where it is retained.
+func (m *Message) weight() int { return 1 + levelBytes*topic.Levels(m.Topic)/retainedBytes }
 
 // mostRetained is how many messages may be retained, and how large they may be together,
 // 0: no bound. Of what the limit of memory leaves for them a user may have half.
@@ -36,7 +57,7 @@ func (b *Broker) hoardsRetained(h holding, old, m *Message) string {
 		grows -= int64(old.Size())
 	}
 	switch {
-	case old == nil && int64(h.messages) >= messages/2:
+	case old == nil && int64(h.weight) >= messages/2:
 		return "the user has as many retained messages as the memory allows one"
 	case grows > 0 && h.bytes+int64(m.Size()) > bytes/2:
 		return "the user's retained messages are as large as the memory allows for one"
@@ -62,13 +83,36 @@ func (b *Broker) mostSubscribed() int {
 }
 
 // hoards says why a client may not have another session that outlives its connection,
-// nil where it may. r.mu is held.
-func (r *sessions) hoards(c *conn) error {
+// nil where it may. s is the one that it has already, which may end with its connection, or
+// nil. r.mu is held.
+func (r *sessions) hoards(c *conn, s *Session) error {
 	most := r.b.mostSessions()
-	if most == 0 || c.expiry == 0 || c.id.System || r.held[c.id.User] < most {
+	if most == 0 || c.expiry == 0 || c.id.System {
 		return nil
 	}
-	return fmt.Errorf("%d sessions of this user already", r.held[c.id.User])
+	others := r.held[c.id.User]
+	if s != nil {
+		s.mu.Lock()
+		stays := s.persistent
+		s.mu.Unlock()
+		if stays {
+			return nil
+		}
+		others--
+	}
+	if others < most {
+		return nil
+	}
+	return fmt.Errorf("%d sessions of this user already", others)
+}
+
+// hoardsUnreleased reports whether a client may not bring one more QoS 2 message: all of them
+// leave many unreleased, and it more than an honest one that knows the Receive Maximum. What
+// a session has received outlives its connections. s.mu is held.
+func (s *Session) hoardsUnreleased(c *conn) bool {
+	limit := s.b.pressure.limit
+	return limit > 0 && len(s.received) >= int(c.cfg.ReceiveMaximum) && !c.id.System &&
+		s.b.unreleased.Load() >= limit>>hoardUnreleased
 }
 
 // hoards reports whether a session's user has as many subscriptions as it may.
@@ -77,6 +121,7 @@ func (c *conn) hoards() bool {
 	return most > 0 && !c.id.System && c.b.subs.heldBy(c.id.User) >= most
 }
 
+// heldBy is the weight of the subscriptions of a user's sessions.
 func (ss *subscriptions) heldBy(user string) int {
 	ss.mu.RLock()
 	defer ss.mu.RUnlock()
@@ -94,3 +139,6 @@ func (t *tally) add(user string, n int) {
 		delete(*t, user)
 	}
 }
+
+// errUnreleased ends a connection that hoardsUnreleased.
+var errUnreleased = &packet.Error{Code: packet.ReceiveMaximumExceeded, Msg: "too many QoS 2 messages are not released, and memory is limited"}

@@ -10,6 +10,7 @@ import (
 // holding is what one user's clients have retained. holdings.mu guards it.
 type holding struct {
 	messages int
+	weight   int
 	bytes    int64
 }
 
@@ -37,12 +38,15 @@ func (r *retained) counted(old, m *Message) {
 		size := int64(x.sign * x.m.Size())
 		r.count.Add(int64(x.sign))
 		r.bytes.Add(size)
-		if volatile(x.m.Topic) {
+		if x.m.figure() {
 			r.figures.count.Add(int64(x.sign))
 			r.figures.bytes.Add(size)
+		} else {
+			r.weight.Add(int64(x.sign * x.m.weight()))
 		}
 		h := r.holdings.byUser[x.m.PublisherUser]
 		h.messages += x.sign
+		h.weight += x.sign * x.m.weight()
 		h.bytes += size
 		if h.messages == 0 {
 			delete(r.holdings.byUser, x.m.PublisherUser)
@@ -54,10 +58,7 @@ func (r *retained) counted(old, m *Message) {
 
 // full says which limit keeps m from being retained in place of old, "" for none.
 func (r *retained) full(b *Broker, old, m *Message) string {
-	if len(m.Payload) == 0 {
-		return ""
-	}
-	if volatile(m.Topic) {
+	if len(m.Payload) == 0 || m.figure() {
 		return ""
 	}
 	if why := r.crowded(b, old, m); why != "" {
@@ -103,6 +104,9 @@ func (r *retained) crowded(b *Broker, old, m *Message) string {
 	messages, most := b.mostRetained(b.cfg())
 	if messages > 0 && old == nil && r.count.Load()-r.figures.count.Load() >= messages {
 		return "as many messages are retained as the settings allow"
+	}
+	if limit := b.pressure.limit; limit > 0 && old == nil && r.weight.Load() >= limit>>hoardRetained {
+		return "as many messages are retained as the memory allows"
 	}
 	grows := int64(m.Size())
 	if old != nil {

@@ -191,10 +191,13 @@ func (c *conn) publish(f packet.Frame, p *packet.Publish, r *route) error {
 	b.journal.open()
 	var ticket uint64
 	if p.QoS == 2 {
-		t, fresh := c.sess.addReceived(c, p.PacketID)
-		if !fresh && c.sess.conn.Load() != c {
+		t, fresh, err := c.sess.addReceived(c, p.PacketID)
+		if err == nil && !fresh && c.sess.conn.Load() != c {
+			err = errClosed // taken over: the new connection brings it again
+		}
+		if err != nil {
 			b.journal.close()
-			return errClosed // taken over: the new connection brings it again
+			return err
 		}
 		if !fresh { // again: acknowledge, don't deliver [MQTT-4.3.3-10]
 			b.journal.close()

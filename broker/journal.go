@@ -13,6 +13,10 @@ const (
 	// crowdAt is how many pending changes make a publisher wait whose own
 	// acknowledgements are among what is waited for.
 	crowdAt = 20_000
+	// sizeMost is how large pending may get before it is looked what of it is of use, and
+	// changeSize what a change counts beside its message.
+	sizeMost   = 8 << 20
+	changeSize = 256
 	// manyWaiting is how many waiters make the journal look whether all that could
 	// come has come: then waiting longer would save nothing.
 	manyWaiting = 8
@@ -40,6 +44,9 @@ type journal struct {
 
 	mu        sync.Mutex // leaf
 	pending   []Change
+	size      int      // about what pending keeps in memory
+	sizeMost  int      // beyond which it is compacted
+	sized     *Message // counted last: many deliveries share one
 	last      uint64
 	waiters   []waiter
 	firm      int       // how many of them wait for nothing but the store
@@ -66,7 +73,7 @@ type waiter interface {
 
 func newJournal(store Store, mode Durability, fail func(error)) *journal {
 	j := &journal{
-		store: store, fail: fail, pace: newPace(store, mode), relaxed: mode == SDSaver,
+		store: store, fail: fail, sizeMost: sizeMost, pace: newPace(store, mode), relaxed: mode == SDSaver,
 		easing: make(chan struct{}), fresh: make(chan struct{}, 1), wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -108,6 +115,9 @@ func (j *journal) append(c Change) uint64 {
 	j.mu.Lock()
 	j.pending = append(j.pending, c)
 	n := len(j.pending)
+	if j.weigh(c); j.size > j.sizeMost {
+		j.compactPending()
+	}
 	presses := j.pressing.IsZero() && !j.patient(c)
 	if presses {
 		j.pressing = time.Now()
@@ -124,6 +134,40 @@ func (j *journal) append(c Change) uint64 {
 		return 0
 	}
 	return seq
+}
+
+// weigh counts a change. j.mu is held.
+func (j *journal) weigh(c Change) {
+	j.size += changeSize
+	if m := messageOf(c); m != nil && m != j.sized {
+		j.size += m.Size()
+		j.sized = m
+	}
+}
+
+// compactPending leaves out what is of no use any more: the values that a topic had before
+// its last one, and what a full queue has dropped again. What is left is retained, or waits
+// in a queue, where it is limited. It is done when pending has doubled since. j.mu is held.
+func (j *journal) compactPending() {
+	j.pending = compact(j.pending)
+	j.size, j.sized = 0, nil
+	for _, c := range j.pending {
+		j.weigh(c)
+	}
+	j.sizeMost = max(sizeMost, 2*j.size)
+}
+
+// messageOf is the message that a change holds, nil: none.
+func messageOf(c Change) *Message {
+	switch c := c.(type) {
+	case RetainedSet:
+		return c.Message
+	case Queued:
+		return c.Delivery.Message
+	case WillSaved:
+		return c.Will.Message
+	}
+	return nil
 }
 
 // patient reports whether nothing is lost that anybody was promised when the change
@@ -363,6 +407,7 @@ func (j *journal) cut(left []Change) (batch []Change, last uint64, waiters []wai
 	}
 	j.released = j.firm
 	j.pending, j.waiters, j.firm, j.pressing = nil, nil, 0, time.Time{}
+	j.size, j.sizeMost, j.sized = 0, sizeMost, nil
 	return batch, last, waiters
 }
 

@@ -13,6 +13,9 @@ type lateWill struct {
 	timer *time.Timer
 }
 
+// mostLate bounds them: nobody counts sessions that have ended. Beyond it MQTT's own rule holds.
+const mostLate = 1000
+
 // postpone publishes a Will after its delay. r.mu is held.
 func (r *sessions) postpone(id *Identity, will *Will) {
 	l := &lateWill{will: will, id: id}

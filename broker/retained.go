@@ -32,6 +32,7 @@ type retained struct {
 
 	count    atomic.Int64
 	bytes    atomic.Int64
+	weight   atomic.Int64                        // without figures
 	figures  struct{ count, bytes atomic.Int64 } // of these the broker's own, which no limit is for
 	holdings holdings
 }
@@ -109,8 +110,13 @@ func same(a, b *Message) bool {
 		bytes.Equal(a.Payload, b.Payload) && bytes.Equal(a.Properties, b.Properties)
 }
 
-// volatile topics are the broker's own figures; they are not stored.
+// volatile topics are the broker's own figures, and what bridges say of themselves among
+// them; they are not stored.
 func volatile(name string) bool { return len(name) > 4 && name[:5] == "$SYS/" }
+
+// figure reports whether the broker says it of itself: no limit is for that. A client, which
+// may say whether its bridge is connected, has its limits there as anywhere.
+func (m *Message) figure() bool { return m.Vouched && volatile(m.Topic) }
 
 func (r *retained) clear(b *Broker, name string) (ticket uint64) {
 	r.mu.Lock()

@@ -152,7 +152,7 @@ func (s *Session) detachWith(bt *batch, c *conn) {
 	ends := s.expiry == 0
 	switch {
 	case s.will == nil:
-	case ends && s.will.Delay > 0 && c.cfg.LikeMosquitto:
+	case ends && s.will.Delay > 0 && c.cfg.LikeMosquitto && len(b.sessions.late) < mostLate:
 		late = s.will
 		s.dropWill()
 	case s.will.Delay == 0 || ends: // [MQTT-3.1.2-8] [MQTT-3.1.3-9]
@@ -230,12 +230,15 @@ func (s *Session) armExpiry() {
 }
 
 // addReceived notes a QoS 2 Packet Identifier of the client; ok is false when it
-// is known already [MQTT-4.3.3-10]. The gate is held.
-func (s *Session) addReceived(c *conn, id uint16) (ticket uint64, ok bool) {
+// is known already [MQTT-4.3.3-10]. The error ends the connection. The gate is held.
+func (s *Session) addReceived(c *conn, id uint16) (ticket uint64, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.received[id]; known || s.conn.Load() != c {
-		return 0, false
+		return 0, false, nil
+	}
+	if s.hoardsUnreleased(c) {
+		return 0, false, errUnreleased
 	}
 	if s.received == nil {
 		s.received = make(map[uint16]struct{})
@@ -244,7 +247,8 @@ func (s *Session) addReceived(c *conn, id uint16) (ticket uint64, ok bool) {
 	if s.persistent {
 		ticket = s.b.journal.append(Received{s.clientID, id})
 	}
-	return ticket, true
+	s.b.unreleased.Add(1)
+	return ticket, true, nil
 }
 
 // release forgets it after PUBREL; ok is false when it was not known, which may be
@@ -256,6 +260,7 @@ func (s *Session) release(c *conn, id uint16) (ticket uint64, ok bool) {
 		return s.settled(), false
 	}
 	delete(s.received, id) // [MQTT-4.3.3-12]
+	s.b.unreleased.Add(-1)
 	if s.persistent {
 		ticket = s.b.journal.append(Released{s.clientID, id})
 	}

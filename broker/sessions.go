@@ -52,18 +52,16 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 		b.journal.close()
 		return false, &Refusal{Reason: ServerFull, Code: packet.ServerBusy, Err: errors.New("no further session")}
 	}
-	if s == nil {
-		if why := r.hoards(c); why != nil {
-			r.mu.Unlock()
-			b.journal.close()
-			return false, &Refusal{Reason: ServerFull, Code: packet.QuotaExceeded, Err: why}
-		}
-	}
 	if s != nil && s.user != c.id.User {
 		// A session belongs to its user (case A10).
 		r.mu.Unlock()
 		b.journal.close()
 		return false, Refuse(ClientIDInUse, nil)
+	}
+	if why := r.hoards(c, s); why != nil {
+		r.mu.Unlock()
+		b.journal.close()
+		return false, &Refusal{Reason: ServerFull, Code: packet.QuotaExceeded, Err: why}
 	}
 	lateWill, lateID := r.comeBack(c.id)
 	if s != nil {
@@ -162,6 +160,7 @@ func (r *sessions) remove(bt *batch, s *Session) {
 	}
 	s.replay = deque[delivery]{}
 	s.flights = flights{}
+	r.b.unreleased.Add(-int64(len(s.received)))
 	s.subs, s.received = nil, nil // [MQTT3-3.1.2-7]
 	s.mu.Unlock()
 }
@@ -289,6 +288,7 @@ func (r *sessions) bring(st *StoredSession, now time.Time) *Session {
 		}
 		s.received[pid] = struct{}{}
 	}
+	r.b.unreleased.Add(int64(len(s.received)))
 	s.restoreQueue(st.Queue)
 	r.byID[s.clientID] = s
 	r.held.add(s.user, 1)

@@ -211,8 +211,10 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	ack := packet.Unsuback{PacketID: p.PacketID, Codes: make([]packet.ReasonCode, len(p.Filters))} // [MQTT-2.2.1-6] [MQTT-3.10.4-5]
 	var ticket uint64
 	why := ""
+	left := make(map[shareName]bool)
+	defer func() { b.leaveShares(&c.bt, s, left) }()
 	for i, full := range p.Filters { // [MQTT-3.10.4-6]
-		t, ok, code, err := c.unsubscribe(s, full)
+		t, ok, code, err := c.unsubscribe(s, full, left)
 		if err != nil {
 			return err
 		}
@@ -227,8 +229,9 @@ func (c *conn) handleUnsubscribe(f packet.Frame) error {
 	return c.ackFilters(ticket, &ack, &ack.Properties, why) // [MQTT-3.10.4-4] [MQTT-3.10.4-5]
 }
 
-// unsubscribe ends a subscription. code is what UNSUBACK says; err ends the connection.
-func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, code packet.ReasonCode, err error) {
+// unsubscribe ends a subscription, and notes a shared one in left. code is what UNSUBACK
+// says; err ends the connection.
+func (c *conn) unsubscribe(s *Session, full string, left map[shareName]bool) (ticket uint64, ok bool, code packet.ReasonCode, err error) {
 	if c.unclean([]byte(full)) {
 		return 0, false, 0, errUnclean
 	}
@@ -256,7 +259,7 @@ func (c *conn) unsubscribe(s *Session, full string) (ticket uint64, ok bool, cod
 	}
 	s.mu.Unlock()
 	if share != "" {
-		c.b.leaveShare(&c.bt, s, share, filter)
+		left[shareName{share, filter}] = true
 	}
 	return ticket, true, packet.Success, nil
 }

@@ -41,7 +41,7 @@ type subscriptions struct {
 	count  int
 	shared int
 	last   uint64 // number given to subscribers
-	held   tally  // of sessions, by user
+	held   tally  // weight of sessions', by user
 }
 
 func (ss *subscriptions) changed() { ss.gen.Add(1) }
@@ -91,7 +91,7 @@ func (ss *subscriptions) link(n *subscription) {
 	}
 	ss.count++
 	if n.session != nil {
-		ss.held.add(n.session.user, 1)
+		ss.held.add(n.session.user, n.weight())
 	}
 	list := &set.list
 	if n.Share != "" {
@@ -114,7 +114,7 @@ func (ss *subscriptions) unlink(n *subscription) {
 	}
 	ss.count--
 	if n.session != nil {
-		ss.held.add(n.session.user, -1)
+		ss.held.add(n.session.user, -n.weight())
 	}
 	list := &set.list
 	var g *shareGroup

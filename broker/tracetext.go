@@ -75,6 +75,9 @@ func describePacket(v packet.Version, f packet.Frame) TracedPacket {
 
 func (d *TracedPacket) say(words ...string) {
 	for _, w := range words {
+		if len(d.Detail) > traceText {
+			return // the rest would be cut off: a packet may have thousands of filters
+		}
 		if d.Detail != "" {
 			d.Detail += ", "
 		}

@@ -66,7 +66,9 @@ func (s *side) name(name string) broker.Decision {
 	for i := range s.allow {
 		c := &s.allow[i]
 		if topic.Match(c.filter, name) {
-			permit(&d, c)
+			if permit(&d, c); d.MaxQoS == 2 && !d.NoRetain {
+				break // further it can't go
+			}
 		}
 	}
 	if d.Allow && noRetain != nil && !d.NoRetain {
