@@ -24,13 +24,24 @@ import (
 //     stored as if it had gone on from known.
 //
 // Times that were read carry a monotonic reading: setting the clock while the broker
-// runs changes nothing for them.
+// runs changes nothing for them, nor does a machine that slept. So that the next start
+// finds them the same, what is stored moves along with the clock: the first commit after
+// it was set, and after a Load that did not take the clock at its word, writes all ends
+// anew (see shift).
 type clock struct {
-	known  time.Time     // now of the Load when nothing was known
-	now    time.Time     // of the Load
-	behind time.Duration // added to times before clockFloor that are stored
-	noted  time.Time     // when known was written last
+	known  time.Time                 // now of the Load when nothing was known
+	now    time.Time                 // of the Load
+	behind time.Duration             // added to times before clockFloor that are stored
+	noted  time.Time                 // when known was written last
+	wall   func(time.Time) time.Time // what the clock shows at a time of now
+
+	since  time.Time // since when it went as it should
+	frame  time.Time // what was written for since
+	missed moved     // what the Load did not count
 }
+
+// moved is by how much ends that are stored are to be later.
+type moved struct{ sessions, messages time.Duration }
 
 const (
 	clockSetting = "clock"
@@ -40,32 +51,38 @@ const (
 	clockPause = time.Hour
 	// clockLeap is what no home's broker stands still for.
 	clockLeap = 365 * 24 * time.Hour
+	// clockStep is what a clock that goes as it should is never off.
+	clockStep = time.Second
 )
 
 // clockFloor is before any HearthMQ was made: a clock that shows less is not set.
 var clockFloor = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-func readClock(ctx context.Context, tx *sql.Tx, now time.Time) (clock, error) {
-	c := clock{known: now, now: now}
+func readClock(ctx context.Context, tx *sql.Tx, now time.Time, wall func(time.Time) time.Time) (clock, error) {
+	c := clock{known: wall(now), now: now, wall: wall}
 	var text string
 	err := tx.QueryRowContext(ctx, `SELECT value FROM setting WHERE name = ?`, clockSetting).Scan(&text)
-	if errors.Is(err, sql.ErrNoRows) {
-		return c, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c, fmt.Errorf("read the last known time: %w", err)
 	}
 	if ms, err := strconv.ParseInt(text, 10, 64); err == nil { // else nothing is known
 		c.known = time.UnixMilli(ms)
 	}
-	if now.Before(clockFloor) && now.Before(c.known) {
+	if w := wall(now); w.Before(clockFloor) && w.Before(c.known) {
 		c.behind = c.until(c.known)
 	}
+	if c.behind == 0 { // else what is stored goes on from known, too
+		c.missed.sessions = c.off() - min(max(c.off(), 0), clockPause)
+		if off := c.off(); off < 0 || off > clockLeap {
+			c.missed.messages = off
+		}
+	}
+	c.since, c.frame = now, c.shows(now)
 	return c, nil
 }
 
 // until is the wall time from the Load to t.
-func (c *clock) until(t time.Time) time.Duration { return t.Round(0).Sub(c.now.Round(0)) }
+func (c *clock) until(t time.Time) time.Duration { return t.Round(0).Sub(c.wall(c.now)) }
 
 // off is how long HearthMQ was not running by the clock.
 func (c *clock) off() time.Duration { return -c.until(c.known) }
@@ -94,26 +111,74 @@ func (c *clock) expires(t time.Time) time.Time {
 	return c.now.Add(left)
 }
 
-// stored is the wall time that is written for t.
-func (c *clock) stored(t time.Time) time.Time {
-	if c.behind > 0 && t.Before(clockFloor) {
-		return t.Add(c.behind)
+// shows is what is written for now.
+func (c *clock) shows(now time.Time) time.Time {
+	w := c.wall(now)
+	if c.behind > 0 && w.Before(clockFloor) {
+		return w.Add(c.behind)
 	}
-	return t
+	return w
 }
 
-// noteTime writes the wall time when the one in the database is too old.
-func (w *writing) noteTime() error {
-	w.noted = w.s.clock.noted
-	now := time.Now()
-	if !w.noted.IsZero() && now.Sub(w.noted) < clockInterval {
+// stored is what is written now for t. It is reckoned from now, since t may be older than
+// what the clock shows now; a time that was read as it stands in the database stays so.
+func (c *clock) stored(t, now time.Time) time.Time {
+	if c.behind > 0 && !t.Before(clockFloor) && t == t.Round(0) {
+		return t
+	}
+	return c.shows(now).Add(t.Sub(now))
+}
+
+// step is by how much the clock was set since it was last looked at. Small steps add up.
+func (c *clock) step(now time.Time) time.Duration {
+	d := c.shows(now).Sub(c.frame) - now.Sub(c.since)
+	if d.Abs() < clockStep {
+		return 0
+	}
+	return d
+}
+
+// setClock brings what is stored in line with a clock that was set, and writes the wall
+// time when the one in the database is too old. w writes times of now from then on.
+func (w *writing) setClock() error {
+	c := &w.s.clock
+	step := c.step(w.now)
+	w.shifted = step != 0 || c.missed != moved{}
+	if w.shifted {
+		for _, x := range []struct {
+			query string
+			by    time.Duration
+		}{
+			{`UPDATE session SET disconnected = disconnected + ? WHERE disconnected IS NOT NULL`, c.missed.sessions + step},
+			{`UPDATE message SET expires = expires + ? WHERE expires IS NOT NULL`, c.missed.messages + step},
+			{`UPDATE retained SET expires = expires + ? WHERE expires IS NOT NULL`, c.missed.messages + step},
+		} {
+			if x.by == 0 {
+				continue
+			}
+			if _, err := w.tx.ExecContext(w.ctx, x.query, x.by.Milliseconds()); err != nil {
+				return fmt.Errorf("set the clock: %w", err)
+			}
+		}
+	}
+	if !w.shifted && !c.noted.IsZero() && w.now.Sub(c.noted) < clockInterval {
 		return nil
 	}
 	_, err := w.tx.ExecContext(w.ctx, `INSERT OR REPLACE INTO setting (name, value) VALUES (?, ?)`,
-		clockSetting, strconv.FormatInt(w.s.clock.stored(now).UnixMilli(), 10))
+		clockSetting, strconv.FormatInt(c.shows(w.now).UnixMilli(), 10))
 	if err != nil {
 		return fmt.Errorf("note the time: %w", err)
 	}
-	w.noted = now
+	w.noted = true
 	return nil
+}
+
+// adopt takes over what w has committed.
+func (c *clock) adopt(w *writing) {
+	if w.noted {
+		c.noted = w.now
+	}
+	if w.shifted {
+		c.since, c.frame, c.missed = w.now, c.shows(w.now), moved{}
+	}
 }

@@ -64,7 +64,7 @@ func TestTrash(t *testing.T) {
 		"memory": new(feed.MemoryTrash), "sqlite": open(t, filepath.Join(t.TempDir(), "hearthmq.db")).Trash(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			at := time.UnixMilli(1_700_000_000_000)
+			at := time.UnixMilli(1_790_000_000_000)
 			put := func(at time.Time, messages ...*broker.Message) int64 {
 				t.Helper()
 				id, err := trash.Put(t.Context(), feed.Removal{At: at, Actor: "anna", What: "all below a/#", Notified: true}, messages)
@@ -108,10 +108,42 @@ func TestTrash(t *testing.T) {
 			if list, _ := trash.Removals(t.Context()); len(list) > 3 || len(list) < 2 {
 				t.Errorf("%d removals are kept beside large ones", len(list))
 			}
-			put(at.Add(feed.TrashFor+2*time.Hour), &broker.Message{Topic: "late", Payload: []byte("1"), Retain: true})
-			if list, _ := trash.Removals(t.Context()); len(list) != 1 {
-				t.Errorf("%d removals are kept for longer than a month", len(list))
+			for range 3 {
+				put(at.Add(feed.TrashFor+2*time.Hour), &broker.Message{Topic: "late", Payload: []byte("1"), Retain: true})
+			}
+			if list, _ := trash.Removals(t.Context()); len(list) != 3 || list[2].At.Before(at.Add(feed.TrashFor)) {
+				t.Errorf("%d removals are kept, some for longer than a month", len(list))
 			}
 		})
 	}
+}
+
+// case R12: a deletion while the clock is ten years ahead costs one that could be undone, not
+// all; what was deleted while it showed 1970 can be undone when it is right.
+func TestTrashClock(t *testing.T) {
+	trash := open(t, filepath.Join(t.TempDir(), "hearthmq.db")).Trash()
+	right := time.Date(2027, 11, 21, 0, 0, 0, 0, time.UTC)
+	put := func(at time.Time) {
+		t.Helper()
+		if _, err := trash.Put(t.Context(), feed.Removal{At: at}, []*broker.Message{{Topic: "a", Retain: true}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := func(want int) {
+		t.Helper()
+		if list, err := trash.Removals(t.Context()); err != nil || len(list) != want {
+			t.Errorf("%d can be undone, want %d: %v", len(list), want, err)
+		}
+	}
+	put(time.Unix(77, 0))
+	for range 5 {
+		put(right)
+	}
+	kept(6)
+	put(right.AddDate(10, 0, 0))
+	kept(6)
+	put(right)
+	kept(7)
+	put(right.AddDate(0, 0, -1))
+	kept(8)
 }

@@ -35,7 +35,7 @@ func (s *Store) load(ctx context.Context) (*broker.State, error) {
 		l := &loading{ctx: ctx, s: s, tx: tx, sessions: map[int64]*broker.StoredSession{}, messages: map[int64]*broker.Message{}}
 		s.sessions, s.messages, s.garbage, s.nextSession = map[string]*storedSession{}, map[int64]messageRow{}, garbage{}, 1
 		if s.clock.known.IsZero() {
-			if s.clock, err = readClock(ctx, tx, time.Now()); err != nil {
+			if s.clock, err = readClock(ctx, tx, time.Now(), s.wall); err != nil {
 				return err
 			}
 		}

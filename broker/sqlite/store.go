@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"hearthmq/broker"
 )
@@ -22,7 +23,8 @@ type Store struct {
 	statements [statementCount]*sql.Stmt
 
 	loaded      bool
-	generation  int64 // of the DB's connections that statements and the rest belong to
+	generation  int64                     // of the DB's connections that statements and the rest belong to
+	wall        func(time.Time) time.Time // what the clock that people set shows; tests set it
 	clock       clock
 	sessions    map[string]*storedSession // by ClientID
 	nextSession int64
@@ -48,7 +50,9 @@ var _ broker.Store = (*Store)(nil)
 
 // Store returns the broker's view of the database. There must be only one in use,
 // in all processes.
-func (db *DB) Store() broker.Store { return &Store{db: db} }
+func (db *DB) Store() broker.Store {
+	return &Store{db: db, wall: func(t time.Time) time.Time { return t.Round(0) }}
+}
 
 // Close implements broker.Store. The DB stays open.
 func (s *Store) Close() error {
@@ -113,14 +117,14 @@ func (s *Store) Apply(ctx context.Context, changes []broker.Change) error {
 	ctx = context.WithoutCancel(ctx)
 	var w *writing
 	err = s.db.update(ctx, func(tx *sql.Tx) error { // runs a second time when there had to be made room
-		w = &writing{ctx: ctx, s: s, tx: tx, refs: map[int64]int{}, fresh: map[int64]int{}, nextSession: s.nextSession, squeeze: w != nil}
+		w = &writing{ctx: ctx, s: s, tx: tx, now: time.Now(), refs: map[int64]int{}, fresh: map[int64]int{}, nextSession: s.nextSession, squeeze: w != nil}
 		return w.write(p)
 	})
 	if err != nil {
 		return fmt.Errorf("store %d changes: %w", len(changes), err)
 	}
 	s.adopt(p, w)
-	s.clock.noted = w.noted
+	s.clock.adopt(w)
 	s.estimated.Add(estimatedCommit + int64(w.rows)*estimatedRow)
 	return nil
 }

@@ -55,11 +55,13 @@ func orNull(t time.Time) any {
 	return t.UnixMilli()
 }
 
-// trimTrash forgets what is beyond the bounds, never the newest one.
+// trimTrash forgets what is beyond the bounds, never the newest one. For its age only the
+// oldest goes each time, which keeps up and costs little while the clock is years ahead; what
+// was deleted while the clock was not set is not as old as it looks (case R12).
 func trimTrash(ctx context.Context, tx *sql.Tx, newest int64, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `DELETE FROM removal WHERE id < ?1 AND (at < ?2 OR id <= (SELECT id FROM removal ORDER BY id DESC LIMIT 1 OFFSET ?3)
+	_, err := tx.ExecContext(ctx, `DELETE FROM removal WHERE id < ?1 AND (id = (SELECT min(id) FROM removal WHERE at >= ?5 AND at < ?2) OR id <= (SELECT id FROM removal ORDER BY id DESC LIMIT 1 OFFSET ?3)
 		OR ?4 < (SELECT sum(length(payload) + length(properties) + length(CAST(topic_name AS BLOB))) FROM removed WHERE removal_id >= removal.id))`,
-		newest, now.Add(-feed.TrashFor).UnixMilli(), feed.TrashRemovals, feed.TrashBytes)
+		newest, now.Add(-feed.TrashFor).UnixMilli(), feed.TrashRemovals, feed.TrashBytes, clockFloor.UnixMilli())
 	return err
 }
 

@@ -77,8 +77,10 @@ type writing struct {
 	nextSession int64
 	rows        int
 	collected   bool
-	squeeze     bool      // the disk is full: collect garbage whatever there is of it
-	noted       time.Time // when the clock was written last
+	squeeze     bool // the disk is full: collect garbage whatever there is of it
+	now         time.Time
+	noted       bool // the clock was written
+	shifted     bool // and what is stored brought in line with it
 }
 
 func (w *writing) exec(st statement, args ...any) error {
@@ -92,6 +94,9 @@ func (w *writing) exec(st statement, args ...any) error {
 
 // write writes the plan.
 func (w *writing) write(p *plan) error {
+	if err := w.setClock(); err != nil { // before anything of now
+		return err
+	}
 	for _, sp := range p.order {
 		if err := w.session(sp); err != nil {
 			return fmt.Errorf("session %q: %w", sp.clientID, err)
@@ -102,10 +107,7 @@ func (w *writing) write(p *plan) error {
 			return fmt.Errorf("retained message of %q: %w", r.key, err)
 		}
 	}
-	if err := w.collect(); err != nil {
-		return err
-	}
-	return w.noteTime()
+	return w.collect()
 }
 
 func (w *writing) session(sp *sessionPlan) error {
@@ -159,7 +161,7 @@ func (w *writing) record(sp *sessionPlan) error {
 		w.nextSession++
 	}
 	if r := sp.record; r != nil {
-		return w.exec(st, r.ClientID, r.User, r.Listener, r.Version, r.Expiry, w.orNull(r.Disconnected), w.s.clock.stored(r.Created).UnixMilli(), r.Account, sp.id)
+		return w.exec(st, r.ClientID, r.User, r.Listener, r.Version, r.Expiry, w.orNull(r.Disconnected), w.s.clock.stored(r.Created, w.now).UnixMilli(), r.Account, sp.id)
 	}
 	return nil
 }
@@ -276,7 +278,7 @@ func (w *writing) orNull(t time.Time) any {
 	if t.IsZero() {
 		return nil
 	}
-	return w.s.clock.stored(t).UnixMilli()
+	return w.s.clock.stored(t, w.now).UnixMilli()
 }
 
 func formatIDs(ids []uint32) string {
