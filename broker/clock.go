@@ -11,6 +11,9 @@ import (
 // are kept as time.Time with its monotonic reading, or as elapsed. Wall time decides only
 // about what was given as wall time.
 
+// ClockFloor is before any HearthMQ was made: a clock that shows less is not set.
+var ClockFloor = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // elapsed is how long after the broker's start t is, for atomic fields.
 func (b *Broker) elapsed(t time.Time) int64 { return int64(t.Sub(b.started)) }
 

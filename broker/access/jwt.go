@@ -145,6 +145,10 @@ type webTokenUser struct {
 	until time.Time // zero: for ever
 }
 
+// errClockNotSet says of a token that is good but for its time that it can't be judged yet: a
+// Raspberry Pi starts in 1970, where all that have ended would be good again (case R12).
+var errClockNotSet = errors.New("this machine's clock is not set yet, the device tries again by itself")
+
 // verify checks a token.
 func (t *WebTokens) verify(text string, now time.Time) (webTokenUser, error) {
 	token, err := jwt.ParseSigned(text, tokenAlgorithms)
@@ -160,8 +164,11 @@ func (t *WebTokens) verify(text string, now time.Time) (webTokenUser, error) {
 	if t.cfg.Audience != "" {
 		expected.AnyAudience = jwt.Audience{t.cfg.Audience}
 	}
+	if timed := claims.Expiry != nil || claims.NotBefore != nil || claims.IssuedAt != nil; timed && now.Before(broker.ClockFloor) {
+		return webTokenUser{}, fmt.Errorf("%w: it shows %s", errClockNotSet, now.Format(time.DateTime))
+	}
 	if err := claims.Validate(expected); err != nil {
-		return webTokenUser{}, err
+		return webTokenUser{}, fmt.Errorf("%w, where this machine's clock shows %s", err, now.Format(time.DateTime))
 	}
 	u := webTokenUser{}
 	if claims.Expiry != nil {
@@ -253,7 +260,10 @@ func (c *webTokenChain) Authenticate(ctx context.Context, cr *broker.Credentials
 		return nil, broker.Refuse(broker.TooManyAttempts, nil)
 	}
 	id, refusal := c.admit(cr)
-	if refusal != nil {
+	switch {
+	case refusal != nil && refusal.Reason == broker.BackendUnavailable:
+		return nil, refusal // nobody's fault
+	case refusal != nil:
 		return nil, broker.Refuse(d.throttle.failed(from, cr.User, refusal.Reason), refusal.Err)
 	}
 	return id, nil
@@ -262,6 +272,8 @@ func (c *webTokenChain) Authenticate(ctx context.Context, cr *broker.Credentials
 func (c *webTokenChain) admit(cr *broker.Credentials) (*broker.Identity, *broker.Refusal) {
 	u, err := c.tokens.verify(string(cr.Password), time.Now())
 	switch {
+	case errors.Is(err, errClockNotSet):
+		return nil, broker.Refuse(broker.BackendUnavailable, fmt.Errorf("token: %w", err))
 	case err != nil:
 		return nil, broker.Refuse(broker.WrongPassword, fmt.Errorf("token: %w", err))
 	case cr.User != "" && cr.User != u.name:

@@ -1,22 +1,17 @@
 package listen
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"hearthmq/broker/regular"
 )
 
 // Values of Names.From.
@@ -151,82 +146,6 @@ func clientError(err error, names Names) error {
 	return nil
 }
 
-// revoked are lists of certificates that are not to be trusted any more.
-type revoked struct {
-	lists []revocationList
-	end   time.Time // when the first of them should have been replaced, zero: never
-}
-
-type revocationList struct {
-	issuer  []byte // raw subject of the authority
-	serials map[string]struct{}
-}
-
-// readRevoked reads lists that the authorities signed. One of a stranger is an error, and so
-// is one that can't be read (case A16): the owner believes that it protects.
-func readRevoked(file string, authorities []*x509.Certificate) (*revoked, error) {
-	text, err := regular.Read(file)
-	if err != nil {
-		return nil, fmt.Errorf("crlfile: %w", err)
-	}
-	r := new(revoked)
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "X509 CRL" {
-			continue
-		}
-		list, err := parseRevocationList(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("crlfile %s: %w", file, err)
-		}
-		if !signedByOne(list, authorities) {
-			return nil, fmt.Errorf("crlfile %s: the list of %s is signed by nobody in cafile", file, printable(list.Issuer.String()))
-		}
-		serials := make(map[string]struct{}, len(list.RevokedCertificateEntries))
-		for _, e := range list.RevokedCertificateEntries {
-			serials[serial(e.SerialNumber)] = struct{}{}
-		}
-		r.lists = append(r.lists, revocationList{list.RawIssuer, serials})
-		if end := list.NextUpdate; !end.IsZero() && (r.end.IsZero() || end.Before(r.end)) {
-			r.end = end
-		}
-	}
-	// Package pem passes over what it can't read, and a list that is missing protects nobody.
-	if begun := bytes.Count(text, []byte("-----BEGIN X509 CRL-----")); begun != len(r.lists) {
-		return nil, fmt.Errorf("crlfile %s can't be read whole: %d lists begin in it, %d are lists", file, begun, len(r.lists))
-	}
-	if len(r.lists) == 0 {
-		return nil, fmt.Errorf("crlfile %s holds no list of revoked certificates", file)
-	}
-	return r, nil
-}
-
-// parseRevocationList reads a list of version 2 or 1. Version 1 is what openssl makes
-// without crl_extensions: the same without a number for the version, and without
-// extensions. Package x509 knows only the other, so it is shown one.
-func parseRevocationList(der []byte) (*x509.RevocationList, error) {
-	var list struct{ Signed, Algorithm, Signature asn1.RawValue }
-	if rest, err := asn1.Unmarshal(der, &list); err != nil || len(rest) > 0 {
-		return x509.ParseRevocationList(der) // it says what is wrong
-	}
-	body := list.Signed.Bytes
-	if list.Signed.Tag != asn1.TagSequence || len(body) == 0 || body[0] == asn1.TagInteger {
-		return x509.ParseRevocationList(der)
-	}
-	original := list.Signed.FullBytes
-	version2 := []byte{asn1.TagInteger, 1, 1}
-	list.Signed = asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: append(version2, body...)}
-	der, err := asn1.Marshal(list)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := x509.ParseRevocationList(der)
-	if err != nil {
-		return nil, err
-	}
-	parsed.RawTBSRevocationList = original // what the signature is of
-	return parsed, nil
-}
-
 // verifyAnyDate is a tls.Config.VerifyConnection that verifies client certificates as
 // package tls does, but for their time. then checks further, nil: there is nothing to.
 func verifyAnyDate(roots *x509.CertPool, then func(tls.ConnectionState) error) func(tls.ConnectionState) error {
@@ -256,45 +175,6 @@ func timeless(c *x509.Certificate) *x509.Certificate {
 	t := *c
 	t.NotBefore, t.NotAfter = time.Time{}, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 	return &t
-}
-
-func signedByOne(list *x509.RevocationList, authorities []*x509.Certificate) bool {
-	for _, a := range authorities {
-		if bytes.Equal(a.RawSubject, list.RawIssuer) && list.CheckSignatureFrom(a) == nil {
-			return true
-		}
-	}
-	return false
-}
-
-func serial(n *big.Int) string { return string(n.Bytes()) }
-
-// check implements tls.Config.VerifyConnection: of every way up to an authority, one
-// without a revoked certificate is enough.
-func (r *revoked) check(state tls.ConnectionState) error {
-	if len(state.VerifiedChains) == 0 { // no certificate, and none required
-		return nil
-	}
-	for _, chain := range state.VerifiedChains {
-		if !r.revokes(chain) {
-			return nil
-		}
-	}
-	return &tls.CertificateVerificationError{
-		UnverifiedCertificates: state.PeerCertificates,
-		Err:                    fmt.Errorf("the certificate of %s was revoked", printable(state.PeerCertificates[0].Subject.String())),
-	}
-}
-
-func (r *revoked) revokes(chain []*x509.Certificate) bool {
-	for _, cert := range chain {
-		for _, l := range r.lists {
-			if _, listed := l.serials[serial(cert.SerialNumber)]; listed && bytes.Equal(cert.RawIssuer, l.issuer) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // parseCertificates returns the certificates of a PEM text; what is none is skipped.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+
+	"hearthmq/broker/forwarded"
 )
 
 // The PROXY protocol, versions 1 and 2, as HAProxy's proxy-protocol.txt has it:
@@ -43,6 +45,9 @@ func behindProxies(ln net.Listener, cfg Config) net.Listener {
 			return out, c
 		}
 		remote, header, rest, err := readProxyHeader(c)
+		if err == nil && remote.IsValid() {
+			remote, err = clientOf(remote, c.RemoteAddr())
+		}
 		conn := &prefixed{replayed: replayed{Conn: c, rest: rest}}
 		switch path := unixPath(header); {
 		case remote.IsValid():
@@ -70,16 +75,21 @@ func behindProxies(ln net.Listener, cfg Config) net.Listener {
 
 func contains(networks []netip.Prefix, addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return false
+	return ok && forwarded.Trusted(tcp.AddrPort().Addr(), networks)
+}
+
+// clientOf judges whom a trusted proxy names. No client has an address of nobody or of many,
+// nor a zone, which is text and means nothing here. A program on the proxy's own machine is
+// not on this one: it counts as the proxy, as it does by X-Forwarded-For.
+func clientOf(named netip.AddrPort, proxy net.Addr) (netip.AddrPort, error) {
+	a := named.Addr().Unmap()
+	if a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
+		return netip.AddrPort{}, errProxyHeader
 	}
-	ip := tcp.AddrPort().Addr().Unmap()
-	for _, n := range networks {
-		if n.Contains(ip) {
-			return true
-		}
+	if tcp, ok := proxy.(*net.TCPAddr); a.IsLoopback() && ok && !tcp.IP.IsLoopback() {
+		return netip.AddrPort{}, nil
 	}
-	return false
+	return named, nil
 }
 
 // readProxyHeader reads one header. remote is not valid when the proxy speaks
@@ -165,14 +175,15 @@ func parseProxyV2(b []byte) (netip.AddrPort, int, error) {
 		return netip.AddrPort{}, 0, nil
 	}
 	body := b[proxyV2Head:size]
-	local := command == 0
 	switch {
-	case local:
+	case command == 0: // the proxy's own
 		return netip.AddrPort{}, size, nil
-	case family == 0x11 && length >= 12: // TCP over IPv4: two addresses, two ports
+	case family == 0x11 && length < 12, family == 0x21 && length < 36: // or its client would pass for the proxy
+		return netip.AddrPort{}, 0, errProxyHeader
+	case family == 0x11: // TCP over IPv4: two addresses, two ports
 		ip := netip.AddrFrom4([4]byte(body[:4]))
 		return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(body[8:])), size, nil
-	case family == 0x21 && length >= 36: // TCP over IPv6
+	case family == 0x21: // TCP over IPv6
 		ip := netip.AddrFrom16([16]byte(body[:16]))
 		return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(body[32:])), size, nil
 	}

@@ -99,7 +99,7 @@ func (c *certificates) warn(now time.Time) {
 	case c.failed != nil: // refresh has told
 		return
 	case s.State == CertificateUrgent || s.State == CertificateEnded:
-		if now.Sub(c.warned) < 24*time.Hour {
+		if s.Problem == c.told && now.Sub(c.warned) < 24*time.Hour {
 			return
 		}
 	case s.Problem == c.told:

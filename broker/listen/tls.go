@@ -243,7 +243,9 @@ type certificates struct {
 	turns  turns
 	held   held
 
-	mu     sync.Mutex // guards what follows; held while files are read, once a minute at most
+	reading sync.Mutex // held while files are read, before mu; who has it alone changes good, stamp and failed
+
+	mu     sync.Mutex // guards what follows
 	good   *keySet
 	looked time.Time // when the files were last looked at
 	stamp  stamp     // what the files looked like when they were last read
@@ -276,25 +278,37 @@ func loadCertificates(files TLS, log *slog.Logger) (*certificates, error) {
 	return c, nil
 }
 
-// current returns the set for a handshake now.
+// current returns the set for a handshake now. Whoever comes while the files are read again,
+// which takes seconds for long lists of revoked certificates, gets the set before.
 func (c *certificates) current(now time.Time) *keySet {
 	c.mu.Lock()
-	before, looked := c.good, now.Sub(c.looked) >= reloadInterval
-	if looked {
+	good, due := c.good, now.Sub(c.looked) >= reloadInterval
+	if due {
 		c.looked = now
-		c.refresh(now)
-		c.warn(now)
 	}
-	good := c.good
 	c.mu.Unlock()
-	if looked {
-		c.held.review(good, good != before, now)
+	if !due {
+		return good
 	}
+	good, before := c.reread(now)
+	c.held.review(good, good != before, now)
 	return good
 }
 
+// reread looks at the files and returns the sets after and before that.
+func (c *certificates) reread(now time.Time) (good, before *keySet) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	before = c.good
+	c.refresh(now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.warn(now)
+	return c.good, before
+}
+
 // refresh takes over changed files. With files that do not fit together, as
-// when the key was replaced and the certificate not yet, the old set stays.
+// when the key was replaced and the certificate not yet, the old set stays. c.reading is held.
 func (c *certificates) refresh(now time.Time) {
 	seen, err := c.files.look()
 	changed := err != nil || seen != c.stamp
@@ -308,6 +322,8 @@ func (c *certificates) refresh(now time.Time) {
 	if err == nil && good.leaf.NotAfter.Before(now) && c.good.leaf.NotAfter.After(now) {
 		err = fmt.Errorf("the new certificate in %s has ended on %s", c.files.CertFile, good.leaf.NotAfter.Format(time.DateOnly))
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.stamp = seen
 	if err != nil {
 		if changed && c.failed == nil {

@@ -3,6 +3,7 @@
 package regular
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,15 +45,19 @@ func Read(name string) ([]byte, error) {
 	}
 	defer f.Close() // only read
 	large := &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d MiB", Most>>20)}
-	if info, err := f.Stat(); err == nil && info.Size() > Most {
-		return nil, large
-	}
-	text, err := io.ReadAll(io.LimitReader(f, Most+1))
+	info, err := f.Stat()
 	switch {
 	case err != nil:
 		return nil, err
-	case len(text) > Most: // it grows
+	case info.Size() > Most:
 		return nil, large
 	}
-	return text, nil
+	text := bytes.NewBuffer(make([]byte, 0, info.Size()+bytes.MinRead)) // at once, and not by doubling
+	if _, err := text.ReadFrom(io.LimitReader(f, Most+1)); err != nil {
+		return nil, err
+	}
+	if text.Len() > Most { // it grows
+		return nil, large
+	}
+	return text.Bytes(), nil
 }

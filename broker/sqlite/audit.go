@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 )
 
@@ -33,7 +34,7 @@ func writeAudit(ctx context.Context, tx *sql.Tx, e access.AuditEntry) error {
 	// Never the newest: DataVersion counts on ids that rise. What was written while the
 	// clock was not set is not as old as it looks.
 	_, err = tx.ExecContext(ctx, `DELETE FROM audit WHERE id <= ?1 OR id IN (SELECT id FROM audit WHERE id < ?2 AND at >= ?3 AND at < ?4 ORDER BY id LIMIT ?5)`,
-		id-auditRows, id, clockFloor.UnixMilli(), e.At.AddDate(-auditYears, 0, 0).UnixMilli(), auditOld)
+		id-auditRows, id, broker.ClockFloor.UnixMilli(), e.At.AddDate(-auditYears, 0, 0).UnixMilli(), auditOld)
 	if err != nil {
 		return fmt.Errorf("shorten audit: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"hearthmq/broker"
 )
 
 // A Raspberry Pi has no clock that runs on: it starts in 1970 or where it was shut
@@ -20,7 +22,7 @@ import (
 //   - It counts against Message Expiry Intervals in full: a command to open a door
 //     must not be obeyed a day late. Only when the clock can't be right (before known,
 //     or more than a year after it) it does not count.
-//   - While the clock is before clockFloor, it is not set. What is stored then is
+//   - While the clock is before broker.ClockFloor, it is not set. What is stored then is
 //     stored as if it had gone on from known.
 //
 // Times that were read carry a monotonic reading: setting the clock while the broker
@@ -31,7 +33,7 @@ import (
 type clock struct {
 	known  time.Time                 // now of the Load when nothing was known
 	now    time.Time                 // of the Load
-	behind time.Duration             // added to times before clockFloor that are stored
+	behind time.Duration             // added to times before broker.ClockFloor that are stored
 	noted  time.Time                 // when known was written last
 	wall   func(time.Time) time.Time // what the clock shows at a time of now
 
@@ -55,9 +57,6 @@ const (
 	clockStep = time.Second
 )
 
-// clockFloor is before any HearthMQ was made: a clock that shows less is not set.
-var clockFloor = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
 func readClock(ctx context.Context, tx *sql.Tx, now time.Time, wall func(time.Time) time.Time) (clock, error) {
 	c := clock{known: wall(now), now: now, wall: wall}
 	var text string
@@ -68,7 +67,7 @@ func readClock(ctx context.Context, tx *sql.Tx, now time.Time, wall func(time.Ti
 	if ms, err := strconv.ParseInt(text, 10, 64); err == nil { // else nothing is known
 		c.known = time.UnixMilli(ms)
 	}
-	if w := wall(now); w.Before(clockFloor) && w.Before(c.known) {
+	if w := wall(now); w.Before(broker.ClockFloor) && w.Before(c.known) {
 		c.behind = c.until(c.known)
 	}
 	if c.behind == 0 { // else what is stored goes on from known, too
@@ -92,7 +91,7 @@ func (c *clock) disconnected(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
-	if t.Before(clockFloor) && c.now.After(clockFloor) {
+	if t.Before(broker.ClockFloor) && c.now.After(broker.ClockFloor) {
 		return c.now // stored while nobody knew the time
 	}
 	uncounted := c.off() - min(max(c.off(), 0), clockPause)
@@ -114,7 +113,7 @@ func (c *clock) expires(t time.Time) time.Time {
 // shows is what is written for now.
 func (c *clock) shows(now time.Time) time.Time {
 	w := c.wall(now)
-	if c.behind > 0 && w.Before(clockFloor) {
+	if c.behind > 0 && w.Before(broker.ClockFloor) {
 		return w.Add(c.behind)
 	}
 	return w
@@ -123,7 +122,7 @@ func (c *clock) shows(now time.Time) time.Time {
 // stored is what is written now for t. It is reckoned from now, since t may be older than
 // what the clock shows now; a time that was read as it stands in the database stays so.
 func (c *clock) stored(t, now time.Time) time.Time {
-	if c.behind > 0 && !t.Before(clockFloor) && t == t.Round(0) {
+	if c.behind > 0 && !t.Before(broker.ClockFloor) && t == t.Round(0) {
 		return t
 	}
 	return c.shows(now).Add(t.Sub(now))

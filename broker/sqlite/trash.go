@@ -61,7 +61,7 @@ func orNull(t time.Time) any {
 func trimTrash(ctx context.Context, tx *sql.Tx, newest int64, now time.Time) error {
 	_, err := tx.ExecContext(ctx, `DELETE FROM removal WHERE id < ?1 AND (id = (SELECT min(id) FROM removal WHERE at >= ?5 AND at < ?2) OR id <= (SELECT id FROM removal ORDER BY id DESC LIMIT 1 OFFSET ?3)
 		OR ?4 < (SELECT sum(length(payload) + length(properties) + length(CAST(topic_name AS BLOB))) FROM removed WHERE removal_id >= removal.id))`,
-		newest, now.Add(-feed.TrashFor).UnixMilli(), feed.TrashRemovals, feed.TrashBytes, clockFloor.UnixMilli())
+		newest, now.Add(-feed.TrashFor).UnixMilli(), feed.TrashRemovals, feed.TrashBytes, broker.ClockFloor.UnixMilli())
 	return err
 }
 
