@@ -170,6 +170,7 @@ const (
 	Blocked             Reason = "blocked by an administrator"
 	WrongDoor           Reason = "wrong port or encryption"
 	ServerNotTrusted    Reason = "the device does not trust this server's certificate"
+	OriginNotAllowed    Reason = "web page of another origin"
 )
 
 // Refusal is the error of an Authenticator that said no.

@@ -97,13 +97,15 @@ func alternativeNames(cert *x509.Certificate) []string {
 
 func printable(s string) string { return fmt.Sprintf("%.100q", s) }
 
-// ClientError says why a client was turned away by TLS, before MQTT began.
+// ClientError says why a client was turned away before MQTT began, by TLS or on the way to
+// a WebSocket.
 type ClientError struct {
-	Missing bool   // it has no certificate and needs one
-	NoTLS   bool   // it does not speak TLS, or none that is spoken here
-	Doubts  bool   // it did not accept the server's certificate
-	Name    string // whom its certificate names, "" for nobody; nothing proves it
-	Err     error
+	Missing   bool   // it has no certificate and needs one
+	WrongDoor bool   // it speaks something else than this port
+	Doubts    bool   // it did not accept the server's certificate
+	Stranger  bool   // it is a web page of an origin that may not come
+	Name      string // whom its certificate names, "" for nobody; nothing proves it
+	Err       error
 }
 
 func (e *ClientError) Error() string { return e.Err.Error() }
@@ -125,9 +127,9 @@ func clientError(err error, names Names) error {
 	}
 	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		if e.RecordHeader[0]>>4 == 1 { // CONNECT
-			return &ClientError{NoTLS: true, Err: errors.New("the client speaks MQTT without encryption, and this port is encrypted (TLS)")}
+			return &ClientError{WrongDoor: true, Err: errors.New("the client speaks MQTT without encryption, and this port is encrypted (TLS)")}
 		}
-		return &ClientError{NoTLS: true, Err: errors.New("the client does not speak TLS, and this port is encrypted")}
+		return &ClientError{WrongDoor: true, Err: errors.New("the client does not speak TLS, and this port is encrypted")}
 	}
 	// Package tls has no types for these; a test holds the words.
 	switch text := err.Error(); {
@@ -137,7 +139,7 @@ func clientError(err error, names Names) error {
 		// OpenSSL says so unencrypted, where TLS 1.3 has encryption on already.
 		return &ClientError{Doubts: true, Err: errors.New("the client broke off when it saw the certificate")}
 	case strings.Contains(text, "client offered only unsupported versions"), strings.Contains(text, "no cipher suite supported"):
-		return &ClientError{NoTLS: true, Err: fmt.Errorf("the client knows no encryption that is safe: %s", strings.TrimPrefix(text, "tls: "))}
+		return &ClientError{WrongDoor: true, Err: fmt.Errorf("the client knows no encryption that is safe: %s", strings.TrimPrefix(text, "tls: "))}
 	case strings.Contains(text, "client didn't provide a certificate"):
 		return &ClientError{Missing: true, Err: errors.New("the client has no certificate")}
 	case strings.Contains(text, "failed to parse client certificate"):

@@ -18,6 +18,6 @@
 //
 // The last three have PeerName() (string, error): whom a verified client certificate
 // names, and encrypted ones OnDistrust(func(err error, ended bool)): what to do when that
-// certificate is not trusted any more. Clients whose certificate does not get through the handshake are told to
-// Config.Refused, since no connection of theirs may ever come out here.
+// certificate is not trusted any more. Clients that are turned away by the handshake, of TLS or
+// of WebSocket, are told to Config.Refused, since no connection of theirs may ever come out here.
 package listen

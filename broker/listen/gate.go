@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -62,18 +63,42 @@ func (g *gate) outlet() *outlet {
 	return &outlet{addr: g.ln.Addr(), conns: make(chan net.Conn), done: g.done, close: g.stop}
 }
 
-// afterFirstByte hands out connections whose clients have said something: what package
-// http needs for each is much, and who says nothing needs none of it.
-func afterFirstByte(ln net.Listener) net.Listener {
+// afterFirstBytes hands out connections whose clients have begun to speak HTTP: what
+// package http needs for each is much, and who says nothing needs none of it. Who speaks
+// something else that can be told is turned away.
+func afterFirstBytes(ln net.Listener, cfg Config) net.Listener {
 	g := newGate(ln)
 	out := g.outlet()
 	go g.run(func(c net.Conn) (*outlet, net.Conn) {
-		if firstByte(c) != nil {
+		seen, _, err := sniff(c)
+		if err == nil {
+			err = notHTTP(seen)
+		}
+		if err != nil {
+			cfg.turnAway(c, err)
 			return nil, nil
 		}
-		return out, c
+		return out, replay(c, seen)
 	})
 	return out
+}
+
+// notHTTP is a *ClientError when the first bytes of a client are another protocol's.
+func notHTTP(seen []byte) error {
+	switch {
+	case seen[0] == 0x10: // CONNECT; no method of HTTP starts so
+		return &ClientError{WrongDoor: true, Err: errors.New("the client speaks MQTT, and this port is for MQTT over WebSocket alone")}
+	case seen[0] == 0x16: // a record of TLS
+		return &ClientError{WrongDoor: true, Err: errors.New("the client wants encryption (TLS), and this port is without")}
+	}
+	return nil
+}
+
+// turnAway tells of a client, where err says something of it.
+func (cfg *Config) turnAway(c net.Conn, err error) {
+	if reason, ok := errors.AsType[*ClientError](err); ok && cfg.Refused != nil {
+		cfg.Refused(c.RemoteAddr(), reason)
+	}
 }
 
 // run accepts until the listener fails. route returns the outlet for a

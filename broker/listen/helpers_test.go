@@ -138,7 +138,26 @@ func listen(tb testing.TB, cfg Config) net.Listener {
 }
 
 func testLog(tb testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w := &testOutput{out: tb.Output()}
+	tb.Cleanup(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.out = io.Discard
+	})
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// testOutput writes to a test's output until the test ends: goroutines of connections may
+// outlive it, and log then.
+type testOutput struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (w *testOutput) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(p)
 }
 
 // logBuffer is a log to look into.

@@ -21,8 +21,8 @@ type Config struct {
 	Address   string // host:port, or the path of a Unix domain socket
 	WebSocket bool   // MQTT over WebSocket (section 6)
 	TLS       *TLS   // nil: no encryption; the same pointer in several shares what is read
-	// Refused is told of clients that TLS turned away: a *ClientError says why. It must
-	// return at once; nil: nobody is told.
+	// Refused is told of clients that were turned away before MQTT began: a *ClientError
+	// says why. It must return at once; nil: nobody is told.
 	Refused func(remote net.Addr, err error)
 	// Proxies are the networks whose connections start with a PROXY protocol
 	// header. Nobody else's header is believed.
@@ -125,7 +125,7 @@ func (o *Opened) open(ctx context.Context, keys keyring) {
 		return
 	}
 	if o.Listener = ln; o.Config.WebSocket {
-		o.Listener = newWebSocketListener(afterFirstByte(ln), o.Config)
+		o.Listener = newWebSocketListener(afterFirstBytes(ln, o.Config), o.Config)
 	}
 }
 

@@ -2,6 +2,8 @@ package listen
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,9 +35,10 @@ type webSocketListener struct {
 	upgrader websocket.Upgrader
 	limit    int64
 	trusted  []netip.Prefix
-	like     bool         // answers like Mosquitto
-	crowd    crowd        // in its handshake
-	log      *slog.Logger // names the listener
+	like     bool                  // answers like Mosquitto
+	refused  func(net.Addr, error) // nil: nobody is told
+	crowd    crowd                 // in its handshake
+	log      *slog.Logger          // names the listener
 }
 
 // subprotocols are the names that a client may offer [MQTT-6.0.0-3]; the second
@@ -44,7 +47,7 @@ var subprotocols = []string{"mqtt", "mqttv3.1"} // [MQTT-6.0.0-4]
 
 func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 	g := newGate(ln)
-	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, trusted: cfg.Forwarders, like: cfg.LikeMosquitto, log: cfg.log().With("listener", cfg.Name)}
+	w := &webSocketListener{outlet: g.outlet(), limit: cfg.ReadLimit, trusted: cfg.Forwarders, like: cfg.LikeMosquitto, refused: cfg.Refused, log: cfg.log().With("listener", cfg.Name)}
 	if w.limit <= 0 {
 		w.limit = defaultReadLimit
 	}
@@ -104,18 +107,23 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "This port speaks MQTT over WebSocket.", http.StatusUpgradeRequired)
 		return
 	}
-	if !offersMQTT(r) {
-		http.Error(rw, "Offer the WebSocket subprotocol mqtt.", http.StatusBadRequest)
-		return
-	}
 	remote, err := w.client(r)
 	if err != nil { // case A24
 		w.log.Warn("A proxy does not say for whom it speaks", "remote", r.RemoteAddr, "err", err)
 		http.Error(rw, "X-Forwarded-For can't be read.", http.StatusBadRequest)
 		return
 	}
+	if !offersMQTT(r) {
+		w.turnAway(r, remote, &ClientError{WrongDoor: true, Err: errors.New("the client opens a WebSocket and does not offer the subprotocol mqtt")})
+		http.Error(rw, "Offer the WebSocket subprotocol mqtt.", http.StatusBadRequest)
+		return
+	}
+	allowed := w.upgrader.CheckOrigin(r)
+	if !allowed { // case W12
+		w.turnAway(r, remote, &ClientError{Stranger: true, Err: fmt.Errorf("the web page comes from %s", printable(r.Header.Get("Origin")))})
+	}
 	if w.like {
-		if !w.upgrader.CheckOrigin(r) {
+		if !allowed {
 			hangUp(rw)
 			return
 		}
@@ -133,6 +141,20 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(w.limit)
 	w.give(&webSocketConn{ws: ws, remote: remote})
+}
+
+// turnAway tells of a client whose request is answered with an error. remote is client's.
+func (w *webSocketListener) turnAway(r *http.Request, remote net.Addr, reason *ClientError) {
+	if w.refused == nil {
+		return
+	}
+	if remote == nil {
+		remote = &net.UnixAddr{Name: r.RemoteAddr, Net: "unix"}
+		if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			remote = net.TCPAddrFromAddrPort(peer)
+		}
+	}
+	w.refused(remote, reason)
 }
 
 // client returns the address of the client for whom a trusted proxy speaks, with the port

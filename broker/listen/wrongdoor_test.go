@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -24,11 +26,11 @@ func TestWrongDoor(t *testing.T) {
 		return func(c net.Conn) { _, _ = io.WriteString(c, text) }
 	}
 	for _, tt := range []struct {
-		name   string
-		do     func(c net.Conn)
-		words  string // "": nothing to tell
-		noTLS  bool
-		doubts bool
+		name      string
+		do        func(c net.Conn)
+		words     string // "": nothing to tell
+		wrongDoor bool
+		doubts    bool
 	}{
 		{"MQTT", say("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"), "MQTT without encryption", true, false},
 		{"HTTP", say("GET / HTTP/1.1\r\n\r\n"), "does not speak TLS", true, false},
@@ -75,8 +77,70 @@ func TestWrongDoor(t *testing.T) {
 					t.Fatal("the owner hears nothing")
 				}
 				e, ok := errors.AsType[*ClientError](err)
-				if !ok || !strings.Contains(err.Error(), tt.words) || e.NoTLS != tt.noTLS || e.Doubts != tt.doubts || e.Missing {
+				if !ok || !strings.Contains(err.Error(), tt.words) || e.WrongDoor != tt.wrongDoor || e.Doubts != tt.doubts || e.Missing {
 					t.Errorf("told %#v: %v", e, err)
+				}
+			})
+		}
+	}
+}
+
+// Who does not get as far as MQTT on a port for WebSocket is told, too, for whom a proxy
+// speaks as well; who only visits it with a browser is not.
+func TestWrongDoorOfWebSockets(t *testing.T) {
+	const upgrade = "GET /mqtt HTTP/1.1\r\nHost: hearth.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+	for _, tt := range []struct {
+		name, say string
+		words     string // "": nothing to tell
+		want      ClientError
+		from      string
+	}{
+		{"MQTT", "\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a", "speaks MQTT, and this port is for MQTT over WebSocket alone", ClientError{WrongDoor: true}, "127.0.0.1:"},
+		{"TLS", "\x16\x03\x01\x00\x05hello", "wants encryption", ClientError{WrongDoor: true}, "127.0.0.1:"},
+		{"no subprotocol", upgrade + "\r\n", "subprotocol mqtt", ClientError{WrongDoor: true}, "127.0.0.1:"},
+		{"another origin", upgrade + "Sec-WebSocket-Protocol: mqtt\r\nOrigin: https://evil\x1b.test\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n", "", ClientError{}, ""}, // no header
+		{"another origin", upgrade + "Sec-WebSocket-Protocol: mqtt\r\nOrigin: https://evil.test\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n", `"https://evil.test"`, ClientError{Stranger: true}, "192.0.2.7:"},
+		{"a visitor", "GET / HTTP/1.1\r\nHost: hearth.test\r\n\r\n", "", ClientError{}, ""},
+	} {
+		for _, encrypted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, TLS %v", tt.name, encrypted), func(t *testing.T) {
+				type refusal struct {
+					from string
+					err  error
+				}
+				told := make(chan refusal, 8)
+				cfg := Config{Name: "door", WebSocket: true, Forwarders: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Refused: func(a net.Addr, err error) { told <- refusal{a.String(), err} }}
+				ca := newAuthority(t)
+				if encrypted {
+					f := ca.files(t)
+					cfg.TLS = &f
+				}
+				ln := listen(t, cfg)
+				c := dial(t, ln)
+				if encrypted {
+					c = tls.Client(c, &tls.Config{RootCAs: ca.pool(), ServerName: "hearth.test"})
+				}
+				if _, err := io.WriteString(c, tt.say); err != nil {
+					t.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, c) // its end is what counts
+				ln.Close()
+				if tt.words == "" {
+					if len(told) > 0 {
+						t.Errorf("told %v", <-told)
+					}
+					return
+				}
+				if len(told) != 1 {
+					t.Fatalf("told %d times", len(told))
+				}
+				r := <-told
+				e, ok := errors.AsType[*ClientError](r.err)
+				if !ok || !strings.Contains(r.err.Error(), tt.words) || !strings.HasPrefix(r.from, tt.from) {
+					t.Fatalf("told %v of %s", r.err, r.from)
+				}
+				if tt.want.Err = e.Err; *e != tt.want {
+					t.Errorf("told %#v", e)
 				}
 			})
 		}

@@ -51,7 +51,7 @@ func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, 
 	return l
 }
 
-// turnedAway tells the broker of a client that TLS refused.
+// turnedAway tells the broker of a client that a listener refused before MQTT began.
 func turnedAway(b *broker.Broker, listener string) func(net.Addr, error) {
 	return func(remote net.Addr, err error) {
 		reason, name := broker.CertificateInvalid, ""
@@ -59,8 +59,10 @@ func turnedAway(b *broker.Broker, listener string) func(net.Addr, error) {
 			switch name = e.Name; {
 			case e.Missing:
 				reason = broker.CertificateRequired
-			case e.NoTLS:
+			case e.WrongDoor:
 				reason = broker.WrongDoor
+			case e.Stranger:
+				reason = broker.OriginNotAllowed
 			case e.Doubts:
 				reason = broker.ServerNotTrusted
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -193,6 +194,13 @@ func TestWhyNotLetIn(t *testing.T) {
 		{broker.WrongDoor, "127.0.0.22", func() { w.refused(22, "plain", "ann", "x", w.at("tcp://"+w.mqtts, "")) }},
 		// The library for WebSocket goes its own way, from the first address.
 		{broker.WrongDoor, "127.0.0.1", func() { w.refused(1, "browser", "ann", "x", w.at("ws://"+w.mqtt, "")) }},
+		{broker.WrongDoor, "127.0.0.25", func() { w.refused(25, "no browser", "ann", "x", w.at("tcp://"+w.ws, "")) }},
+		{broker.OriginNotAllowed, "127.0.0.1", func() { // case W12
+			w.refused(1, "page", "ann", "x", func(o *mqtt.ClientOptions) {
+				w.at("ws://"+w.ws, "")(o)
+				o.SetHTTPHeaders(http.Header{"Origin": {"https://panel.example"}})
+			})
+		}},
 		{broker.ServerNotTrusted, "127.0.0.24", func() { w.refused(24, "distrusts", "ann", "x", w.at("ssl://"+w.mqtts, "")) }},
 	} {
 		t.Run(fmt.Sprint(tt.reason, " ", tt.about), func(t *testing.T) {
