@@ -62,6 +62,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	l := ui.LoginView{Username: form.Get("username"), Next: safeNext(form.Get("next"))}
 	addr := middleware.GetClientIPAddr(r.Context())
 	ctx := access.WithRemote(r.Context(), addr)
+	s.cfg.Accounts.Fresh(ctx) // who was made on the command line a moment ago may log in
 	u, err := s.cfg.Directory.CheckPassword(ctx, l.Username, form.Get("password"))
 	if err != nil {
 		refused, ok := errors.AsType[*broker.Refusal](err)

@@ -30,7 +30,8 @@ type Accounts struct {
 	version     int64 // DataVersion before data was loaded
 	stale       bool  // data is older than what we stored ourselves
 
-	learner *learner
+	learner  *learner
+	follower follower
 }
 
 // NewAccounts returns the service; Open or Load has to be called before anything else.
@@ -59,7 +60,7 @@ func (a *Accounts) Load(ctx context.Context) error {
 
 // Refresh stores what logins brought up (better hashes), watches those who are to be
 // learnt from, and reloads when another
-// process has changed the data. It is cheap and meant to be called twice a second.
+// process has changed the data. It is cheap and meant to be called twice a second, by Follow.
 // When loading fails the last good snapshot stays (case A13).
 func (a *Accounts) Refresh(ctx context.Context) (changed bool, err error) {
 	if err := a.storeUpgrades(ctx); err != nil {

@@ -43,7 +43,8 @@ const (
 	brokerStop = 5 * time.Second
 )
 
-// refreshInterval is how often the database is looked at for changes by other processes.
+// refreshInterval is how often the database is looked at for changes by other processes;
+// who logs in has it looked at, too.
 const refreshInterval = 500 * time.Millisecond
 
 // Run runs the broker and its admin until ctx ends.
@@ -167,18 +168,19 @@ func (s *server) run(ctx context.Context, dir string) (err error) {
 func (s *server) authenticator() broker.Authenticator {
 	next := s.home.authenticator(s.directory)
 	cfg, on := s.options.WebTokens()
-	if !on {
-		if s.home.login == nil {
-			return next
+	if on {
+		cfg.Log = s.log
+		tokens, err := access.NewWebTokens(cfg)
+		if err != nil {
+			s.log.Error("no token is taken for now", "err", err)
 		}
-		return access.RefuseEvenly(next)
+		next = access.WithWebTokens(s.directory, tokens, next)
 	}
-	cfg.Log = s.log
-	tokens, err := access.NewWebTokens(cfg)
-	if err != nil {
-		s.log.Error("no token is taken for now", "err", err)
+	next = s.accounts.Freshly(next)
+	if on || s.home.login != nil {
+		next = access.RefuseEvenly(next)
 	}
-	return access.RefuseEvenly(access.WithWebTokens(s.directory, tokens, next))
+	return next
 }
 
 func (s *server) startBroker() error {
@@ -273,7 +275,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	group.Go(func() error { s.tellCertificates(ctx); return nil })
 	serveControl(ctx, group, dir, &access.Explainer{Directory: s.directory, Denials: s.denials, Sessions: s.broker, Topics: s.feed,
 		Ports: func() string { return web.Ports(s.endpoints()) }}, s.log)
-	group.Go(func() error { return s.refresh(ctx) })
+	group.Go(func() error { s.refresh(ctx); return nil })
 	s.keepHistories(ctx, group)
 	if s.standIn != nil {
 		s.log.Info("ready")
@@ -355,20 +357,12 @@ func (s *server) settings() []web.Setting {
 }
 
 // refresh takes over what other processes change in the database, until ctx ends.
-func (s *server) refresh(ctx context.Context) error {
-	tick := time.NewTicker(refreshInterval)
-	defer tick.Stop()
+func (s *server) refresh(ctx context.Context) {
 	failing, tried := false, time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		changed, err := s.accounts.Refresh(ctx)
+	s.accounts.Follow(ctx, refreshInterval, func(changed bool, err error) {
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err != nil && !failing:
 			s.log.Warn("can't look for changed users, the ones known stay", "err", err)
 		case changed:
@@ -380,7 +374,7 @@ func (s *server) refresh(ctx context.Context) error {
 				s.log.Info("who is blocked can be read again", "known", len(s.bans.List()))
 			}
 		}
-	}
+	})
 }
 
 // bansInterval is how often bans that can't be read are tried again.
