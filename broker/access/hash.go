@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -282,6 +283,15 @@ func randomBytes(n int) []byte {
 // GeneratePassword returns a password for a device: 26 characters A-Z and 2-7, 130
 // random bits.
 func GeneratePassword() string { return rand.Text() }
+
+// ValidJSONPassword is ValidPassword for one that stood in JSON. What is no text there, package
+// json reads as U+FFFD: the password would not be the one that was set (case A22).
+func ValidJSONPassword(password string) string {
+	if strings.ContainsRune(password, utf8.RuneError) {
+		return "it holds bytes that are no text (UTF-8), which can't be set this way"
+	}
+	return ValidPassword(password)
+}
 
 // ValidPassword says in words what keeps password from being one, "" when nothing does.
 func ValidPassword(password string) string {

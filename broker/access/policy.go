@@ -127,7 +127,7 @@ func compileLogins(logins []Login) (accounts []*account, warnings []string) {
 				a.quick = a.hash.Matches
 			}
 		default:
-			problem = ValidPassword(l.Password)
+			problem = ValidJSONPassword(l.Password)
 			want := sign([]byte(l.Password))
 			a.quick = func(password []byte) bool { return hmac.Equal(sign(password), want) }
 		}

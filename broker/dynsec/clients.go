@@ -75,7 +75,7 @@ func (r *request) createClient(v fields) (any, error) {
 	}
 	if hasPassword {
 		if c.hash, err = newHash(password); err != nil {
-			return nil, internal
+			return nil, err
 		}
 	}
 	r.clients[name] = c
@@ -154,9 +154,11 @@ func (r *request) setPassword(v fields) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.hash, err = newHash(password); err != nil {
-		return nil, internal
+	hash, err := newHash(password)
+	if err != nil {
+		return nil, err
 	}
+	c.hash = hash
 	r.change(c.name)
 	return nil, nil
 }
@@ -178,9 +180,11 @@ func (r *request) modifyClient(v fields) (any, error) {
 		return nil, err
 	}
 	if password, _, _ := v.text("password"); password != "" {
-		if c.hash, err = newHash(password); err != nil {
-			return nil, internal
+		hash, err := newHash(password)
+		if err != nil {
+			return nil, err
 		}
+		c.hash = hash
 	}
 	if id, has, ok := v.text("clientid"); has && ok {
 		c.clientID = id

@@ -116,6 +116,10 @@ func TestCommands(t *testing.T) {
 		{`{"command":"setDefaultACLAccess","acls":[{"acltype":"subscribe","allow":true}]}`, `{"command":"setDefaultACLAccess"}`},
 		{`{"command":"getDefaultACLAccess"}`, `{"command":"getDefaultACLAccess","data":{"acls":[{"acltype":"publishClientSend","allow":false},{"acltype":"publishClientReceive","allow":true},{"acltype":"subscribe","allow":true},{"acltype":"unsubscribe","allow":true}]}}`},
 		refused("setClientPassword", `,"username":"lamp","password":""`, "Empty password is not allowed"),
+		// case A22: nobody could log in with these, or with something else
+		refused("setClientPassword", `,"username":"lamp","password":"`+strings.Repeat("x", 1025)+`"`, "Invalid password: at most 1024 bytes, this has 1025"),
+		refused("setClientPassword", `,"username":"lamp","password":"caf`+"\xe9"+`"`, "Invalid password: it holds bytes that are no text (UTF-8), which can't be set this way"),
+		refused("modifyClient", `,"username":"lamp","password":"\ud800"`, "Invalid password: it holds bytes that are no text (UTF-8), which can't be set this way"),
 		refused("setClientId", `,"username":"lamp","clientid":5`, "Invalid/missing client ID"),
 		refused("nonsense", ``, "Unknown command"),
 		{`{"command":"getDetails"},{"command":"getDetails","correlationData":7},{"command":"getDetails"}`, `{"command":"getDetails","data":{"changeIndex":11,"clientCount":2,"groupCount":1,"roleCount":2}},{"command":"getDetails","error":"Invalid correlationData data type."}`},

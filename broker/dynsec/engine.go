@@ -212,13 +212,17 @@ func usable(hash string) bool {
 // on meanwhile: that bounds it.
 const iterations = 20_000
 
-// newHash hashes a password as both versions of Mosquitto read it.
+// newHash hashes a password as both versions of Mosquitto read it. One that nobody could log
+// in with is a failure (case A22); none at all is Mosquitto's to have.
 func newHash(password string) (string, error) {
+	if problem := access.ValidJSONPassword(password); password != "" && problem != "" {
+		return "", failure("Invalid password: " + problem)
+	}
 	salt := make([]byte, 12)
 	rand.Read(salt) // never fails: it ends the process instead
 	sum, err := pbkdf2.Key(sha512.New, password, salt, iterations, sha512.Size)
 	if err != nil {
-		return "", err
+		return "", internal
 	}
 	enc := base64.StdEncoding
 	return fmt.Sprintf("$7$%d$%s$%s", iterations, enc.EncodeToString(salt), enc.EncodeToString(sum)), nil

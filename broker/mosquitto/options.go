@@ -288,7 +288,7 @@ func (o *optionsReader) logins(v *node) {
 		case l.PreHashed:
 			problem = hashProblem(l.Password)
 		default:
-			problem = access.ValidPassword(l.Password)
+			problem = access.ValidJSONPassword(l.Password)
 		}
 		if first[l.Username] == 0 {
 			first[l.Username] = x.line
