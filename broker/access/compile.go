@@ -170,8 +170,8 @@ func (g *grants) compile(key grantKey) *ruleSet {
 			continue
 		}
 		filter, ok := substitute(r.Rule, g.user, key.clientID)
-		if !ok || filter[0] == '$' && r.Filter[0] != '$' || topic.ValidFilter(filter) != nil {
-			continue // a client may not name itself into the $ topics either
+		if !ok || r.Effect == Allow && filter[0] == '$' && r.Filter[0] != '$' || topic.ValidFilter(filter) != nil {
+			continue // a client may not name itself into the $ topics either, nor out of a deny
 		}
 		c := compiled{filter: filter, maxQoS: 2, retain: r.Retain, ref: broker.RuleRef{ID: r.ID, Text: r.text}}
 		if r.MaxQoS != AnyQoS {

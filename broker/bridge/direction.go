@@ -189,7 +189,11 @@ func (d *direction) trace(p *packet.Publish) (why string) {
 		return "it has been here before"
 	}
 	if d.outward && d.to.version == packet.V50 && d.set.mark(seen) {
-		p.Properties = stamp(p.Properties, seen, d.broker)
+		with, ok := stamp(p.Properties, seen, d.broker)
+		if !ok {
+			return "it has no room for where it has been"
+		}
+		p.Properties = with
 	}
 	return ""
 }

@@ -11,8 +11,11 @@ const (
 	// viaKey is the User Property that names the brokers which a message has come
 	// through, the first one first, comma between them.
 	viaKey = "hearthmq-via"
-	// maxHops is over how many bridges a message may go.
+	// maxHops is over how many bridges a message may go, and maxVia how long their names may
+	// be together. A client may write what it likes there: where no name could be added a
+	// message would go round for ever.
 	maxHops = 8
+	maxVia  = 1 << 10
 )
 
 // via reads the brokers that the properties, in wire form, name.
@@ -39,7 +42,7 @@ func loops(seen, id string) bool {
 		return false
 	}
 	hops := strings.Split(seen, ",")
-	if len(hops) >= maxHops {
+	if len(hops) >= maxHops || len(seen) > maxVia {
 		return true
 	}
 	for _, h := range hops {
@@ -55,20 +58,18 @@ func loops(seen, id string) bool {
 func (s *Settings) mark(seen string) bool { return !s.LikeMosquitto || seen != "" }
 
 // stamp returns the properties with the broker id added to those that the message
-// has come through.
-func stamp(properties []byte, seen, id string) []byte {
+// has come through; ok is false where there are as many User Properties as may be.
+func stamp(properties []byte, seen, id string) (with []byte, ok bool) {
 	if seen == "" {
 		var p packet.Properties
 		p.AddUser(viaKey, id)
-		with := p.AppendForward(bytes.Clone(properties))
-		if _, err := packet.DecodeProperties(with); err != nil {
-			return properties // there are as many User Properties as may be
-		}
-		return with
+		with = p.AppendForward(bytes.Clone(properties))
+		_, err := packet.DecodeProperties(with)
+		return with, err == nil
 	}
 	p, err := packet.DecodeProperties(properties)
 	if err != nil {
-		return properties // they came out of a decoder: it does not happen
+		return properties, true // they came out of a decoder: it does not happen
 	}
 	for i := range p.User {
 		if p.User[i].Key == viaKey {
@@ -76,5 +77,5 @@ func stamp(properties []byte, seen, id string) []byte {
 			break
 		}
 	}
-	return p.AppendForward(nil)
+	return p.AppendForward(nil), true
 }

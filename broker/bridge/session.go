@@ -181,7 +181,7 @@ func (r *runner) tryLogin(ctx context.Context, address string, clean bool) (*lin
 		return nil, nil, err
 	}
 	r.m.Local.HoldQoS0(r.set.localID(), true)
-	l := newLink(nc, r.version(), r.set.MaxPacket)
+	l := newLink(nc, r.version(), helloMost)
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
 	p := connectPacket(r.set)
@@ -195,6 +195,10 @@ func (r *runner) tryLogin(ctx context.Context, address string, clean bool) (*lin
 	}
 	return l, ack, nil
 }
+
+// helloMost bounds the packets of the other side until it has said who it is: 256 MB would
+// be taken otherwise.
+const helloMost = 1 << 20
 
 // defaultInflight is how many messages the other side may have under way to the
 // bridge; this broker takes more from a client.
@@ -252,6 +256,11 @@ func (r *runner) carry(ctx context.Context, address string) (stood time.Duration
 		r.fresh = true
 		return 0, errors.Join(errForgotten, local.leave(), remote.nc.Close())
 	}
+	most := here.Properties.MaximumPacketSize // what is larger could not be passed on
+	if r.set.MaxPacket > 0 {
+		most = min(most, r.set.MaxPacket)
+	}
+	remote.rd.Limit(most)
 	began := time.Now()
 	err = r.pass(ctx, local, remote, ack)
 	return time.Since(began), err

@@ -23,6 +23,9 @@ type Reader struct {
 // NewReader returns a Reader for packets of at most max bytes, 0 for MaxSize.
 func NewReader(r io.Reader, max uint32) *Reader { return &Reader{r: r, max: max} }
 
+// Limit bounds the packets from now on to max bytes, 0 for MaxSize.
+func (r *Reader) Limit(max uint32) { r.max = max }
+
 // ReadFrame returns the next packet. The frame is valid until the next call.
 //
 // The buffer at most doubles each time it is full of received bytes, so an
