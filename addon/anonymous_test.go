@@ -1,7 +1,9 @@
 package addon
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,6 +61,23 @@ func TestAnonymousListeners(t *testing.T) {
 	}
 	if list := Defaults(true).Describe(); list[2].Key != "anonymous_listeners" || list[2].Value != "all" {
 		t.Errorf("unset: %+v", list[2])
+	}
+}
+
+// case R3: whose addresses have no limits of their own: those that the owner names, proxies,
+// and in the app Home Assistant.
+func TestExemptAddresses(t *testing.T) {
+	o, _, err := load(t, `{"exempt_addresses": ["192.168.5.1", "198.51.100.0/24"], "proxy_protocol": ["192.0.2.1"], "trusted_proxies": ["192.0.2.2"]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "[192.168.5.1/32 198.51.100.0/24 192.0.2.1/32 192.0.2.2/32]"
+	if got := fmt.Sprint(o.Broker().ExemptAddresses); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	o.app = true
+	if got := fmt.Sprint(o.Broker().ExemptAddresses); got != strings.TrimSuffix(want, "]")+" 172.30.32.0/23]" {
+		t.Errorf("in the app: %s", got)
 	}
 }
 

@@ -77,7 +77,8 @@ var descriptions = []description{
 	{"retained_max_bytes", groupStore, "How large they may be together; 0: no limit.", ""},
 
 	{"max_connections", groupLimits, "Connections at the same time; 0: no limit.", ""},
-	{"max_connections_per_address", groupLimits, "Connections from one address at the same time; as many new ones may come at once, and a fifth of that a second afterwards. 0: no limit. This machine, Home Assistant and `proxy_protocol` networks are exempt.", ""},
+	{"max_connections_per_address", groupLimits, "Connections from one address at the same time; as many new ones may come at once, and a fifth of that a second afterwards. 0: no limit. This machine, Home Assistant, `exempt_addresses` and proxies that are named are exempt.", ""},
+	{"exempt_addresses", groupLimits, "Networks or addresses for which the limits of single addresses don't count: such as that of a router or a proxy by which many devices come and that can't tell theirs.", "none"},
 	{"max_message_rate", groupLimits, "Messages a second that are taken from one client; who sends faster is read more slowly, nothing is lost. 0: no limit.", ""},
 	{"max_byte_rate", groupLimits, "The same in bytes a second.", "no limit"},
 	{"max_message_rate_per_address", groupLimits, "Messages a second that all clients of one address together may send; those who send more are read more slowly. 0: no limit. The same are exempt as for `max_connections_per_address`.", ""},

@@ -61,9 +61,11 @@ type Options struct {
 
 	MaxConnections int `koanf:"max_connections"`
 	// MaxConnectionsPerAddress also bounds how many a second one address may open.
-	MaxConnectionsPerAddress int  `koanf:"max_connections_per_address"`
-	MaxMessageRate           int  `koanf:"max_message_rate"` // of one client, a second
-	MaxByteRate              Size `koanf:"max_byte_rate"`
+	MaxConnectionsPerAddress int `koanf:"max_connections_per_address"`
+	// ExemptAddresses are networks for which no limit of single addresses counts.
+	ExemptAddresses []netip.Prefix `koanf:"exempt_addresses"`
+	MaxMessageRate  int            `koanf:"max_message_rate"` // of one client, a second
+	MaxByteRate     Size           `koanf:"max_byte_rate"`
 	// MaxMessageRatePerAddress and MaxByteRatePerAddress are of all clients at one address.
 	MaxMessageRatePerAddress int             `koanf:"max_message_rate_per_address"`
 	MaxByteRatePerAddress    Size            `koanf:"max_byte_rate_per_address"`
@@ -216,9 +218,9 @@ func (o *Options) Broker() broker.Config {
 }
 
 // exempt are the networks whose addresses may have as many connections as they like:
-// proxies, who speak for others, and Home Assistant with its apps.
+// those that the owner names, proxies, who speak for others, and Home Assistant with its apps.
 func (o *Options) exempt() []netip.Prefix {
-	list := slices.Concat(o.ProxyProtocol, o.TrustedProxies)
+	list := slices.Concat(o.ExemptAddresses, o.ProxyProtocol, o.TrustedProxies)
 	if o.app {
 		list = append(list, netip.MustParsePrefix("172.30.32.0/23"))
 	}
