@@ -163,19 +163,6 @@ func (b *Broker) Retained(filter string) iter.Seq[*Message] {
 	}
 }
 
-// ClearRetained removes the retained message of a topic, as if the broker had
-// published an empty one: subscribers are told. It fails with ErrNotFound when
-// there is none.
-func (b *Broker) ClearRetained(name string) error {
-	b.retained.mu.RLock()
-	_, ok := b.retained.trie.Get(name)
-	b.retained.mu.RUnlock()
-	if !ok {
-		return ErrNotFound
-	}
-	return b.Publish(b.ctx, NewMessage(name, nil, 0, true))
-}
-
 // restoreRetained puts back what the store had.
 func (b *Broker) restoreRetained(list []*Message) {
 	for _, m := range list {

@@ -13,8 +13,7 @@ import "strconv"
 // TopicsView is what the topics page shows before its script has started, or without
 // one: a level of the tree and what lies below.
 type TopicsView struct {
-	Topics     int
-	Changeable bool // retained messages may be cleared, messages published
+	Topics int
 
 	Root  bool       // all topics, else those below Here
 	Found bool       // there is such a level
@@ -147,21 +146,17 @@ func TopicsPage(v PageView, t TopicsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if t.Changeable {
-				templ_7745c5c3_Err = topicsPublish().Render(ctx, templ_7745c5c3_Buffer)
-				if templ_7745c5c3_Err != nil {
-					return templ_7745c5c3_Err
-				}
+			templ_7745c5c3_Err = topicsPublish().Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
 			}
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "</section></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if t.Changeable {
-				templ_7745c5c3_Err = topicsClearDialog().Render(ctx, templ_7745c5c3_Buffer)
-				if templ_7745c5c3_Err != nil {
-					return templ_7745c5c3_Err
-				}
+			templ_7745c5c3_Err = topicsClearDialog().Render(ctx, templ_7745c5c3_Buffer)
+			if templ_7745c5c3_Err != nil {
+				return templ_7745c5c3_Err
 			}
 			return nil
 		})
@@ -269,7 +264,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var7 templ.SafeURL
 			templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 124, Col: 34}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 119, Col: 34}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 			if templ_7745c5c3_Err != nil {
@@ -287,7 +282,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var8 templ.SafeURL
 				templ_7745c5c3_Var8, templ_7745c5c3_Err = templ.JoinURLErrs(topicsPath(ctx, x.Code))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 127, Col: 38}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 122, Col: 38}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var8))
 				if templ_7745c5c3_Err != nil {
@@ -300,7 +295,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var9 string
 				templ_7745c5c3_Var9, templ_7745c5c3_Err = templ.JoinStringErrs(shown(x.Name))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 127, Col: 61}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 122, Col: 61}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var9))
 				if templ_7745c5c3_Err != nil {
@@ -318,7 +313,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var10 string
 			templ_7745c5c3_Var10, templ_7745c5c3_Err = templ.JoinStringErrs(shown(t.Here))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 130, Col: 51}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 125, Col: 51}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var10))
 			if templ_7745c5c3_Err != nil {
@@ -336,7 +331,7 @@ func topicsStatic(t TopicsView) templ.Component {
 		var templ_7745c5c3_Var11 templ.SafeURL
 		templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 133, Col: 51}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 128, Col: 51}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 		if templ_7745c5c3_Err != nil {
@@ -377,7 +372,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var14 templ.SafeURL
 				templ_7745c5c3_Var14, templ_7745c5c3_Err = templ.JoinURLErrs(topicsPath(ctx, x.Code))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 67}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 133, Col: 67}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var14))
 				if templ_7745c5c3_Err != nil {
@@ -390,7 +385,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var15 string
 				templ_7745c5c3_Var15, templ_7745c5c3_Err = templ.JoinStringErrs(shown(x.Name))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 90}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 133, Col: 90}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var15))
 				if templ_7745c5c3_Err != nil {
@@ -408,7 +403,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var16 string
 				templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.ResolveAttributeValue(x.Code)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 140, Col: 65}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 135, Col: 65}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var16)
 				if templ_7745c5c3_Err != nil {
@@ -421,7 +416,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var17 string
 				templ_7745c5c3_Var17, templ_7745c5c3_Err = templ.JoinStringErrs(shown(x.Name))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 140, Col: 88}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 135, Col: 88}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var17))
 				if templ_7745c5c3_Err != nil {
@@ -440,7 +435,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var18 string
 				templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.ResolveAttributeValue(Plural(x.Topics, "topic below", "topics below"))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 143, Col: 87}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 87}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var18)
 				if templ_7745c5c3_Err != nil {
@@ -453,7 +448,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var19 string
 				templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(Count(uint64(x.Topics)))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 143, Col: 115}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 138, Col: 115}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 				if templ_7745c5c3_Err != nil {
@@ -472,7 +467,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var20 string
 				templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(x.Value)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 146, Col: 40}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 141, Col: 40}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 				if templ_7745c5c3_Err != nil {
@@ -495,7 +490,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var21 string
 				templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(x.Age)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 150, Col: 37}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 145, Col: 37}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var21))
 				if templ_7745c5c3_Err != nil {
@@ -534,7 +529,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var22 templ.SafeURL
 			templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 162, Col: 53}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 157, Col: 53}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 			if templ_7745c5c3_Err != nil {
@@ -552,7 +547,7 @@ func topicsStatic(t TopicsView) templ.Component {
 				var templ_7745c5c3_Var23 string
 				templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.ResolveAttributeValue(t.Code)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 164, Col: 50}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 159, Col: 50}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var23)
 				if templ_7745c5c3_Err != nil {
@@ -570,7 +565,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var24 string
 			templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.ResolveAttributeValue(strconv.Itoa(t.Next))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 166, Col: 74}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 161, Col: 74}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var24)
 			if templ_7745c5c3_Err != nil {
@@ -583,7 +578,7 @@ func topicsStatic(t TopicsView) templ.Component {
 			var templ_7745c5c3_Var25 string
 			templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(Plural(t.All-t.Next, "more", "more"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 166, Col: 115}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 161, Col: 115}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 			if templ_7745c5c3_Err != nil {
@@ -631,7 +626,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 		var templ_7745c5c3_Var27 string
 		templ_7745c5c3_Var27, templ_7745c5c3_Err = templ.JoinStringErrs(Visible(v.Topic))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 176, Col: 46}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 171, Col: 46}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var27))
 		if templ_7745c5c3_Err != nil {
@@ -644,7 +639,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 		var templ_7745c5c3_Var28 string
 		templ_7745c5c3_Var28, templ_7745c5c3_Err = templ.JoinStringErrs(v.Size)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 179, Col: 41}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 174, Col: 41}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var28))
 		if templ_7745c5c3_Err != nil {
@@ -657,7 +652,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 		var templ_7745c5c3_Var29 templ.SafeURL
 		templ_7745c5c3_Var29, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics/download"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 180, Col: 61}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 175, Col: 61}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var29))
 		if templ_7745c5c3_Err != nil {
@@ -670,7 +665,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 		var templ_7745c5c3_Var30 string
 		templ_7745c5c3_Var30, templ_7745c5c3_Err = templ.ResolveAttributeValue(v.Code)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 181, Col: 48}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 176, Col: 48}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var30)
 		if templ_7745c5c3_Err != nil {
@@ -696,7 +691,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 			var templ_7745c5c3_Var31 string
 			templ_7745c5c3_Var31, templ_7745c5c3_Err = templ.JoinStringErrs(v.Cut)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 189, Col: 40}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 184, Col: 40}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var31))
 			if templ_7745c5c3_Err != nil {
@@ -742,7 +737,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 			var templ_7745c5c3_Var34 string
 			templ_7745c5c3_Var34, templ_7745c5c3_Err = templ.JoinStringErrs(v.Text)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 195, Col: 69}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 190, Col: 69}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var34))
 			if templ_7745c5c3_Err != nil {
@@ -765,7 +760,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 			var templ_7745c5c3_Var35 string
 			templ_7745c5c3_Var35, templ_7745c5c3_Err = templ.JoinStringErrs(f.Name)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 200, Col: 16}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 195, Col: 16}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var35))
 			if templ_7745c5c3_Err != nil {
@@ -778,7 +773,7 @@ func topicsStaticValue(v TopicValue) templ.Component {
 			var templ_7745c5c3_Var36 string
 			templ_7745c5c3_Var36, templ_7745c5c3_Err = templ.JoinStringErrs(Visible(f.Value))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 201, Col: 26}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 196, Col: 26}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var36))
 			if templ_7745c5c3_Err != nil {
@@ -876,7 +871,7 @@ func topicsDetail(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = topicsValue(t).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = topicsValue().Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -941,7 +936,7 @@ func topicsFolder() templ.Component {
 		var templ_7745c5c3_Var39 templ.SafeURL
 		templ_7745c5c3_Var39, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/retained"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 245, Col: 54}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 240, Col: 54}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var39))
 		if templ_7745c5c3_Err != nil {
@@ -991,7 +986,7 @@ func detailTab(key, label string, selected bool) templ.Component {
 		var templ_7745c5c3_Var41 string
 		templ_7745c5c3_Var41, templ_7745c5c3_Err = templ.ResolveAttributeValue("tab-" + key)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 261, Col: 19}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 256, Col: 19}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var41)
 		if templ_7745c5c3_Err != nil {
@@ -1004,7 +999,7 @@ func detailTab(key, label string, selected bool) templ.Component {
 		var templ_7745c5c3_Var42 string
 		templ_7745c5c3_Var42, templ_7745c5c3_Err = templ.ResolveAttributeValue(key)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 262, Col: 16}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 257, Col: 16}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var42)
 		if templ_7745c5c3_Err != nil {
@@ -1017,7 +1012,7 @@ func detailTab(key, label string, selected bool) templ.Component {
 		var templ_7745c5c3_Var43 string
 		templ_7745c5c3_Var43, templ_7745c5c3_Err = templ.ResolveAttributeValue("panel-" + key)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 263, Col: 32}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 258, Col: 32}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var43)
 		if templ_7745c5c3_Err != nil {
@@ -1045,7 +1040,7 @@ func detailTab(key, label string, selected bool) templ.Component {
 		var templ_7745c5c3_Var44 string
 		templ_7745c5c3_Var44, templ_7745c5c3_Err = templ.JoinStringErrs(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 270, Col: 9}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 265, Col: 9}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var44))
 		if templ_7745c5c3_Err != nil {
@@ -1087,7 +1082,7 @@ func detailButton(id, icon, label string) templ.Component {
 		var templ_7745c5c3_Var46 string
 		templ_7745c5c3_Var46, templ_7745c5c3_Err = templ.ResolveAttributeValue(id)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 274, Col: 50}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 269, Col: 50}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var46)
 		if templ_7745c5c3_Err != nil {
@@ -1100,7 +1095,7 @@ func detailButton(id, icon, label string) templ.Component {
 		var templ_7745c5c3_Var47 string
 		templ_7745c5c3_Var47, templ_7745c5c3_Err = templ.ResolveAttributeValue(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 274, Col: 71}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 269, Col: 71}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var47)
 		if templ_7745c5c3_Err != nil {
@@ -1113,7 +1108,7 @@ func detailButton(id, icon, label string) templ.Component {
 		var templ_7745c5c3_Var48 string
 		templ_7745c5c3_Var48, templ_7745c5c3_Err = templ.ResolveAttributeValue(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 274, Col: 87}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 269, Col: 87}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ_7745c5c3_Var48)
 		if templ_7745c5c3_Err != nil {
@@ -1135,7 +1130,7 @@ func detailButton(id, icon, label string) templ.Component {
 	})
 }
 
-func topicsValue(t TopicsView) templ.Component {
+func topicsValue() templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1171,7 +1166,7 @@ func topicsValue(t TopicsView) templ.Component {
 		var templ_7745c5c3_Var50 templ.SafeURL
 		templ_7745c5c3_Var50, templ_7745c5c3_Err = templ.JoinURLErrs(Path(ctx, "/topics/download"))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 285, Col: 61}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 280, Col: 61}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var50))
 		if templ_7745c5c3_Err != nil {
@@ -1193,33 +1188,23 @@ func topicsValue(t TopicsView) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 98, "<span id=\"detail-previous-label\">Previous value</span></summary><div class=\"payload\" id=\"detail-previous-value\"></div></details><dl class=\"detail-facts\" id=\"detail-props\" hidden></dl><dl class=\"detail-facts\" id=\"detail-facts\"></dl>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 98, "<span id=\"detail-previous-label\">Previous value</span></summary><div class=\"payload\" id=\"detail-previous-value\"></div></details><dl class=\"detail-facts\" id=\"detail-props\" hidden></dl><dl class=\"detail-facts\" id=\"detail-facts\"></dl><p class=\"detail-actions\"><button type=\"button\" class=\"button text small\" id=\"detail-resend\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if t.Changeable {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 99, "<p class=\"detail-actions\"><button type=\"button\" class=\"button text small\" id=\"detail-resend\">")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			templ_7745c5c3_Err = Icon("out").Render(ctx, templ_7745c5c3_Buffer)
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 100, "Send again</button> <button type=\"button\" class=\"button text small\" id=\"detail-clear\" hidden>")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			templ_7745c5c3_Err = Icon("trash").Render(ctx, templ_7745c5c3_Buffer)
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 101, "Clear retained message</button></p>")
-			if templ_7745c5c3_Err != nil {
-				return templ_7745c5c3_Err
-			}
+		templ_7745c5c3_Err = Icon("out").Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 102, "</div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 99, "Send again</button> <button type=\"button\" class=\"button text small\" id=\"detail-clear\" hidden>")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = Icon("trash").Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 100, "Clear retained message</button></p></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1248,20 +1233,20 @@ func topicsHistory() templ.Component {
 			templ_7745c5c3_Var51 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 103, "<div class=\"detail-panel\" id=\"panel-history\" role=\"tabpanel\" aria-labelledby=\"tab-history\" hidden><label class=\"check\"><input type=\"checkbox\" id=\"history-pin\"> <span><span class=\"check-label\">Keep this topic's history</span> <span class=\"hint\">Its last 5")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 101, "<div class=\"detail-panel\" id=\"panel-history\" role=\"tabpanel\" aria-labelledby=\"tab-history\" hidden><label class=\"check\"><input type=\"checkbox\" id=\"history-pin\"> <span><span class=\"check-label\">Keep this topic's history</span> <span class=\"hint\">Its last 5")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var52 string
 		templ_7745c5c3_Var52, templ_7745c5c3_Err = templ.JoinStringErrs("\u202f")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 328, Col: 43}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/topics.templ`, Line: 321, Col: 43}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var52))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 104, "000 messages (2 MB at most) also survive restarts. Otherwise a topic has a history only while somebody looks at it.</span></span></label><p class=\"problem\" id=\"history-problem\" role=\"alert\" hidden></p><div id=\"history-compare\" hidden><div class=\"detail-value-head\"><h3 class=\"detail-label\" id=\"history-title\"></h3><div class=\"segments detail-modes\" id=\"history-modes\" role=\"group\" aria-label=\"Show\"><button type=\"button\" data-show=\"diff\" aria-pressed=\"true\">Difference</button> <button type=\"button\" data-show=\"old\" aria-pressed=\"false\">Old</button> <button type=\"button\" data-show=\"new\" aria-pressed=\"false\">New</button></div></div><div class=\"payload\" id=\"history-value\" tabindex=\"0\" role=\"group\" aria-labelledby=\"history-title\"></div></div><div class=\"history-box\"><table class=\"history\"><thead><tr><th scope=\"col\" title=\"The older one to compare\">Old</th><th scope=\"col\" title=\"The newer one to compare\">New</th><th scope=\"col\">When</th><th scope=\"col\">Size</th><th scope=\"col\">Message</th></tr></thead> <tbody id=\"history-rows\"></tbody></table></div><p class=\"muted small\" id=\"history-count\"></p><p><button type=\"button\" class=\"button text small\" id=\"history-more\" hidden>Older messages</button> <button type=\"button\" class=\"button text small\" id=\"history-fresh\" hidden>Show new messages</button></p></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 102, "000 messages (2 MB at most) also survive restarts. Otherwise a topic has a history only while somebody looks at it.</span></span></label><p class=\"problem\" id=\"history-problem\" role=\"alert\" hidden></p><div id=\"history-compare\" hidden><div class=\"detail-value-head\"><h3 class=\"detail-label\" id=\"history-title\"></h3><div class=\"segments detail-modes\" id=\"history-modes\" role=\"group\" aria-label=\"Show\"><button type=\"button\" data-show=\"diff\" aria-pressed=\"true\">Difference</button> <button type=\"button\" data-show=\"old\" aria-pressed=\"false\">Old</button> <button type=\"button\" data-show=\"new\" aria-pressed=\"false\">New</button></div></div><div class=\"payload\" id=\"history-value\" tabindex=\"0\" role=\"group\" aria-labelledby=\"history-title\"></div></div><div class=\"history-box\"><table class=\"history\"><thead><tr><th scope=\"col\" title=\"The older one to compare\">Old</th><th scope=\"col\" title=\"The newer one to compare\">New</th><th scope=\"col\">When</th><th scope=\"col\">Size</th><th scope=\"col\">Message</th></tr></thead> <tbody id=\"history-rows\"></tbody></table></div><p class=\"muted small\" id=\"history-count\"></p><p><button type=\"button\" class=\"button text small\" id=\"history-more\" hidden>Older messages</button> <button type=\"button\" class=\"button text small\" id=\"history-fresh\" hidden>Show new messages</button></p></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1290,7 +1275,7 @@ func topicsChart() templ.Component {
 			templ_7745c5c3_Var53 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 105, "<div class=\"detail-panel\" id=\"panel-chart\" role=\"tabpanel\" aria-labelledby=\"tab-chart\" hidden><div class=\"field\" id=\"chart-field\"><label for=\"chart-path\">Number</label> <select class=\"input\" id=\"chart-path\"></select></div><div class=\"chart\" id=\"chart\"></div><p class=\"muted small\" id=\"chart-note\" role=\"status\"></p><details class=\"detail-previous\" id=\"chart-twin\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 103, "<div class=\"detail-panel\" id=\"panel-chart\" role=\"tabpanel\" aria-labelledby=\"tab-chart\" hidden><div class=\"field\" id=\"chart-field\"><label for=\"chart-path\">Number</label> <select class=\"input\" id=\"chart-path\"></select></div><div class=\"chart\" id=\"chart\"></div><p class=\"muted small\" id=\"chart-note\" role=\"status\"></p><details class=\"detail-previous\" id=\"chart-twin\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1298,7 +1283,7 @@ func topicsChart() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 106, "<span>As a table</span></summary><div class=\"payload\"><table class=\"history\" id=\"chart-table\"></table></div></details></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 104, "<span>As a table</span></summary><div class=\"payload\"><table class=\"history\" id=\"chart-table\"></table></div></details></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1327,7 +1312,7 @@ func topicsPublish() templ.Component {
 			templ_7745c5c3_Var54 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 107, "<details class=\"publish\" id=\"publish\" hidden><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 105, "<details class=\"publish\" id=\"publish\" hidden><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1335,7 +1320,7 @@ func topicsPublish() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 108, "Publish a message</summary><form class=\"publish-form\" id=\"publish-form\" autocomplete=\"off\"><div class=\"field\"><label for=\"publish-topic\">Topic</label> <input class=\"input mono\" id=\"publish-topic\" name=\"topic\" required maxlength=\"65535\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-payload\">Message</label> <textarea class=\"input mono\" id=\"publish-payload\" name=\"payload\" rows=\"3\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div><div class=\"publish-row\"><label for=\"publish-qos\">QoS</label> <select class=\"input\" id=\"publish-qos\" name=\"qos\"><option value=\"0\">0</option> <option value=\"1\">1</option> <option value=\"2\">2</option></select> <label class=\"publish-retain\"><input type=\"checkbox\" name=\"retain\"> Retain</label> <button class=\"button primary\" type=\"submit\">Publish</button></div><details class=\"detail-previous\"><summary>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 106, "Publish a message</summary><form class=\"publish-form\" id=\"publish-form\" autocomplete=\"off\"><div class=\"field\"><label for=\"publish-topic\">Topic</label> <input class=\"input mono\" id=\"publish-topic\" name=\"topic\" required maxlength=\"65535\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-payload\">Message</label> <textarea class=\"input mono\" id=\"publish-payload\" name=\"payload\" rows=\"3\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div><div class=\"publish-row\"><label for=\"publish-qos\">QoS</label> <select class=\"input\" id=\"publish-qos\" name=\"qos\"><option value=\"0\">0</option> <option value=\"1\">1</option> <option value=\"2\">2</option></select> <label class=\"publish-retain\"><input type=\"checkbox\" name=\"retain\"> Retain</label> <button class=\"button primary\" type=\"submit\">Publish</button></div><details class=\"detail-previous\"><summary>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1343,7 +1328,7 @@ func topicsPublish() templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 109, "<span>More (MQTT 5 properties, bytes)</span></summary><div class=\"publish-more\"><div class=\"field\"><label for=\"publish-encoding\">The message is written as</label> <select class=\"input\" id=\"publish-encoding\" name=\"encoding\"><option value=\"text\">Text</option> <option value=\"base64\">Base64 (bytes)</option> <option value=\"hex\">Hex (bytes)</option></select></div><div class=\"field\"><label for=\"publish-expiry\">Expires after seconds</label> <input class=\"input\" id=\"publish-expiry\" name=\"expiry\" type=\"number\" min=\"0\" max=\"4294967295\" placeholder=\"never\"></div><div class=\"field\"><label for=\"publish-type\">Content type</label> <input class=\"input mono\" id=\"publish-type\" name=\"contentType\" placeholder=\"application/json\" autocapitalize=\"none\"></div><div class=\"field\"><label for=\"publish-response\">Response topic</label> <input class=\"input mono\" id=\"publish-response\" name=\"responseTopic\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-correlation\">Correlation data</label> <input class=\"input mono\" id=\"publish-correlation\" name=\"correlation\" autocapitalize=\"none\" spellcheck=\"false\"></div><label class=\"publish-retain\"><input type=\"checkbox\" name=\"isText\"> Marked as text</label><div class=\"field publish-wide\"><label for=\"publish-user\">User properties, one on a line: name: value</label> <textarea class=\"input mono\" id=\"publish-user\" name=\"user\" rows=\"2\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div></div></details><p class=\"publish-result\" id=\"publish-result\" role=\"status\"></p></form></details>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 107, "<span>More (MQTT 5 properties, bytes)</span></summary><div class=\"publish-more\"><div class=\"field\"><label for=\"publish-encoding\">The message is written as</label> <select class=\"input\" id=\"publish-encoding\" name=\"encoding\"><option value=\"text\">Text</option> <option value=\"base64\">Base64 (bytes)</option> <option value=\"hex\">Hex (bytes)</option></select></div><div class=\"field\"><label for=\"publish-expiry\">Expires after seconds</label> <input class=\"input\" id=\"publish-expiry\" name=\"expiry\" type=\"number\" min=\"0\" max=\"4294967295\" placeholder=\"never\"></div><div class=\"field\"><label for=\"publish-type\">Content type</label> <input class=\"input mono\" id=\"publish-type\" name=\"contentType\" placeholder=\"application/json\" autocapitalize=\"none\"></div><div class=\"field\"><label for=\"publish-response\">Response topic</label> <input class=\"input mono\" id=\"publish-response\" name=\"responseTopic\" autocapitalize=\"none\" spellcheck=\"false\"></div><div class=\"field\"><label for=\"publish-correlation\">Correlation data</label> <input class=\"input mono\" id=\"publish-correlation\" name=\"correlation\" autocapitalize=\"none\" spellcheck=\"false\"></div><label class=\"publish-retain\"><input type=\"checkbox\" name=\"isText\"> Marked as text</label><div class=\"field publish-wide\"><label for=\"publish-user\">User properties, one on a line: name: value</label> <textarea class=\"input mono\" id=\"publish-user\" name=\"user\" rows=\"2\" autocapitalize=\"none\" spellcheck=\"false\"></textarea></div></div></details><p class=\"publish-result\" id=\"publish-result\" role=\"status\"></p></form></details>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -1372,7 +1357,7 @@ func topicsClearDialog() templ.Component {
 			templ_7745c5c3_Var55 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 110, "<dialog class=\"dialog\" id=\"clear-dialog\" aria-labelledby=\"clear-title\"><h2 id=\"clear-title\">Clear the retained message?</h2><p>Clients that subscribe to <bdi class=\"mono\" id=\"clear-topic\"></bdi> later get nothing until something is published again. Clients that are subscribed now receive an empty message; Home Assistant removes a discovered entity by it.</p><p class=\"problem\" id=\"clear-problem\" role=\"alert\" hidden></p><div class=\"dialog-actions\"><button type=\"button\" class=\"button text\" id=\"clear-cancel\" autofocus>Cancel</button> <button type=\"button\" class=\"button danger\" id=\"clear-confirm\">Clear</button></div></dialog>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 108, "<dialog class=\"dialog\" id=\"clear-dialog\" aria-labelledby=\"clear-title\"><h2 id=\"clear-title\">Clear the retained message?</h2><p>Clients that subscribe to <bdi class=\"mono\" id=\"clear-topic\"></bdi> later get nothing until something is published again. Clients that are subscribed now receive an empty message; Home Assistant removes a discovered entity by it.</p><p class=\"problem\" id=\"clear-problem\" role=\"alert\" hidden></p><div class=\"dialog-actions\"><button type=\"button\" class=\"button text\" id=\"clear-cancel\" autofocus>Cancel</button> <button type=\"button\" class=\"button danger\" id=\"clear-confirm\">Clear</button></div></dialog>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -43,8 +44,13 @@ type discovery struct {
 	tally
 }
 
+// retainer is what is asked for the configurations; a Broker is one.
+type retainer interface {
+	Retained(filter string) iter.Seq[*broker.Message]
+}
+
 // judge finds what is wrong with what is announced now.
-func (a *announcements) judge(b retainedBroker, who *presence, last lookup, up time.Duration, now time.Time) *discovery {
+func (a *announcements) judge(b retainer, who *presence, last lookup, up time.Duration, now time.Time) *discovery {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gather(b, who, now) || a.verdict == nil || !a.grounds.hold(last, up) {
@@ -56,7 +62,7 @@ func (a *announcements) judge(b retainedBroker, who *presence, last lookup, up t
 
 // gather looks through the configurations that are there, reads those that are new and
 // forgets those that are gone. It reports whether anything is not as it was last time.
-func (a *announcements) gather(b retainedBroker, who *presence, now time.Time) (changed bool) {
+func (a *announcements) gather(b retainer, who *presence, now time.Time) (changed bool) {
 	if a.known == nil {
 		a.known = make(map[string]*announcement)
 	}

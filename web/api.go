@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -67,7 +68,7 @@ func (s *Server) apiRoutes(r chi.Router) {
 			a.bridgeOperations()
 			a.importOperations()
 			a.deviceOperations()
-			s.apiDoc = a.doc
+			s.apiDoc, s.apiText = a.doc, sync.OnceValues(a.doc.MarshalJSON) // strangers may ask for it
 		})
 	})
 }
@@ -89,7 +90,7 @@ func (s *Server) newDocument() *huma.OpenAPI {
 
 // openAPI describes the API. It holds nothing of this installation, so it needs no token.
 func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) {
-	b, err := s.apiDoc.MarshalJSON()
+	b, err := s.apiText()
 	if err != nil {
 		s.log.Error("the description of the API can't be written", "err", err)
 		writeProblem(w, http.StatusInternalServerError, "")

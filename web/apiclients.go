@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 	"time"
 
@@ -55,7 +54,7 @@ type apiSubscription struct {
 
 func clientOf(s *clientInfo) APIClient {
 	c := APIClient{
-		ClientID: s.ClientID, Key: base64.RawURLEncoding.EncodeToString([]byte(s.ClientID)), User: s.User, Connected: s.Connected,
+		ClientID: s.ClientID, Key: keyOf(s.ClientID), User: s.User, Connected: s.Connected,
 		Protocol: protocolName(s.Version), Since: s.Since, Created: s.Created, KeepAlive: int(s.KeepAlive / time.Second),
 		Expiry: s.Expiry, Subscriptions: s.Subscriptions, Queued: s.Queued, QueuedBytes: s.QueuedBytes, Inflight: s.Inflight,
 		Dropped: s.Dropped, DroppedBy: s.DroppedBy, Slowed: s.Slowed, SlowedBy: s.SlowedBy, Violations: s.Violations, Received: s.Received, Sent: s.Sent, WillTopic: s.WillTopic,

@@ -70,7 +70,7 @@ func (a *api) discoveryOperations() {
 				return nil, access.Problems{"device": "give either a device or orphaned"}
 			}
 			var list []*broker.Message
-			for m := range a.announcedBy(a.cfg.Broker, which, in.Body.Device) {
+			for m := range a.announcedBy(which, in.Body.Device) {
 				list = append(list, m)
 			}
 			if len(list) == 0 && !in.Body.Orphaned {
@@ -82,7 +82,7 @@ func (a *api) discoveryOperations() {
 }
 
 func (a *api) listDiscovery(_ context.Context, in *discoveryInput) (*discoveryOutput, error) {
-	all := a.discovery(a.cfg.Broker)
+	all := a.discovery()
 	out := new(discoveryOutput)
 	out.Body.Devices, out.Body.Total, out.Body.Entities = []apiDevice{}, len(all.devices), all.entities
 	kind, skip := discoveryKinds[in.Show], in.Offset

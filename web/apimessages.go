@@ -16,7 +16,7 @@ import (
 	"hearthmq/broker/topic"
 )
 
-// MessageBroker is what the API needs of the broker for messages.
+// MessageBroker is what the API and the pages about topics need of the broker for messages.
 type MessageBroker interface {
 	// DeleteSession ends a client's connection and forgets its session, or returns broker.ErrNotFound.
 	DeleteSession(clientID string) error
@@ -25,6 +25,8 @@ type MessageBroker interface {
 	// Retained visits the retained messages that a filter matches, in no order.
 	Retained(filter string) iter.Seq[*broker.Message]
 	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
+	// Subscribers lists who is subscribed to a topic.
+	Subscribers(topicName string) []broker.SubscriberInfo
 	// DropRetained removes retained messages and returns those that there were.
 	DropRetained(ctx context.Context, names []string, tell bool) ([]*broker.Message, error)
 }
@@ -45,18 +47,22 @@ type APIPayload struct {
 
 func payloadOf(b []byte, size int) APIPayload {
 	p := APIPayload{Size: size}
-	text := b
-	if len(b) < size { // cut, perhaps in the middle of a character
-		for i := 0; i < utf8.UTFMax && len(text) > 0 && !utf8.Valid(text); i++ {
-			text = text[:len(text)-1]
-		}
-	}
-	if utf8.Valid(text) {
+	if text := wholeText(b, size); utf8.Valid(text) {
 		p.Payload = string(text)
 	} else {
 		p.Base64 = base64.StdEncoding.EncodeToString(b)
 	}
 	return p
+}
+
+// wholeText is the beginning b of size bytes without what may be half a character at its end.
+func wholeText(b []byte, size int) []byte {
+	if len(b) < size {
+		for i := 0; i < utf8.UTFMax && len(b) > 0 && !utf8.Valid(b); i++ {
+			b = b[:len(b)-1]
+		}
+	}
+	return b
 }
 
 type apiTopic struct {
@@ -142,6 +148,7 @@ func (a *api) queryTopics(_ context.Context, in *queryInput) (*topicsOutput, err
 	return out, nil
 }
 
+// keyOf is a name as it stands in paths and forms: base64url.
 func keyOf(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
 
 func (a *api) publishMessage(ctx context.Context, in *publishInput) (*emptyOutput, error) {

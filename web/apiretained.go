@@ -94,7 +94,7 @@ func (a *api) retainedOperations() {
 		access.ScopeAdmin, func(ctx context.Context, in *idInput) (*undoOutput, error) {
 			out := new(undoOutput)
 			var err error
-			out.Body.Count, err = a.putBack(ctx, a.cfg.Broker, in.ID)
+			out.Body.Count, err = a.putBack(ctx, in.ID)
 			return out, err
 		})
 }
@@ -179,7 +179,7 @@ func (a *api) drop(ctx context.Context, list []*broker.Message, what string, tel
 	out := new(dropOutput)
 	if !dryRun {
 		var err error
-		if list, out.Body.Removal, err = a.remove(ctx, a.cfg.Broker, list, clipText(what, maxLogValue), tell); err != nil {
+		if list, out.Body.Removal, err = a.remove(ctx, list, clipText(what, maxLogValue), tell); err != nil {
 			return nil, err
 		}
 	}

@@ -109,15 +109,6 @@ type denialsOutput struct {
 	}
 }
 
-func (a *api) roleByID(id int64) (access.Role, error) {
-	for _, r := range a.cfg.Directory.Roles() {
-		if r.ID == id {
-			return r, nil
-		}
-	}
-	return access.Role{}, access.ErrNotFound
-}
-
 func (a *api) roleOperations() {
 	tags := []string{"Users and rights"}
 	operate(a, huma.Operation{OperationID: "list-roles", Method: http.MethodGet, Path: "/roles", Tags: tags, Summary: "All roles with their rules"},
@@ -131,7 +122,7 @@ func (a *api) roleOperations() {
 		})
 	operate(a, huma.Operation{OperationID: "get-role", Method: http.MethodGet, Path: "/roles/{id}", Tags: tags, Summary: "One role", Errors: []int{404}},
 		access.ScopeRead, func(_ context.Context, in *idInput) (*roleOutput, error) {
-			r, err := a.roleByID(in.ID)
+			r, err := a.roleWithID(in.ID)
 			return &roleOutput{roleOf(r)}, err
 		})
 	operate(a, huma.Operation{OperationID: "create-role", Method: http.MethodPost, Path: "/roles", Tags: tags, Summary: "Add a role", DefaultStatus: http.StatusCreated, Errors: []int{422}},
@@ -148,7 +139,7 @@ func (a *api) roleOperations() {
 		})
 	operate(a, huma.Operation{OperationID: "change-role", Method: http.MethodPut, Path: "/roles/{id}", Tags: tags, Summary: "Give a role another description and other rules", Errors: []int{404, 409, 422}},
 		access.ScopeAdmin, func(ctx context.Context, in *changeRoleInput) (*roleOutput, error) {
-			r, err := a.roleByID(in.ID)
+			r, err := a.roleWithID(in.ID)
 			if err != nil {
 				return nil, err
 			}
@@ -159,12 +150,12 @@ func (a *api) roleOperations() {
 			if err := a.cfg.Accounts.ChangeRole(ctx, r.Name, in.Body.Revision, in.Body.Description, rules); err != nil {
 				return nil, err
 			}
-			r, err = a.roleByID(in.ID)
+			r, err = a.roleWithID(in.ID)
 			return &roleOutput{roleOf(r)}, err
 		})
 	operate(a, huma.Operation{OperationID: "delete-role", Method: http.MethodDelete, Path: "/roles/{id}", Tags: tags, Summary: "Delete a role; users lose it", Errors: []int{404, 422}},
 		access.ScopeAdmin, func(ctx context.Context, in *idInput) (*emptyOutput, error) {
-			r, err := a.roleByID(in.ID)
+			r, err := a.roleWithID(in.ID)
 			if err != nil {
 				return nil, err
 			}

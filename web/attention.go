@@ -113,11 +113,7 @@ func (s *Server) leftovers(now time.Time) []ui.AttentionView {
 		list = append(list, ui.AttentionView{Kind: "warning", Title: ui.Plural(losers, "client", "clients") + " lost messages",
 			Text: ui.Count(dropped) + " did not fit into a queue or came too fast for a slow reader.", Label: "See clients", Path: "/clients"})
 	}
-	b, ok := s.cfg.Broker.(retainedBroker)
-	if !ok {
-		return list
-	}
-	found := s.discovery(b)
+	found := s.discovery()
 	if orphaned := found.orphaned; orphaned > 0 {
 		list = append(list, ui.AttentionView{Kind: "info", Title: fmt.Sprintf("%s in Home Assistant without a sender", ui.Plural(orphaned, "entity", "entities")),
 			Text: "Devices that are gone left their announcements behind.", Label: "Look and remove", Path: "/discovery?show=orphaned"})
@@ -127,7 +123,7 @@ func (s *Server) leftovers(now time.Time) []ui.AttentionView {
 			Text: "Home Assistant makes nothing of them.", Label: "See why", Path: "/discovery?show=broken"})
 	}
 	who, stale := presenceOf(s.cfg.Broker.AllSessions()), 0
-	for m := range b.Retained("#") {
+	for m := range s.cfg.Broker.Retained("#") {
 		if !owned(m) && who.gone(m, now) > staleAfter {
 			stale++
 		}

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 )
 
@@ -148,4 +150,43 @@ func (s *site) newestChange() int64 {
 		return 0
 	}
 	return entries[0].ID
+}
+
+// What is deleted on the page of the topics is told in the audit and can be put back, as
+// what is deleted on the page of retained messages; the broker's own stays.
+func TestClearedTopicsAreAudited(t *testing.T) {
+	s := furnished(t, true)
+	s.must(s.broker.Publish(t.Context(), broker.NewMessage("hall/lamp", []byte("canary-5"), 1, true)))
+	s.must(s.broker.Publish(t.Context(), broker.NewMessage("$SYS/broker/version", []byte("x"), 1, true)))
+	b := s.ingress()
+	send := func(topic string) answer {
+		req := b.request(http.MethodPost, "/topics/clear", strings.NewReader(fmt.Sprintf(`{"topic": %q}`, topic)))
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Origin", "http://"+req.URL.Host)
+		return b.do(req)
+	}
+	newest := s.newestChange()
+	send("$SYS/broker/version").is(t, http.StatusNotFound)
+	send("nowhere").is(t, http.StatusNotFound)
+	if s.newestChange() != newest {
+		t.Error("the audit tells of what did not happen")
+	}
+	send("hall/lamp").is(t, http.StatusNoContent)
+	if s.server.retainedOn("hall/lamp") != nil || s.server.retainedOn("$SYS/broker/version") == nil {
+		t.Error("cleared the wrong one")
+	}
+	entries, _, err := s.accounts.Audit(t.Context(), access.AuditQuery{Limit: 1})
+	s.must(err)
+	if e := entries[0]; e.ID <= newest || e.Object != "hall/lamp" || e.Via != access.ViaHomeAssistant || strings.Contains(fmt.Sprint(e), "canary") {
+		t.Errorf("the audit says %+v", e)
+	}
+	list, err := s.server.cfg.Trash.Removals(t.Context())
+	s.must(err)
+	if len(list) != 1 {
+		t.Fatalf("removals %+v", list)
+	}
+	b.post("/retained/undo", url.Values{"id": {fmt.Sprint(list[0].ID)}})
+	if m := s.server.retainedOn("hall/lamp"); m == nil || string(m.Payload) != "canary-5" {
+		t.Errorf("put back %v", m)
+	}
 }

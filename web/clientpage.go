@@ -143,12 +143,7 @@ func previewText(b []byte, size int) string {
 	if size == 0 {
 		return "(empty)"
 	}
-	text := b
-	if len(b) < size { // cut, perhaps in the middle of a character
-		for i := 0; i < utf8.UTFMax && len(text) > 0 && !utf8.Valid(text); i++ {
-			text = text[:len(text)-1]
-		}
-	}
+	text := wholeText(b, size)
 	var s string
 	if utf8.Valid(text) {
 		s = ui.Visible(string(text))

@@ -228,7 +228,7 @@ func (c connect) do(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	step := HomeStep(form.Get("step"))
-	done, known := stepDone[step]
+	said, known := stepDone[step]
 	if !known || c.cfg.Home == nil {
 		return badRequest("step %q", step)
 	}
@@ -242,20 +242,30 @@ func (c connect) do(w http.ResponseWriter, r *http.Request) error {
 		return c.takeOverPage(w, r, http.StatusUnprocessableEntity, err.Error())
 	}
 	c.log.Info("connected", "step", string(step), "actor", principalOf(r.Context()).name)
+	if err := c.cfg.Accounts.Note(context.WithoutCancel(r.Context()), said.audit, "", "", ""); err != nil {
+		return err
+	}
 	path := "/connect/take-over"
 	if step == StepConnect || step == StepFinish || step == StepPoint && !c.takingOver(r.Context()) {
 		path = "/connect"
 	}
-	return c.redirect(w, r, path+"?done="+done)
+	return c.redirect(w, r, path+"?done="+said.done)
 }
 
 // stepTimeout bounds a step: copying a large home takes longest.
 const stepTimeout = 5 * time.Minute
 
-// stepDone is what is said after a step, as a key of doneText.
-var stepDone = map[HomeStep]string{
-	StepConnect: "home-connected", StepCopy: "copied", StepCopyBack: "copy-undone", StepRecord: "record-taken", StepRecordBack: "record-undone",
-	StepPoint: "home-pointed", StepPointBack: "home-undone", StepPorts: "restarting", StepFinish: "take-over-finished",
+// stepDone is what is said after a step, as a key of doneText, and what the audit is told.
+var stepDone = map[HomeStep]struct{ done, audit string }{
+	StepConnect:    {"home-connected", "Home Assistant connected"},
+	StepCopy:       {"copied", "retained messages of the other broker copied"},
+	StepCopyBack:   {"copy-undone", "copied retained messages deleted"},
+	StepRecord:     {"record-taken", "apps sent here for MQTT"},
+	StepRecordBack: {"record-undone", "apps sent to the other broker again"},
+	StepPoint:      {"home-pointed", "Home Assistant's integration sent here"},
+	StepPointBack:  {"home-undone", "Home Assistant's integration sent to the other broker again"},
+	StepPorts:      {"restarting", "ports of the other broker taken"},
+	StepFinish:     {"take-over-finished", "take-over finished"},
 }
 
 // questions are asked before a step.

@@ -150,7 +150,8 @@ func TestConnectSteps(t *testing.T) {
 	h.become(besideMosquitto())
 	b.post("/connect", url.Values{"step": {"copy"}}).is(t, http.StatusUnprocessableEntity).says(t, "it could not connect.", "Copy what is retained")
 	h.err = nil
-	for step, done := range stepDone {
+	for step, said := range stepDone {
+		done, newest := said.done, s.newestChange()
 		want := "/connect/take-over?done=" + done
 		if step == StepConnect || step == StepFinish {
 			want = "/connect?done=" + done
@@ -158,6 +159,11 @@ func TestConnectSteps(t *testing.T) {
 		b.post("/connect", url.Values{"step": {string(step)}}).leads(t, b, want)
 		if text, ok := doneText(done); !ok || text == "" {
 			t.Errorf("%s says nothing", step)
+		}
+		entries, _, err := s.accounts.Audit(t.Context(), access.AuditQuery{Limit: 1})
+		s.must(err)
+		if len(entries) != 1 || entries[0].ID <= newest || entries[0].Action != said.audit || entries[0].Via != access.ViaHomeAssistant || entries[0].Actor != "anna" {
+			t.Errorf("%s: the audit says %+v", step, entries)
 		}
 	}
 	if len(h.did) != 3+len(stepDone) {

@@ -22,18 +22,18 @@ const (
 )
 
 // discovery judges all that was announced, as it is now.
-func (s *Server) discovery(b retainedBroker) *discovery {
+func (s *Server) discovery() *discovery {
 	stats := s.cfg.Broker.Stats()
 	last := func(name string, most int) ([]byte, bool) {
 		value, known := s.cfg.Feed.Value(name, most)
 		if !known { // the feed's memory is bounded
-			for m := range b.Retained(name) {
+			for m := range s.cfg.Broker.Retained(name) {
 				return m.Payload[:min(len(m.Payload), most)], true
 			}
 		}
 		return value, known
 	}
-	return s.announced.judge(b, presenceOf(s.cfg.Broker.AllSessions()), last, stats.Now.Sub(stats.Started), time.Now())
+	return s.announced.judge(s.cfg.Broker, presenceOf(s.cfg.Broker.AllSessions()), last, stats.Now.Sub(stats.Started), time.Now())
 }
 
 // discoveryKinds are what ?show= may ask for: fixed words, no topic among them.
@@ -45,9 +45,7 @@ func (p discoveryPage) show(w http.ResponseWriter, r *http.Request) error {
 	if !known {
 		v.Show = ""
 	}
-	if b, ok := p.cfg.Broker.(retainedBroker); ok {
-		p.fill(&v, p.discovery(b), kind, days(r.URL.Query().Get("page")))
-	}
+	p.fill(&v, p.discovery(), kind, days(r.URL.Query().Get("page")))
 	var err error
 	if v.Removals, err = retained(p).removals(r.Context()); err != nil {
 		return err
@@ -109,9 +107,9 @@ var reasonBadges = map[string]string{reasonBroken: "error", reasonOrphan: "warni
 
 // announcedBy are the configurations that are meant: with which "device" those of that
 // device, with "orphaned" all that are.
-func (s *Server) announcedBy(b retainedBroker, which, device string) map[*broker.Message]bool {
+func (s *Server) announcedBy(which, device string) map[*broker.Message]bool {
 	found := map[*broker.Message]bool{}
-	for _, d := range s.discovery(b).devices {
+	for _, d := range s.discovery().devices {
 		for _, e := range d.entities {
 			if which == "device" && topicKey(d.key) == device || which == "orphaned" && e.is(reasonOrphan) {
 				found[e.msg] = true

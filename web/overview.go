@@ -125,10 +125,8 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 // figures, which are retained as well, are nobody's to clear.
 func (o overview) retainedOfOthers(s broker.Stats) (n, bytes uint64) {
 	count, size := s.Retained, int64(s.RetainedBytes)
-	if b, ok := o.cfg.Broker.(retainedBroker); ok {
-		for m := range b.Retained("$SYS/#") {
-			count, size = count-1, size-int64(m.Size())
-		}
+	for m := range o.cfg.Broker.Retained("$SYS/#") {
+		count, size = count-1, size-int64(m.Size())
 	}
 	return uint64(max(count, 0)), uint64(max(size, 0))
 }

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/base64"
 	"iter"
 	"strings"
 	"time"
@@ -80,5 +79,5 @@ func topicLink(name string) string {
 	if len(name) > maxLink {
 		return ""
 	}
-	return "t=" + base64.RawURLEncoding.EncodeToString([]byte(name))
+	return "t=" + keyOf(name)
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,14 +21,6 @@ import (
 	"hearthmq/broker/feed/payload"
 	"hearthmq/ui"
 )
-
-// retainedBroker is what the pages about retained messages need of the broker.
-type retainedBroker interface {
-	Retained(filter string) iter.Seq[*broker.Message]
-	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
-	DropRetained(ctx context.Context, names []string, tell bool) ([]*broker.Message, error)
-	RestoreRetained(ctx context.Context, messages []*broker.Message, tell bool) ([]*broker.Message, error)
-}
 
 // retained is the page of all retained messages. What it looks for comes in the
 // body of a POST: topics never stand in a URL.
@@ -161,13 +152,9 @@ func (p retained) show(w http.ResponseWriter, r *http.Request) error {
 
 func (p retained) retainedView(f retainedFilter, now time.Time) ui.RetainedView {
 	v := ui.RetainedView{Filter: f.view(), Narrow: f.narrow(), Problem: f.problem}
-	b, ok := p.cfg.Broker.(retainedBroker)
-	if !ok {
-		return v
-	}
 	who := presenceOf(p.cfg.Broker.AllSessions())
 	var found []*broker.Message
-	for m := range b.Retained("#") {
+	for m := range p.cfg.Broker.Retained("#") {
 		if owned(m) || m.Expired(now) {
 			continue
 		}
@@ -182,7 +169,7 @@ func (p retained) retainedView(f retainedFilter, now time.Time) ui.RetainedView 
 	from := min(f.page*retainedRows, max(0, (len(found)-1)/retainedRows*retainedRows))
 	v.From, v.Page, v.Last = from, from/retainedRows, from+retainedRows >= len(found)
 	for _, m := range found[from:min(len(found), from+retainedRows)] {
-		v.Rows = append(v.Rows, withheldRow(b, retainedRow(m, now, who), m))
+		v.Rows = append(v.Rows, withheldRow(p.cfg.Broker, retainedRow(m, now, who), m))
 	}
 	return v
 }
@@ -221,7 +208,7 @@ func retainedRow(m *broker.Message, now time.Time, who *presence) ui.RetainedRow
 }
 
 // withheldRow says of a row that new subscribers do not get its message, and why.
-func withheldRow(b retainedBroker, row ui.RetainedRow, m *broker.Message) ui.RetainedRow {
+func withheldRow(b Broker, row ui.RetainedRow, m *broker.Message) ui.RetainedRow {
 	if rule, withheld := b.Withheld(m); withheld {
 		row.Withheld = rule.Text
 	}
@@ -250,20 +237,20 @@ func (p retained) removals(ctx context.Context) ([]ui.RemovalView, error) {
 
 // chosen are the messages that a form means: those whose boxes are ticked, else
 // all that its filter finds. None that came after before is among them.
-func (p retained) chosen(form url.Values, b retainedBroker, f retainedFilter, now, before time.Time) []*broker.Message {
+func (p retained) chosen(form url.Values, f retainedFilter, now, before time.Time) []*broker.Message {
 	var meant func(m *broker.Message) bool
 	switch form.Get("which") {
 	case "ticked":
 		meant = func(m *broker.Message) bool { return slices.Contains(form["key"], topicKey(m.Topic)) }
 	case "device", "orphaned":
-		found := p.announcedBy(b, form.Get("which"), form.Get("device"))
+		found := p.announcedBy(form.Get("which"), form.Get("device"))
 		meant = func(m *broker.Message) bool { return found[m] }
 	default:
 		who := presenceOf(p.cfg.Broker.AllSessions())
 		meant = func(m *broker.Message) bool { return f.keepsTo(m, now, who) }
 	}
 	var list []*broker.Message
-	for m := range b.Retained("#") {
+	for m := range p.cfg.Broker.Retained("#") {
 		if !owned(m) && !m.Expired(now) && !m.Received.After(before) && meant(m) {
 			list = append(list, m)
 		}
@@ -278,12 +265,8 @@ func (p retained) preview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, ok := p.cfg.Broker.(retainedBroker)
-	if !ok {
-		return broker.ErrNotFound
-	}
 	f, now := readRetainedFilter(form), time.Now()
-	list := p.chosen(form, b, f, now, now)
+	list := p.chosen(form, f, now, now)
 	if len(list) == 0 || f.problem != "" {
 		if form.Get("from") == "discovery" {
 			return p.redirect(w, r, "/discovery?done=retained-none")
@@ -331,16 +314,12 @@ func (p retained) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b, ok := p.cfg.Broker.(retainedBroker)
-	if !ok {
-		return broker.ErrNotFound
-	}
 	f := readRetainedFilter(form)
 	ms, err := strconv.ParseInt(form.Get("before"), 10, 64)
 	if err != nil || f.problem != "" {
 		return badRequest("a deletion without its preview")
 	}
-	list := p.chosen(form, b, f, time.Now(), time.UnixMilli(ms))
+	list := p.chosen(form, f, time.Now(), time.UnixMilli(ms))
 	switch form.Get("which") {
 	case "ticked", "device", "orphaned":
 	default:
@@ -348,7 +327,7 @@ func (p retained) delete(w http.ResponseWriter, r *http.Request) error {
 			return badRequest("nothing was chosen")
 		}
 	}
-	dropped, _, err := p.remove(r.Context(), b, list, whatWords(form, f), form.Get("tell") == "1")
+	dropped, _, err := p.remove(r.Context(), list, whatWords(form, f), form.Get("tell") == "1")
 	if err != nil {
 		return err
 	}
@@ -364,7 +343,7 @@ func (p retained) delete(w http.ResponseWriter, r *http.Request) error {
 
 // remove deletes retained messages and keeps them in the trash, which comes first:
 // what can't be kept is not deleted. id is what undoes it.
-func (s *Server) remove(ctx context.Context, b retainedBroker, list []*broker.Message, what string, tell bool) (dropped []*broker.Message, id int64, err error) {
+func (s *Server) remove(ctx context.Context, list []*broker.Message, what string, tell bool) (dropped []*broker.Message, id int64, err error) {
 	if len(list) == 0 {
 		return nil, 0, nil
 	}
@@ -378,7 +357,7 @@ func (s *Server) remove(ctx context.Context, b retainedBroker, list []*broker.Me
 		names[i] = m.Topic
 	}
 	// What was begun is finished, also when the browser goes away.
-	dropped, err = b.DropRetained(context.WithoutCancel(ctx), names, tell)
+	dropped, err = s.cfg.Broker.DropRetained(context.WithoutCancel(ctx), names, tell)
 	for _, m := range dropped {
 		s.cfg.Feed.Cleared(m.Topic)
 	}
@@ -397,13 +376,13 @@ func (s *Server) remove(ctx context.Context, b retainedBroker, list []*broker.Me
 
 // putBack undoes a removal in the name of ctx's person, and says how many messages there
 // are again. It fails with feed.ErrNoRemoval.
-func (s *Server) putBack(ctx context.Context, b retainedBroker, id int64) (int, error) {
+func (s *Server) putBack(ctx context.Context, id int64) (int, error) {
 	removal, messages, err := s.cfg.Trash.Removed(ctx, id)
 	if err != nil {
 		return 0, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	restored, err := b.RestoreRetained(ctx, messages, removal.Notified)
+	restored, err := s.cfg.Broker.RestoreRetained(ctx, messages, removal.Notified)
 	if !removal.Notified {
 		s.cfg.Feed.Seed(slices.Values(restored))
 	}
@@ -431,11 +410,7 @@ func (p retained) undo(w http.ResponseWriter, r *http.Request) error {
 	if form.Get("from") == "discovery" {
 		back = "/discovery"
 	}
-	b, ok := p.cfg.Broker.(retainedBroker)
-	if !ok {
-		return broker.ErrNotFound
-	}
-	if _, err := p.putBack(r.Context(), b, id); errors.Is(err, feed.ErrNoRemoval) {
+	if _, err := p.putBack(r.Context(), id); errors.Is(err, feed.ErrNoRemoval) {
 		return p.redirect(w, r, back+"?done=retained-gone")
 	} else if err != nil {
 		return err

@@ -25,9 +25,14 @@ func (a rights) roleByID(r *http.Request) (access.Role, error) {
 	if err != nil {
 		return access.Role{}, err
 	}
-	for _, role := range a.cfg.Directory.Roles() {
-		if role.ID == id {
-			return role, nil
+	return a.roleWithID(id)
+}
+
+// roleWithID finds a role by the number that stands in paths.
+func (s *Server) roleWithID(id int64) (access.Role, error) {
+	for _, r := range s.cfg.Directory.Roles() {
+		if r.ID == id {
+			return r, nil
 		}
 	}
 	return access.Role{}, access.ErrNotFound

@@ -123,7 +123,8 @@ type Server struct {
 	tracing     tracing
 	pending     pendingImport
 
-	apiDoc *huma.OpenAPI // set by apiRoutes
+	apiDoc  *huma.OpenAPI          // set by apiRoutes, as is the next
+	apiText func() ([]byte, error) // the same as JSON, made once
 }
 
 // New returns the admin for cfg.

@@ -18,6 +18,12 @@ func TestStrangersSendLittle(t *testing.T) { // case W23
 			t.Errorf("%s: %d", a.Request.URL, a.StatusCode)
 		}
 	}
+	// A token that nobody has looked at makes nobody less of a stranger.
+	req := s.direct().request(http.MethodPost, "/login", strings.NewReader(large.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
+	req.Header.Set("Authorization", "Bearer hmq_x")
+	s.direct().do(req).is(t, http.StatusRequestEntityTooLarge)
 	for _, path := range []string{"/users/new", importPath, restorePath, "/topics/publish"} {
 		s.direct().post(path, large).is(t, http.StatusSeeOther)
 	}

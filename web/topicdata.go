@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"mime"
 	"net/http"
 	"slices"
@@ -22,12 +21,6 @@ import (
 	"hearthmq/broker/topic"
 	"hearthmq/ui"
 )
-
-// topicReader is what a Broker may tell about a topic beyond the feed.
-type topicReader interface {
-	Retained(filter string) iter.Seq[*broker.Message]
-	Subscribers(topicName string) []broker.SubscriberInfo
-}
 
 // Bounds of what is told of one topic.
 const (
@@ -53,8 +46,8 @@ func (p topicsPage) message(topicName string, seq uint64) (feed.Sample, error) {
 		return h.Samples[i], nil
 	}
 	s, err := p.s.cfg.Feed.Last(topicName)
-	if r, ok := p.s.cfg.Broker.(topicReader); ok && (err != nil || len(s.Payload) < s.Size) {
-		for m := range r.Retained(topicName) {
+	if err != nil || len(s.Payload) < s.Size {
+		for m := range p.s.cfg.Broker.Retained(topicName) {
 			if err != nil || len(m.Payload) == s.Size {
 				return feed.Sample{At: m.Received, Payload: m.Payload, Size: len(m.Payload), QoS: m.QoS, Retain: true,
 					ClientID: m.PublisherID, User: m.PublisherUser, Properties: m.Properties}, nil
@@ -215,17 +208,12 @@ func (p topicsPage) who(_ context.Context, req topicRequest) (any, error) {
 func (p topicsPage) whoHas(name string) whoAnswer {
 	a := whoAnswer{Publishers: []publisherLine{}, Subscribers: []subscriberLine{}, Rights: []rightsLine{}}
 	a.Publishers = p.publishers(name)
-	if r, ok := p.s.cfg.Broker.(topicReader); ok {
-		for _, s := range r.Subscribers(name) {
-			if len(a.Subscribers) == maxWho {
-				a.MoreSubscribers++
-				continue
-			}
-			a.Subscribers = append(a.Subscribers, subscriberLine{s.ClientID, s.User, s.Connected, s.Filter, s.QoS, s.Receives, s.Rule.Text})
+	for _, s := range p.s.cfg.Broker.Subscribers(name) {
+		if len(a.Subscribers) == maxWho {
+			a.MoreSubscribers++
+			continue
 		}
-	}
-	if p.s.cfg.Directory == nil {
-		return a
+		a.Subscribers = append(a.Subscribers, subscriberLine{s.ClientID, s.User, s.Connected, s.Filter, s.QoS, s.Receives, s.Rule.Text})
 	}
 	names := []string{}
 	for _, u := range p.s.cfg.Directory.Users() {

@@ -26,7 +26,7 @@ type publishProperties struct {
 // maxPropertyBytes bounds one property: the wire allows no more.
 const maxPropertyBytes = 65535
 
-func (p topicsPage) publish(ctx context.Context, b TopicBroker, req topicRequest) (any, error) {
+func (p topicsPage) publish(ctx context.Context, req topicRequest) (any, error) {
 	refuse := func(text string) (any, error) { return nil, problemWith(http.StatusUnprocessableEntity, text) }
 	if req.QoS > 2 {
 		return refuse("QoS is 0, 1 or 2.")
@@ -45,7 +45,7 @@ func (p topicsPage) publish(ctx context.Context, b TopicBroker, req topicRequest
 		return refuse(problem)
 	}
 	retained := p.s.retainedOn(req.Topic)
-	if err := b.Publish(ctx, m); err != nil {
+	if err := p.s.cfg.Broker.Publish(ctx, m); err != nil {
 		return nil, err
 	}
 	return nil, p.s.published(ctx, m, retained)

@@ -14,15 +14,6 @@ import (
 	"hearthmq/broker/topic"
 )
 
-// TopicBroker is what the topics page needs of the broker beyond Broker. A
-// Broker without it can be looked at only.
-type TopicBroker interface {
-	// ClearRetained drops the retained message of a topic, or returns broker.ErrNotFound.
-	ClearRetained(topicName string) error
-	// Publish sends a message as the broker itself.
-	Publish(ctx context.Context, m *broker.Message) error
-}
-
 // topicsPage is the live view of all topics. The page itself carries one level of
 // them; the rest comes over the feed socket.
 type topicsPage struct{ s *Server }
@@ -33,15 +24,15 @@ func (s *Server) topicsRoutes(r chi.Router) {
 	p := topicsPage{s}
 	r.Get("/topics", s.handle(p.show))
 	r.Post("/topics", s.handle(p.show))
-	r.Post("/topics/clear", p.action(changing(p.clear)))
-	r.Post("/topics/publish", p.action(changing(p.publish)))
-	r.Post("/topics/sample", p.action(reading(p.sample)))
-	r.Post("/topics/who", p.action(reading(p.who)))
-	r.Post("/topics/pin", p.action(reading(p.pin)))
+	r.Post("/topics/clear", p.action(p.clear))
+	r.Post("/topics/publish", p.action(p.publish))
+	r.Post("/topics/sample", p.action(p.sample))
+	r.Post("/topics/who", p.action(p.who))
+	r.Post("/topics/pin", p.action(p.pin))
 	r.Post("/topics/download", s.handle(p.download))
 	// What the script asks again while it is shown.
-	r.Post("/live/topics/history", p.action(reading(p.history)))
-	r.Post("/live/topics/series", p.action(reading(p.series)))
+	r.Post("/live/topics/history", p.action(p.history))
+	r.Post("/live/topics/series", p.action(p.series))
 	r.Get("/ws", s.feedSocket)
 }
 
@@ -62,22 +53,7 @@ type topicRequest struct {
 }
 
 // topicAction does something and returns what is answered as JSON, nil for nothing.
-type topicAction func(context.Context, *topicsPage, topicRequest) (any, error)
-
-// changing makes an action of one that needs a broker that can be changed.
-func changing(do func(context.Context, TopicBroker, topicRequest) (any, error)) topicAction {
-	return func(ctx context.Context, p *topicsPage, req topicRequest) (any, error) {
-		b, ok := p.s.cfg.Broker.(TopicBroker)
-		if !ok {
-			return nil, problemWith(http.StatusNotImplemented, "This broker can't be changed from here.")
-		}
-		return do(ctx, b, req)
-	}
-}
-
-func reading(do func(context.Context, topicRequest) (any, error)) topicAction {
-	return func(ctx context.Context, _ *topicsPage, req topicRequest) (any, error) { return do(ctx, req) }
-}
+type topicAction func(context.Context, topicRequest) (any, error)
 
 // topicProblem is an answer that the page shows beside its form.
 type topicProblem struct {
@@ -138,17 +114,23 @@ func (p topicsPage) run(r *http.Request, do topicAction) (any, error) {
 	if err := topic.ValidName(req.Topic); err != nil {
 		return nil, problemWith(http.StatusUnprocessableEntity, "The topic "+err.Error()+".")
 	}
-	return do(r.Context(), &p, req)
+	return do(r.Context(), req)
 }
 
-func (p topicsPage) clear(ctx context.Context, b TopicBroker, req topicRequest) (any, error) {
-	if err := b.ClearRetained(req.Topic); errors.Is(err, broker.ErrNotFound) {
-		p.s.cfg.Feed.Cleared(req.Topic) // whatever the page showed, there is none
-		return nil, problemWith(http.StatusNotFound, "There is no retained message any more.")
-	} else if err != nil {
+// clear deletes the retained message of a topic as the page of all of them does: it can be
+// put back, and whoever is subscribed is told. Those of the broker itself stay.
+func (p topicsPage) clear(ctx context.Context, req topicRequest) (any, error) {
+	var list []*broker.Message
+	if m := p.s.retainedOn(req.Topic); m != nil && !owned(m) {
+		list = append(list, m)
+	}
+	dropped, _, err := p.s.remove(ctx, list, clipText(req.Topic, maxLogValue), true)
+	if err != nil {
 		return nil, err
 	}
-	p.s.cfg.Feed.Cleared(req.Topic)
-	p.s.log.Info("retained message cleared in the admin", "user", principalOf(ctx).name, "topic", req.Topic)
+	if len(dropped) == 0 {
+		p.s.cfg.Feed.Cleared(req.Topic) // whatever the page showed, there is none
+		return nil, problemWith(http.StatusNotFound, "There is no retained message any more.")
+	}
 	return nil, nil
 }

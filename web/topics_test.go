@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
 	"log/slog"
 	"net/http"
@@ -39,19 +40,29 @@ func (*topicBroker) Sessions() []broker.SessionInfo { return nil }
 func (*topicBroker) Session(string) (broker.SessionInfo, []broker.SubscriptionInfo, error) {
 	return broker.SessionInfo{}, nil, broker.ErrNotFound
 }
-func (*topicBroker) Retained(string) iter.Seq[*broker.Message] {
-	return func(func(*broker.Message) bool) {}
+func (b *topicBroker) Retained(name string) iter.Seq[*broker.Message] {
+	return func(yield func(*broker.Message) bool) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.retained[name] {
+			yield(broker.NewMessage(name, []byte("x"), 0, true))
+		}
+	}
 }
+func (*topicBroker) Subscribers(string) []broker.SubscriberInfo { return nil }
 func (*topicBroker) Disconnect(string, packet.ReasonCode) error { return broker.ErrNotFound }
 
-func (b *topicBroker) ClearRetained(topicName string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.retained[topicName] {
-		return broker.ErrNotFound
+func (b *topicBroker) DropRetained(_ context.Context, names []string, tell bool) (dropped []*broker.Message, err error) {
+	for _, name := range names {
+		for m := range b.Retained(name) {
+			dropped = append(dropped, m)
+		}
+		delete(b.retained, name)
 	}
-	delete(b.retained, topicName)
-	return nil
+	if !tell {
+		err = errors.New("nobody is told")
+	}
+	return dropped, err
 }
 
 func (b *topicBroker) Publish(_ context.Context, m *broker.Message) error {
@@ -73,7 +84,7 @@ func topicsSite(t *testing.T, f *feed.Feed, b *topicBroker, admin func() bool) *
 	}
 	s := &Server{
 		cfg: Config{
-			Broker: b, Accounts: accounts, Feed: f, AdminOnly: true, Version: "HearthMQ test",
+			Broker: b, Accounts: accounts, Directory: access.NewDirectory(access.Policy{}), Trash: new(feed.MemoryTrash), Feed: f, AdminOnly: true, Version: "HearthMQ test",
 			IngressAdmin: func(context.Context, string) (bool, error) { return admin(), nil },
 		},
 		log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

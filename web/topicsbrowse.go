@@ -57,7 +57,7 @@ func (p topicsPage) browse(v *ui.TopicsView, at place, now time.Time) {
 	levels, all, found := p.s.cfg.Feed.Browse(at.name, at.top, at.from, staticRows)
 	v.Root, v.Found, v.From, v.All, v.Next = at.top, found, at.from, all, -1
 	if !at.top {
-		v.Above, v.Here, v.Code = above(at.name), ui.Clip(lastLevel(at.name), staticName), codeOf(at.name)
+		v.Above, v.Here, v.Code = above(at.name), ui.Clip(lastLevel(at.name), staticName), keyOf(at.name)
 		v.Value = p.value(at.name, now)
 		v.Found = found || v.Value != nil
 		if found && all == 0 { // nothing lies below: what lies beside is of more use
@@ -80,10 +80,8 @@ func (p topicsPage) browse(v *ui.TopicsView, at place, now time.Time) {
 	}
 }
 
-func codeOf(name string) string { return base64.RawURLEncoding.EncodeToString([]byte(name)) }
-
 func topicRow(l feed.Level, now time.Time) ui.TopicRow {
-	row := ui.TopicRow{Name: ui.Clip(l.Name, staticName), Code: codeOf(l.Topic), Linked: len(l.Topic) <= maxLink, Topics: l.Topics}
+	row := ui.TopicRow{Name: ui.Clip(l.Name, staticName), Code: keyOf(l.Topic), Linked: len(l.Topic) <= maxLink, Topics: l.Topics}
 	if l.Known {
 		row.Value, row.Retained, row.Age = l.Text, l.Retained, ui.Ago(l.At, now)
 	}
@@ -103,7 +101,7 @@ func above(name string) (list []ui.TopicRow) {
 		if len(name) > maxLink {
 			continue // it has no link
 		}
-		list = append([]ui.TopicRow{{Name: ui.Clip(lastLevel(name), staticName), Code: codeOf(name), Linked: true}}, list...)
+		list = append([]ui.TopicRow{{Name: ui.Clip(lastLevel(name), staticName), Code: keyOf(name), Linked: true}}, list...)
 	}
 	return list
 }
@@ -117,7 +115,7 @@ func (p topicsPage) value(name string, now time.Time) *ui.TopicValue {
 	if err != nil {
 		return nil
 	}
-	v := &ui.TopicValue{Topic: ui.Clip(name, 4*staticName), Code: codeOf(name), Size: ui.Bytes(uint64(s.Size)), Empty: s.Size == 0}
+	v := &ui.TopicValue{Topic: ui.Clip(name, 4*staticName), Code: keyOf(name), Size: ui.Bytes(uint64(s.Size)), Empty: s.Size == 0}
 	v.Text, v.Hex = readableValue(name, s.Payload)
 	if shown := min(len(s.Payload), staticValue); shown < s.Size {
 		v.Cut = fmt.Sprintf("These are the first %s of %s.", ui.Bytes(uint64(shown)), ui.Bytes(uint64(s.Size)))
@@ -178,8 +176,7 @@ func (p topicsPage) show(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := p.s.view(r, "Topics", "topics", "topics-page")
 	v.Full = true
-	_, changeable := p.s.cfg.Broker.(TopicBroker)
-	t := ui.TopicsView{Topics: p.s.cfg.Feed.Totals().Topics, Changeable: changeable}
+	t := ui.TopicsView{Topics: p.s.cfg.Feed.Totals().Topics}
 	p.browse(&t, at, time.Now())
 	status := http.StatusOK
 	if !t.Found {

@@ -28,7 +28,7 @@ func TestTopicsByLinks(t *testing.T) {
 			if end >= 0 {
 				level, at = name[:at+end], at+end+1
 			}
-			code := codeOf(level)
+			code := keyOf(level)
 			switch {
 			case strings.Contains(a.body, `href="`+ingressBase+"/topics?t="+code+`"`):
 				a = b.get("/topics?t=" + code)
@@ -50,8 +50,8 @@ func TestTopicsByLinks(t *testing.T) {
 			t.Errorf("the page of %.60q has %d bytes", name, len(a.body))
 		}
 	}
-	b.get("/topics?t="+codeOf("no/such/topic")).is(t, http.StatusNotFound).says(t, "There is no such topic")
-	b.get("/topics?t="+codeOf("a/#")).is(t, http.StatusBadRequest)
+	b.get("/topics?t="+keyOf("no/such/topic")).is(t, http.StatusNotFound).says(t, "There is no such topic")
+	b.get("/topics?t="+keyOf("a/#")).is(t, http.StatusBadRequest)
 	b.get("/topics?t=%00").is(t, http.StatusBadRequest)
 	b.get("/topics?from=-1").is(t, http.StatusOK)
 }
@@ -71,7 +71,7 @@ func TestTopicsPagesOfALargeFolder(t *testing.T) {
 	for folder, want := range map[string]int{"many": n, "long": 40} {
 		seen, pages := 0, 0
 		for from := "0"; from != ""; pages++ {
-			a := b.post("/topics", url.Values{"t": {codeOf(folder)}, "from": {from}}).is(t, http.StatusOK)
+			a := b.post("/topics", url.Values{"t": {keyOf(folder)}, "from": {from}}).is(t, http.StatusOK)
 			if len(a.body) > pageBytes {
 				t.Errorf("a page of %s has %d bytes", folder, len(a.body))
 			}
@@ -84,18 +84,18 @@ func TestTopicsPagesOfALargeFolder(t *testing.T) {
 		}
 	}
 	// Beside a topic its neighbours are listed.
-	if a := b.get("/topics?t=" + codeOf("many/0003")); !strings.Contains(a.body, codeOf("many/0004")) || !strings.Contains(a.body, "is-current") {
+	if a := b.get("/topics?t=" + keyOf("many/0003")); !strings.Contains(a.body, keyOf("many/0004")) || !strings.Contains(a.body, "is-current") {
 		t.Error("the neighbours of a topic are not listed")
 	}
 	// A value is cut with a word, never silently (case W6).
 	s.say("large", strings.Repeat("0123456789", 20_000), true, "probe")
-	b.get("/topics?t="+codeOf("large")).is(t, http.StatusOK).says(t, "These are the first 66 kB of 200 kB.")
+	b.get("/topics?t="+keyOf("large")).is(t, http.StatusOK).says(t, "These are the first 66 kB of 200 kB.")
 	s.say("bytes", "\xff\x00\x01<b>", true, "probe")
-	b.get("/topics?t="+codeOf("bytes")).is(t, http.StatusOK).says(t, "ff 00 01 3c 62 3e")
+	b.get("/topics?t="+keyOf("bytes")).is(t, http.StatusOK).says(t, "ff 00 01 3c 62 3e")
 	s.say("cbor", "\xa1\x61a\x18\x2a", true, "probe")
-	b.get("/topics?t="+codeOf("cbor")).is(t, http.StatusOK).says(t, `"a": 42`)
+	b.get("/topics?t="+keyOf("cbor")).is(t, http.StatusOK).says(t, `"a": 42`)
 	s.say("nothing", "", false, "probe")
-	b.get("/topics?t="+codeOf("nothing")).is(t, http.StatusOK).says(t, "An empty message")
+	b.get("/topics?t="+keyOf("nothing")).is(t, http.StatusOK).says(t, "An empty message")
 }
 
 // TestTopicsWithoutScriptInBrowser opens folders and reads a value in a browser that runs
@@ -120,7 +120,7 @@ func TestTopicsWithoutScriptInBrowser(t *testing.T) {
 		b.do(chromedp.EmulateViewport(width, 800), chromedp.Navigate(at))
 		press := func(name string) {
 			t.Helper()
-			if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(fmt.Sprintf(`.topics-static-name[href$="=%s"]`, codeOf(name))))); err != nil {
+			if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(fmt.Sprintf(`.topics-static-name[href$="=%s"]`, keyOf(name))))); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
@@ -139,14 +139,14 @@ func TestTopicsWithoutScriptInBrowser(t *testing.T) {
 		b.fits("topics without a script")
 		b.screenshot(fmt.Sprintf("topics-noscript-value-%d", width))
 	}
-	b.do(chromedp.Navigate(at + "?t=" + codeOf(hostileName)))
+	b.do(chromedp.Navigate(at + "?t=" + keyOf(hostileName)))
 	script(false)
-	b.do(chromedp.Navigate(at + "?t=" + codeOf("zigbee2mqtt/kitchen/lamp")))
+	b.do(chromedp.Navigate(at + "?t=" + keyOf("zigbee2mqtt/kitchen/lamp")))
 	b.until(`document.getElementById('topics').hearthmq?.detail.topic === 'zigbee2mqtt/kitchen/lamp' && !document.getElementById('detail-live').hidden &&
 		document.getElementById('detail-static') === null && document.getElementById('topics-tree').getAttribute('role') === 'tree' && location.search === ''`)
-	b.do(chromedp.Navigate(at + "?t=" + codeOf("zigbee2mqtt")))
+	b.do(chromedp.Navigate(at + "?t=" + keyOf("zigbee2mqtt")))
 	b.until(`document.getElementById('topics').hearthmq?.detail.topic === 'zigbee2mqtt'`)
-	b.do(chromedp.Navigate(at + "?t=" + codeOf(hostileName)))
+	b.do(chromedp.Navigate(at + "?t=" + keyOf(hostileName)))
 	b.until(`document.getElementById('topics').hearthmq?.detail.topic.includes('pwned')`)
 	b.harmless()
 }

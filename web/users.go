@@ -102,12 +102,7 @@ func (s *Server) userByID(r *http.Request) (access.User, error) {
 	if err != nil {
 		return access.User{}, err
 	}
-	for _, u := range s.cfg.Directory.Users() {
-		if u.ID == id {
-			return u, nil
-		}
-	}
-	return access.User{}, access.ErrNotFound
+	return s.userWithID(id)
 }
 
 // roleChoices lists all roles as check boxes.

@@ -58,7 +58,7 @@ func backUp(ctx context.Context, path, to string, replace bool) (c Contents, err
 // snapshot writes a consistent copy of the database that SQLite calls name.
 func snapshot(ctx context.Context, name, to string) (err error) {
 	// VACUUM INTO takes an empty file, which thereby has our mode, not SQLite's.
-	if err := createFile(to); err != nil {
+	if err := createNew(to); err != nil {
 		return err
 	}
 	db, err := sql.Open("sqlite", name)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,9 +105,12 @@ func (b bridges) change(ctx context.Context, action, name, after string, f func(
 		}
 	}
 	err := b.db.update(ctx, func(tx *sql.Tx) error {
-		before, err := b.described(ctx, tx, name)
+		before, password, err := b.described(ctx, tx, name)
 		if err != nil {
 			return err
+		}
+		if before != "" && s != nil && s.Password != "" && s.Password != password {
+			after += " (another)" // describeBridge ends with it
 		}
 		if err := f(tx, string(text)); err != nil {
 			return err
@@ -122,24 +126,26 @@ func (b bridges) change(ctx context.Context, action, name, after string, f func(
 	return nil
 }
 
-// described is a stored bridge in one line, "" where there is none.
-func (b bridges) described(ctx context.Context, tx *sql.Tx, name string) (string, error) {
+// described is a stored bridge in one line, "" where there is none, and its password.
+func (b bridges) described(ctx context.Context, tx *sql.Tx, name string) (line, password string, err error) {
 	var text string
-	err := tx.QueryRowContext(ctx, `SELECT settings FROM bridge WHERE name = ?`, name).Scan(&text)
+	err = tx.QueryRowContext(ctx, `SELECT settings, password FROM bridge WHERE name = ?`, name).Scan(&text, &password)
 	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	var s bridge.Settings
 	if json.Unmarshal([]byte(text), &s) != nil {
-		return "settings that can't be read", nil
+		return "settings that can't be read", password, nil
 	}
-	return describeBridge(&s), nil
+	s.Password = password
+	return describeBridge(&s), password, nil
 }
 
-// describeBridge is for the audit: no password.
+// describeBridge is for the audit: all that the admin can change, and of a password that
+// there is one, at the end.
 func describeBridge(s *bridge.Settings) string {
 	topics := make([]string, 0, min(len(s.Topics), 20))
 	for _, t := range s.Topics[:min(len(s.Topics), 20)] {
@@ -149,11 +155,28 @@ func describeBridge(s *bridge.Settings) string {
 	if more := len(s.Topics) - len(topics); more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}
-	if s.Username != "" {
-		text += "; user " + s.Username
+	if s.TLS.On {
+		text += "; encrypted"
 	}
-	if s.Disabled {
-		text += "; disabled"
+	for _, part := range []struct {
+		word, value string
+	}{
+		{"authorities", s.TLS.CAFile}, {"certificate", s.TLS.CertFile}, {"key", s.TLS.KeyFile}, {"rights of", s.User}, {"user", s.Username},
+	} {
+		if part.value != "" {
+			text += "; " + part.word + " " + part.value
+		}
+	}
+	for _, part := range []struct {
+		on   bool
+		word string
+	}{
+		{s.TLS.AnyName, "a certificate of any name"}, {s.DropRetain, "nothing retained there"}, {s.Notify && !s.NotifyLocal, "says there whether it is connected"},
+		{s.Disabled, "disabled"}, {true, "MQTT level " + strconv.Itoa(int(s.Version)) + ", " + string(s.Start)}, {s.Password != "", "with a password"},
+	} {
+		if part.on {
+			text += "; " + part.word
+		}
 	}
 	return text
 }

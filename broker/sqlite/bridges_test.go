@@ -10,6 +10,7 @@ import (
 
 	"hearthmq/broker/access"
 	"hearthmq/broker/bridge"
+	"hearthmq/broker/packet"
 )
 
 func TestBridges(t *testing.T) {
@@ -69,6 +70,33 @@ func TestBridges(t *testing.T) {
 		if strings.Contains(e.Before+e.After, "secret") { // case W17
 			t.Errorf("the audit has the password: %+v", e)
 		}
+	}
+	// The audit tells each thing that was changed, and of a password only that it is another.
+	if err := r.InsertBridge(ctx, s); err != nil {
+		t.Fatal(err)
+	}
+	s.Revision = 0
+	for want, change := range map[string]func(*bridge.Settings){
+		"encrypted": func(s *bridge.Settings) { s.TLS.On = !s.TLS.On }, "any name": func(s *bridge.Settings) { s.TLS.AnyName = true },
+		"/ca.pem": func(s *bridge.Settings) { s.TLS.CAFile = "/ca.pem" }, "/cert.pem": func(s *bridge.Settings) { s.TLS.CertFile = "/cert.pem" },
+		"/key.pem": func(s *bridge.Settings) { s.TLS.KeyFile = "/key.pem" }, "rights of lamp": func(s *bridge.Settings) { s.User = "lamp" },
+		"nothing retained": func(s *bridge.Settings) { s.DropRetain = true }, "says there": func(s *bridge.Settings) { s.Notify, s.NotifyLocal = true, false },
+		"level 4": func(s *bridge.Settings) { s.Version = packet.V311 }, "lazy": func(s *bridge.Settings) { s.Start = bridge.Lazy },
+		"password (another)": func(s *bridge.Settings) { s.Password = "a third secret" },
+	} {
+		s.Revision++
+		changed := s
+		change(&changed)
+		if err := r.UpdateBridge(ctx, changed); err != nil {
+			t.Fatal(err)
+		}
+		audit, err := db.Accounts().Audit(ctx, access.AuditQuery{Limit: 1})
+		if err != nil || len(audit) != 1 || strings.Contains(audit[0].After, want) == strings.Contains(audit[0].Before, want) || strings.Contains(audit[0].After, "secret") {
+			t.Errorf("%s: %+v, %v", want, audit, err)
+		}
+	}
+	if err := r.DeleteBridge(ctx, "cloud"); err != nil {
+		t.Fatal(err)
 	}
 	raw := raw(t, db.Path())
 	exec(t, raw, `INSERT INTO bridge VALUES ('bad', '{"addresses": 1}', '', 1, 0), ('worse', '{}', '', 1, 0)`)

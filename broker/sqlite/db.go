@@ -180,10 +180,8 @@ func uri(path string) string {
 // whatever the umask; SQLite itself would leave the database readable by all,
 // and gives its -wal and -shm files the mode of the database.
 func createFile(path string) error {
-	if _, err := os.Stat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return err
-		}
+	if err := createFolder(path); err != nil {
+		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -198,6 +196,27 @@ func createFile(path string) error {
 		err = f.Chmod(0o600)
 	}
 	return errors.Join(err, f.Close())
+}
+
+// createNew makes an empty file for a copy. One that is there already is an error: in a
+// folder that others may write to it could be somebody else's, who would read the copy.
+func createNew(path string) error {
+	if err := createFolder(path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+// createFolder makes the folder of a file, where it is missing.
+func createFolder(path string) error {
+	if _, err := os.Stat(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return os.MkdirAll(filepath.Dir(path), 0o700)
 }
 
 // errorCode is SQLite's extended result code, 0 when err does not come from there.

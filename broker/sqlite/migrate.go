@@ -91,7 +91,7 @@ func (db *DB) backup(ctx context.Context, version int64) error {
 		return err
 	}
 	// VACUUM INTO takes an empty file, which thereby has our mode, not SQLite's.
-	if err := createFile(tmp); err != nil {
+	if err := createNew(tmp); err != nil {
 		return err
 	}
 	if _, err := db.writer.ExecContext(ctx, `VACUUM INTO ?`, tmp); err != nil {
