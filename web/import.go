@@ -130,10 +130,18 @@ func (i imports) apply(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := importView(report)
 	v.Done = []string{
-		ui.Plural(len(done.Accounts.Users), "user", "users"), ui.Plural(len(done.Accounts.Roles), "role", "roles"), ui.Plural(done.Retained, "retained message", "retained messages"),
-		ui.Plural(done.Sessions, "session", "sessions"), ui.Plural(done.Queued, "message that waits for devices", "messages that wait for devices"),
+		plural(len(done.Accounts.Users), "user", "users"), plural(len(done.Accounts.Roles), "role", "roles"), plural(done.Retained, "retained message", "retained messages"),
+		plural(done.Sessions, "session", "sessions"), plural(done.Queued, "message that waits for devices", "messages that wait for devices"),
 	}
 	return i.render(w, r, http.StatusOK, ui.ImportReportPage(i.view(r), v))
+}
+
+// plural writes numbers as the report does.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // importTarget is the running broker.
