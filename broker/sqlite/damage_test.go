@@ -42,9 +42,9 @@ func TestDamagedRows(t *testing.T) {
 		{"maximum qos", `INSERT INTO subscription VALUES (1, '', 'x', 3, 0, 0, 0, 0)`},
 		{"subscription id", `INSERT INTO subscription VALUES (1, '', 'x', 0, 0, 0, 0, 4294967296)`},
 		{"no local", `INSERT INTO subscription VALUES (1, '', 'x', 0, 7, 0, 0, 0)`},
-		{"retained topic", `INSERT INTO retained VALUES ('a/+', x'00', x'', 0, NULL, NULL, '', '', 0)`},
-		{"retained properties", `INSERT INTO retained VALUES ('x', x'00', x'26ffff', 0, NULL, NULL, '', '', 0)`},
-		{"retained qos", `INSERT INTO retained VALUES ('x', x'00', x'', -1, NULL, NULL, '', '', 0)`},
+		{"retained topic", `INSERT INTO retained VALUES ('a/+', x'00', x'', 0, NULL, NULL, '', '', 0, 0)`},
+		{"retained properties", `INSERT INTO retained VALUES ('x', x'00', x'26ffff', 0, NULL, NULL, '', '', 0, 0)`},
+		{"retained qos", `INSERT INTO retained VALUES ('x', x'00', x'', -1, NULL, NULL, '', '', 0, 0)`},
 		{"packet id 0", `INSERT INTO inbound_qos2 VALUES (1, 0)`},
 		{"packet id 65536", `INSERT INTO inbound_qos2 VALUES (1, 65536)`},
 		{"will delay", `INSERT INTO will VALUES (1, 'x', x'', x'', 0, 0, 0, -1, NULL, '', '')`},
@@ -146,7 +146,7 @@ func FuzzRow(f *testing.F) {
 		}
 		exec(t, other, `INSERT INTO message VALUES (1, ?, ?, ?, ?, 0, ?, ?, ?, ?)`, text, payload, properties, small, number, number, text, text)
 		exec(t, other, `INSERT INTO outbound VALUES (1, ?, 1, ?, 0, ?, ?, ?)`, number, small, ids, state, number)
-		exec(t, other, `INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, text, payload, properties, small, number, number, text, text, small)
+		exec(t, other, `INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, text, payload, properties, small, number, number, text, text, small, number)
 		exec(t, other, `INSERT INTO will VALUES (1, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)`, text, payload, properties, small, number, number, number, text, text)
 		exec(t, other, `INSERT INTO subscription VALUES (1, ?, ?, ?, 0, 0, ?, ?)`, ids, text, small, state, number)
 		exec(t, other, `INSERT INTO inbound_qos2 VALUES (1, ?)`, number)
