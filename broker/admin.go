@@ -39,6 +39,11 @@ func (b *Broker) AllSessions() iter.Seq[SessionInfo] {
 	}
 }
 
+// Authorize asks whether somebody may do something now.
+func (b *Broker) Authorize(id *Identity, act Action, name string) Decision {
+	return b.deps.Authorizer.Authorize(id, act, name)
+}
+
 // Session describes one session and its subscriptions, sorted by filter. It fails
 // with ErrNotFound.
 func (b *Broker) Session(clientID string) (SessionInfo, []SubscriptionInfo, error) {
@@ -55,7 +60,7 @@ func (b *Broker) Session(clientID string) (SessionInfo, []SubscriptionInfo, erro
 	id := s.identity.Load()
 	for i := range subs {
 		d := b.deps.Authorizer.Authorize(id, Subscribe, subs[i].Filter)
-		subs[i].Narrowed, subs[i].Rule = d.Narrowed, d.Rule
+		subs[i].Narrowed, subs[i].Rule, subs[i].MaxQoS = d.Narrowed, d.Rule, d.MaxQoS
 	}
 	slices.SortFunc(subs, func(x, y SubscriptionInfo) int { return cmp.Compare(x.FullFilter(), y.FullFilter()) })
 	return s.info(), subs, nil
@@ -78,7 +83,7 @@ func (s *Session) info() SessionInfo {
 		in.WillTopic = s.will.Message.Topic
 	}
 	if c != nil {
-		in.KeepAlive = c.keepAlive
+		in.KeepAlive, in.Mount = c.keepAlive, c.mount
 		in.Received = c.recv.publishes.Load()
 		c.mu.Lock()
 		in.Sent = c.sent.publishes

@@ -119,9 +119,9 @@ func (b *Broker) accept(g *guest, now time.Time) *Refusal {
 			b.leaveLocked(evicted)
 			refusal = nil
 		case h != nil:
-			refusal.Err = fmt.Errorf("%d connections on this listener already (max_connections in listener_limits of %s)", h.conns, g.info.Name)
+			refusal.Err = fmt.Errorf("%d %s on this listener already (max_connections in listener_limits of %s)", h.conns, nouns(h.conns, "connection"), g.info.Name)
 		default:
-			refusal.Err = fmt.Errorf("%d connections already (max_connections)", len(b.conns))
+			refusal.Err = fmt.Errorf("%d %s already (max_connections)", len(b.conns), nouns(len(b.conns), "connection"))
 		}
 	}
 	if b.stopping {
@@ -175,7 +175,7 @@ const (
 // nil when all places are taken, so that one may be made. connsMu is held.
 func (b *Broker) full(info *ListenerInfo) *Refusal {
 	if r := info.Rules; r != nil && r.MaxConnections > 0 && b.admission.hallOf(info.Name).conns >= r.MaxConnections {
-		return Refuse(ServerFull, fmt.Errorf("%d connections on this listener already", r.MaxConnections))
+		return Refuse(ServerFull, fmt.Errorf("%d %s on this listener already", r.MaxConnections, nouns(r.MaxConnections, "connection")))
 	}
 	if most := b.cfg().MaxConnections; most > 0 && len(b.conns) >= most+systemReserve || b.crowded(info) != nil {
 		return Refuse(ServerFull, nil)
@@ -214,9 +214,9 @@ func (c *conn) shut(replaces bool) *Refusal {
 	switch {
 	case c.id.System:
 	case l.Connections > 0 && h.conns-h.lobby >= l.Connections && !replaces:
-		return Refuse(ServerFull, fmt.Errorf("%d connections on this listener already (max_connections in listener_limits of %s)", h.conns-h.lobby, c.info.Name))
+		return Refuse(ServerFull, fmt.Errorf("%d %s on this listener already (max_connections in listener_limits of %s)", h.conns-h.lobby, nouns(h.conns-h.lobby, "connection"), c.info.Name))
 	case l.ConnectRate > 0 && !h.arrival.admit(l.ConnectRate, c.now):
-		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second on this listener (max_connect_rate in listener_limits of %s)", l.ConnectRate, c.info.Name))
+		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g %s a second on this listener (max_connect_rate in listener_limits of %s)", l.ConnectRate, nouns(l.ConnectRate, "connection"), c.info.Name))
 	}
 	return nil
 }
@@ -234,7 +234,7 @@ func (b *Broker) letIn(c *conn) error {
 	a := &b.admission
 	refusal := b.place(func() *Refusal {
 		if most := b.cfg().MaxConnections; most > 0 && len(b.conns)-a.lobby.Len() >= most && !c.id.System && !replaces {
-			return Refuse(ServerFull, fmt.Errorf("%d connections already", most))
+			return Refuse(ServerFull, fmt.Errorf("%d %s already", most, nouns(most, "connection")))
 		}
 		return nil
 	})
@@ -256,10 +256,10 @@ func (b *Broker) letIn(c *conn) error {
 	}
 	if l := c.id.Limits; l != nil && !c.id.System {
 		if l.Connections > 0 && v.conns >= l.Connections && !replaces {
-			return Refuse(ServerFull, fmt.Errorf("%d connections of this user already", v.conns))
+			return Refuse(ServerFull, fmt.Errorf("%d %s of this user already", v.conns, nouns(v.conns, "connection")))
 		}
 		if l.ConnectRate > 0 && !v.arrival.admit(l.ConnectRate, c.now) {
-			return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second of this user", l.ConnectRate))
+			return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g %s a second of this user", l.ConnectRate, nouns(l.ConnectRate, "connection")))
 		}
 	}
 	v.conns++

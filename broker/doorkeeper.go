@@ -106,10 +106,10 @@ func (d *doorkeeper) arrive(g *guest, now time.Time) *Refusal {
 	switch {
 	case most <= 0:
 	case p.conns >= most:
-		return Refuse(ServerFull, fmt.Errorf("%d connections from this address already (max_connections_per_address)", p.conns))
+		return Refuse(ServerFull, fmt.Errorf("%d %s from this address already (max_connections_per_address)", p.conns, nouns(p.conns, "connection")))
 	case p.arrival.spend(1, now) > 0:
 		p.arrival.tokens++ // who is refused does not count
-		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g connections a second from this address (max_connections_per_address)", p.arrival.rate))
+		return Refuse(TooManyAttempts, fmt.Errorf("more than %.3g %s a second from this address (max_connections_per_address)", p.arrival.rate, nouns(p.arrival.rate, "connection")))
 	}
 	p.conns++
 	g.place = p

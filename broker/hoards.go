@@ -103,7 +103,7 @@ func (r *sessions) hoards(c *conn, s *Session) error {
 	if others < most {
 		return nil
 	}
-	return fmt.Errorf("%d sessions of this user already", others)
+	return fmt.Errorf("%d %s of this user already", others, nouns(others, "session"))
 }
 
 // hoardsUnreleased reports whether a client may not bring one more QoS 2 message: all of them

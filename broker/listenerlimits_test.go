@@ -120,7 +120,7 @@ func TestListenerLimits(t *testing.T) {
 		if code := w.connect(w.come("wss", "192.0.2.9:3", packet.V50), "b", "oven"); code != packet.ServerUnavailable {
 			t.Errorf("beyond the burst: %v", code)
 		}
-		w.says(o, "more than 1 connections a second on this listener (max_connect_rate in listener_limits of wss)")
+		w.says(o, "more than 1 connection a second on this listener (max_connect_rate in listener_limits of wss)")
 		elsewhere(w)
 		w.wss("ha", "homeassistant")
 		brokertest.Pass(time.Second)
@@ -217,7 +217,7 @@ func TestListenerLimits(t *testing.T) {
 				t.Errorf("%v, %v, want %v", first, code, x.want)
 			}
 		}
-		w.says(o, "1 subscriptions already (max_subscriptions in listener_limits of wss)")
+		w.says(o, "1 subscription already (max_subscriptions in listener_limits of wss)")
 	})
 	// case R9
 	onListener(t, "retained messages", broker.Limits{RetainedMessages: 2, RetainedBytes: 1000}, func(w *world, o *told) {
@@ -254,10 +254,10 @@ func TestTopicLevels(t *testing.T) {
 		cfg        func(*broker.Config)
 		user       broker.Limits
 	}{
-		{"all", "it has 4 levels, 3 are allowed (max_topic_levels)", func(c *broker.Config) { c.EachClient.TopicLevels = 3 }, broker.Limits{}},
-		{"listener", "it has 4 levels, 3 are allowed (max_topic_levels in listener_limits of wss)",
+		{"all", "it has 4 levels, at most 3 may be (max_topic_levels)", func(c *broker.Config) { c.EachClient.TopicLevels = 3 }, broker.Limits{}},
+		{"listener", "it has 4 levels, at most 3 may be (max_topic_levels in listener_limits of wss)",
 			func(c *broker.Config) { c.ListenerLimits = map[string]broker.Limits{"wss": {TopicLevels: 3}} }, broker.Limits{}},
-		{"user", `it has 4 levels, 3 are allowed (limit of user "lamp")`, func(*broker.Config) {}, broker.Limits{TopicLevels: 3}},
+		{"user", `it has 4 levels, at most 3 may be (limit of user "lamp")`, func(*broker.Config) {}, broker.Limits{TopicLevels: 3}},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			o := new(told)

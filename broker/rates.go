@@ -108,16 +108,16 @@ func (c *conn) noteSlow(now time.Time, byBytes, byCrowd bool) {
 
 // slowBy says which limit it is, in words.
 func (c *conn) slowBy(byBytes, byCrowd bool) string {
-	what, setting := "messages", "max_message_rate"
+	what, setting := "message", "max_message_rate"
 	rate, shared := c.limits.MessageRate, c.cfg.MessageRatePerAddress
 	of := func(l *Limits) float64 { return l.MessageRate }
 	if byBytes {
-		what, setting = "bytes", "max_byte_rate"
+		what, setting = "byte", "max_byte_rate"
 		rate, shared = c.limits.ByteRate, c.cfg.ByteRatePerAddress
 		of = func(l *Limits) float64 { return l.ByteRate }
 	}
 	if byCrowd {
-		return fmt.Sprintf("more than %.10g %s a second of all from %s (%s_per_address)", shared, what, c.remote.Addr(), setting)
+		return fmt.Sprintf("more than %.10g %s a second of all from %s (%s_per_address)", shared, nouns(shared, what), c.remote.Addr(), setting)
 	}
-	return fmt.Sprintf("more than %.10g %s a second (%s)", rate, what, c.base.whose(c.info.Name, c.id, setting, rate, of))
+	return fmt.Sprintf("more than %.10g %s a second (%s)", rate, nouns(rate, what), c.base.whose(c.info.Name, c.id, setting, rate, of))
 }

@@ -101,10 +101,18 @@ func (c *conn) maxSubscriptions() int {
 	return n
 }
 
+// nouns is a noun for that many things.
+func nouns[N int | float64](n N, one string) string {
+	if n == 1 {
+		return one
+	}
+	return one + "s"
+}
+
 // subscriptionsFull says in words that there are as many.
 func (c *conn) subscriptionsFull() string {
 	most := c.maxSubscriptions()
-	return fmt.Sprintf("%d subscriptions already (%s)", most, c.base.whose(c.info.Name, c.id, "max_subscriptions",
+	return fmt.Sprintf("%d %s already (%s)", most, nouns(most, "subscription"), c.base.whose(c.info.Name, c.id, "max_subscriptions",
 		float64(most), func(l *Limits) float64 { return float64(l.Subscriptions) }))
 }
 
@@ -126,7 +134,7 @@ func (c *conn) tooDeep(name string) string {
 	if most <= 0 || n <= most {
 		return ""
 	}
-	return fmt.Sprintf("it has %d levels, %d are allowed (%s)", n, most, c.base.whose(c.info.Name, c.id, "max_topic_levels",
+	return fmt.Sprintf("it has %d levels, at most %d may be (%s)", n, most, c.base.whose(c.info.Name, c.id, "max_topic_levels",
 		float64(most), func(l *Limits) float64 { return float64(l.TopicLevels) }))
 }
 

@@ -64,6 +64,9 @@ type SessionInfo struct {
 	Sent       uint64 // PUBLISH packets to it in this connection
 	HasWill    bool
 	WillTopic  string
+	// Mount is the mount point of the listener that it came in by: it stands in front of
+	// every topic the client names.
+	Mount string
 }
 
 // SubscriptionInfo is a subscription with what the access rules make of it.
@@ -71,4 +74,5 @@ type SubscriptionInfo struct {
 	Subscription
 	Narrowed bool // part of what it matches is not delivered for lack of rights
 	Rule     RuleRef
+	MaxQoS   byte // what the rules grant at most
 }

@@ -190,7 +190,7 @@ func describeProperties(p *packet.Properties) []string {
 	text(packet.PropReasonString, "reason", p.ReasonString)
 	text(packet.PropAuthMethod, "authentication method", p.AuthMethod)
 	if p.Has(packet.PropCorrelationData) {
-		words = append(words, fmt.Sprintf("correlation data of %d bytes", len(p.CorrelationData)))
+		words = append(words, fmt.Sprintf("correlation data of %d %s", len(p.CorrelationData), nouns(len(p.CorrelationData), "byte")))
 	}
 	for _, u := range p.User {
 		words = append(words, fmt.Sprintf("%q=%q", u.Key, u.Value))

@@ -24,6 +24,7 @@ type MessageBroker interface {
 	Publish(ctx context.Context, m *broker.Message) error
 	// Retained visits the retained messages that a filter matches, in no order.
 	Retained(filter string) iter.Seq[*broker.Message]
+	Authorize(id *broker.Identity, act broker.Action, name string) broker.Decision
 	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
 	// Subscribers lists who is subscribed to a topic.
 	Subscribers(topicName string) []broker.SubscriberInfo

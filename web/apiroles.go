@@ -188,7 +188,7 @@ func (a *api) roleOperations() {
 
 func (a *api) denial(d access.Denial) apiDenial {
 	out := apiDenial{
-		Action: d.Action, User: d.User, ClientID: d.ClientID, Topic: d.Topic, Why: d.Why(), Address: d.Remote,
+		Action: d.Action, User: d.User, ClientID: d.ClientID, Topic: d.Topic, Why: a.cfg.Directory.Reason(d), Address: d.Remote,
 		Listener: d.Listener, Count: d.Count, First: d.First, Last: d.Last,
 	}
 	if p, ok := a.cfg.Directory.Proposal(d); ok {

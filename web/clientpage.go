@@ -72,7 +72,7 @@ func (c clients) clientView(clientID string) (ui.ClientView, error) {
 	v.WaitingMore = max(0, s.Queued-len(waiting))
 	for _, d := range c.cfg.Denials.Recent() {
 		if d.ClientID == clientID && len(v.Denials) < denialRows {
-			v.Denials = append(v.Denials, denialView(d, time.Now()))
+			v.Denials = append(v.Denials, c.denialView(d, time.Now()))
 		}
 	}
 	if t, ok := c.tracing.of(clientID); ok {
@@ -116,7 +116,7 @@ func clientFacts(s *clientInfo) []ui.PairView {
 		add("Slowed down", fmt.Sprintf("%s in this connection: %s", ui.Plural(int(s.Slowed), "time", "times"), s.SlowedBy))
 	}
 	if s.Violations > 0 {
-		add("Tolerated", ui.Count(s.Violations)+" violations of the MQTT specification")
+		add("Tolerated", ui.Plural(int(s.Violations), "violation", "violations")+" of the MQTT specification")
 	}
 	return facts
 }

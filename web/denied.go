@@ -71,9 +71,9 @@ func deniedTo(d access.Denial) string {
 }
 
 // denialView is one refusal for people.
-func denialView(d access.Denial, now time.Time) ui.DenialView {
+func (s *Server) denialView(d access.Denial, now time.Time) ui.DenialView {
 	v := ui.DenialView{
-		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: d.Why(),
+		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: s.cfg.Directory.Reason(d),
 		Ago: ui.Ago(d.Last, now), Count: d.Count,
 	}
 	if at, err := netip.ParseAddrPort(d.Remote); err == nil && (access.Assigned(d.ClientID) || d.ClientID == "") {

@@ -108,7 +108,7 @@ func (o overview) figures(s broker.Stats) []ui.FigureView {
 		{Key: "in", Icon: "in", Label: "Received", Value: ui.Rate(in), Unit: "per second", Detail: ui.Plural(int(s.PublishReceived), "message", "messages"), Graph: true},
 		{Key: "out", Icon: "out", Label: "Sent", Value: ui.Rate(out), Unit: "per second", Detail: ui.Plural(int(s.PublishSent), "message", "messages"), Graph: true},
 		{Key: "retained", Icon: "pin", Label: "Retained", Value: ui.Count(retained), Detail: ui.Bytes(retainedBytes)},
-		{Key: "denied", Icon: "block", Label: "Denied", Value: ui.Count(s.Denied), Detail: ui.Count(s.ConnectsRefused) + " logins refused"},
+		{Key: "denied", Icon: "block", Label: "Denied", Value: ui.Count(s.Denied), Detail: ui.Plural(int(s.ConnectsRefused), "login", "logins") + " refused"},
 		{Key: "dropped", Icon: "warning", Label: "Dropped", Value: ui.Count(s.PublishDropped), Detail: ui.Count(uint64(max(s.QueuedMessages, 0))) + " waiting"},
 		store,
 		{Key: "uptime", Icon: "clock", Label: "Running for", Value: ui.Span(s.Now.Sub(s.Started)), Detail: o.cfg.Version},
@@ -197,7 +197,7 @@ func (s *Server) denials(limit int) []ui.DenialView {
 	shown, _ := fairly(s.cfg.Denials.Recent(), limit)
 	list := make([]ui.DenialView, len(shown))
 	for i, d := range shown {
-		list[i] = denialView(d, now)
+		list[i] = s.denialView(d, now)
 	}
 	return list
 }

@@ -24,7 +24,7 @@ func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check u
 	now := time.Now()
 	list, more := fairly(a.cfg.Denials.Recent(), maxDenied)
 	for _, n := range list {
-		one := denialView(n, now)
+		one := a.denialView(n, now)
 		if p, ok := a.cfg.Directory.Proposal(n); ok {
 			one.Proposal, one.ProposalUser = p.Rule.String(), p.User
 		}

@@ -54,6 +54,7 @@ type Config struct {
 	Directory *access.Directory // must not be nil
 	Accounts  *access.Accounts  // must not be nil
 	Denials   *access.Denials   // must not be nil
+	Explainer *access.Explainer // nil: made of the others
 	Feed      *feed.Feed        // must not be nil
 	Sessions  scs.Store         // logins of the direct port; must not be nil
 	Logins    LoginList         // the same, to look at; nil: they can't be listed

@@ -18,6 +18,9 @@ import (
 const maxAbout = 512
 
 func (s *Server) explainer() *access.Explainer {
+	if e := s.cfg.Explainer; e != nil {
+		return e
+	}
 	return &access.Explainer{Directory: s.cfg.Directory, Denials: s.cfg.Denials, Sessions: s.cfg.Broker, Topics: s.cfg.Feed, Ports: func() string { return Ports(s.cfg.Endpoints) }}
 }
 

@@ -7,12 +7,14 @@ import (
 )
 
 // onPurpose is what to do about a denial that no rule of its own would lift.
-func onPurpose(n Denial) string {
+func (w *inquiry) onPurpose(n Denial) string {
 	switch {
 	case n.Action == "publish" && reserved(n.Topic) != "":
 		return "Topics that begin with $ are the broker's own; let the device use another."
 	case strings.HasPrefix(n.Rule, "limit reached: "), strings.HasPrefix(n.Rule, "not retained: "):
 		return "That is a limit: see the user's page and the settings, or remove what nobody needs."
+	case w.Files:
+		return "Change it in the file that holds the rights (acl_file, or dynamic security), if it is wanted, and have HearthMQ read that again."
 	case n.RuleID != 0:
 		return "That rule says so on purpose, and a deny beats every allow. Change it where it is wrong."
 	}
@@ -43,8 +45,11 @@ func (w *inquiry) knownNames() []string {
 
 // advice says what to do about a refusal.
 func (w *inquiry) advice(r broker.Reason) string {
-	if r == broker.WrongDoor {
+	switch {
+	case r == broker.WrongDoor:
 		return refusalAdvice[r] + w.ports()
+	case w.Files && r == broker.UnknownUser:
+		return "Add the name to the password_file (or to dynamic security) and have HearthMQ read that again, or correct it in the device's settings."
 	}
 	return refusalAdvice[r]
 }

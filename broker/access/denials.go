@@ -95,6 +95,8 @@ func (d *Denials) OnEvent(e broker.Event) {
 		}
 	case broker.Dropped:
 		d.lost(e)
+	case broker.Expired:
+		d.expired(e)
 	}
 }
 

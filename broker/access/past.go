@@ -23,6 +23,7 @@ type Past struct {
 	Came           time.Time // let in last
 	From           string    // from where
 	Left           time.Time // its connection ended last; zero: not since the start
+	Expired        time.Time // its session ended, kept long enough after that; zero: it did not
 	Why            string    // it ended
 	Pushed         int       // how often another connection of that name ended its own, one soon after the other
 	PushedFrom     string    // where the one was that had to go last
@@ -53,7 +54,15 @@ func (d *Denials) came(e broker.Connected) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := d.pastOf(e.Identity)
-	p.Came, p.From = e.At, remoteText(e.Identity)
+	p.Came, p.From, p.Expired = e.At, remoteText(e.Identity), time.Time{}
+}
+
+func (d *Denials) expired(e broker.Expired) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if p, ok := d.past.get(clip(e.ClientID)); ok {
+		p.Expired = e.At
+	}
 }
 
 func (d *Denials) went(e broker.Disconnected) {
@@ -143,7 +152,13 @@ func (w *inquiry) lookBack(sessions []broker.SessionInfo) {
 func (w *inquiry) left(p Past) {
 	f := Finding{Cause: NotConnected, ClientID: p.ClientID, User: p.User, Last: p.Left}
 	f.Text = fmt.Sprintf("%s was here and is not connected now: %s.", w.name(p.ClientID, p.User, p.From), p.Why)
-	f.Advice = whyLeft(p.Why) + " Its session ended with its connection, so nothing waits for it: for that the device turns “clean session” off and subscribes with QoS 1."
+	f.Advice = whyLeft(p.Why)
+	if p.Expired.Sub(p.Left) < time.Second {
+		f.Advice += " Its session ended with its connection, so nothing waits for it: for that the device turns “clean session” off and subscribes with QoS 1."
+	} else {
+		f.Text += fmt.Sprintf(" Its session was kept for it until %s and has ended by now, with all that waited.", moment(p.Expired))
+		f.Advice += " A session is kept as long as the device asks for (session expiry) and session_expiry_max allows."
+	}
 	w.add(f)
 }
 

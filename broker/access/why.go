@@ -19,6 +19,7 @@ type Sessions interface {
 	Session(clientID string) (broker.SessionInfo, []broker.SubscriptionInfo, error)
 	Retained(filter string) iter.Seq[*broker.Message]
 	Withheld(m *broker.Message) (rule broker.RuleRef, withheld bool)
+	Authorize(id *broker.Identity, act broker.Action, name string) broker.Decision
 }
 
 // Explainer answers "why does my device get nothing?". It only reads, and is safe for
@@ -29,6 +30,12 @@ type Explainer struct {
 	Sessions  Sessions
 	Topics    Topics        // nil: not asked
 	Ports     func() string // the open ports in words, such as "MQTT 1883"; nil: not told
+	// Closed says in a sentence each which ports are closed that should not be; nil: none.
+	Closed   func() []string
+	Carriers func() []Carrier // the bridges; nil: there are none
+	// Files says that users and rights are those of Mosquitto's files, and nothing of them
+	// the Directory's.
+	Files bool
 }
 
 // Cause is why a device gets nothing: a broker.Reason when it was not let in, or one
@@ -48,7 +55,12 @@ const (
 	Withheld        Cause = "retained messages withheld"
 	Dropped         Cause = "messages dropped"
 	Slowed          Cause = "slowed down"
+	Mounted         Cause = "mount point"
+	NotCarried      Cause = "bridge not connected"
 	NothingSent     Cause = "nothing was published"
+	LeftOut         Cause = "not brought in by a bridge"
+	QoSLowered      Cause = "QoS lowered"
+	PortClosed      Cause = "a port is closed"
 	AllWell         Cause = "all well"
 )
 
@@ -112,6 +124,7 @@ type inquiry struct {
 	denials []Denial // newest first
 	pasts   []Past   // likewise
 	is      func(name string) bool
+	carried []Carrier // asked for once
 	found   []Finding
 	looked  int // at retained messages
 }
@@ -149,12 +162,16 @@ func (w *inquiry) look() {
 		w.deniedOf(func(n Denial) bool { return w.concerns(n.ClientID, n.User, n.Remote) })
 	}
 	w.users(sessions)
+	w.carriers()
+	if slices.ContainsFunc(w.found, func(f Finding) bool { return f.Cause == NotConnected }) {
+		w.closed()
+	}
 	slices.SortStableFunc(w.found, func(a, b Finding) int { return cmp.Compare(rank(a.Cause), rank(b.Cause)) })
 }
 
 // rank sorts causes: what explains silence for sure comes first.
 func rank(c Cause) int {
-	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Withheld, Dropped, Slowed, NotSubscribed, NothingSent, NeverSeen, AllWell}, c); i >= 0 {
+	if i := slices.Index([]Cause{PushedOut, NoRights, MayNotSubscribe, SourceDenied, MayNotPublish, NotConnected, Narrowed, Withheld, Dropped, Slowed, NotSubscribed, Mounted, NotCarried, NothingSent, LeftOut, QoSLowered, PortClosed, NeverSeen, AllWell}, c); i >= 0 {
 		return i + 1
 	}
 	return 0 // not let in
@@ -181,7 +198,7 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 		if n.Rule == string(broker.TooManyAttempts) && n.Detail != "" {
 			f.Advice = "It connects more often than it may; no password is wrong. Look why it does, or raise the limit if there is one."
 		}
-		if n.Rule == string(broker.UnknownUser) {
+		if n.Rule == string(broker.UnknownUser) && !w.Files {
 			if f.Near = similar(n.User, w.userNames()); f.Near != "" {
 				f.Advice = fmt.Sprintf("There is a user %q: is the name misspelt in the device's settings? Otherwise add a user of that name.", f.Near)
 			}
@@ -224,10 +241,12 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 		if n.Action == "subscribe" {
 			f.Cause, subscribe = MayNotSubscribe, true
 		}
-		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, n.Rule)
-		f.Advice = onPurpose(n)
-		f.proposeFor(w.Directory, n)
-		f.Near = w.Directory.nearFilter(n)
+		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, w.reason(n))
+		f.Advice = w.onPurpose(n)
+		w.proposeFor(&f, n)
+		if !w.Files {
+			f.Near = w.Directory.nearFilter(n)
+		}
 		w.add(f)
 	}
 	return subscribe
@@ -244,15 +263,18 @@ func (w *inquiry) senders(base Finding, filter string) {
 		f := base
 		f.Cause, f.Topic, f.Rule, f.Count, f.Last = SourceDenied, n.Topic, n.Rule, n.Count, n.Last
 		f.Text = fmt.Sprintf("%s waits for %s, but %s may not publish there: %s.", w.name(base.ClientID, base.User, ""), n.Topic,
-			inside(w.name(n.ClientID, n.User, n.Remote)), n.Rule)
-		f.Advice = onPurpose(n)
-		f.proposeFor(w.Directory, n)
+			inside(w.name(n.ClientID, n.User, n.Remote)), w.reason(n))
+		f.Advice = w.onPurpose(n)
+		w.proposeFor(&f, n)
 		w.add(f)
 	}
 }
 
-func (f *Finding) proposeFor(d *Directory, n Denial) {
-	if p, ok := d.Proposal(n); ok {
+func (w *inquiry) proposeFor(f *Finding, n Denial) {
+	if w.Files {
+		return
+	}
+	if p, ok := w.Directory.Proposal(n); ok {
 		f.set(p)
 	}
 }
@@ -279,6 +301,9 @@ func (f *Finding) set(p Proposal) {
 
 // users are those whose name was asked for.
 func (w *inquiry) users(sessions []broker.SessionInfo) {
+	if w.Files {
+		return
+	}
 	for _, u := range w.Directory.Users() {
 		used := slices.ContainsFunc(sessions, func(s broker.SessionInfo) bool { return s.User == u.Name })
 		if !w.is(u.Name) && !used {
@@ -322,6 +347,8 @@ func (w *inquiry) nothing(about string) {
 		w.found[0].Near = near
 		w.found[0].Advice = fmt.Sprintf("There is %q, though: was that meant?", near)
 	}
+	w.closed()
+	slices.SortStableFunc(w.found, func(a, b Finding) int { return cmp.Compare(rank(a.Cause), rank(b.Cause)) })
 	for _, n := range w.denials {
 		if n.Action == "connect" && n.ClientID == "" && n.User == "" {
 			w.add(Finding{

@@ -262,9 +262,9 @@ func TestWhyLimits(t *testing.T) {
 		both.Subscribe("home/b", 0)
 		for about, want := range map[string][2]string{
 			"washer": {string(access.Dropped), "the limit is max_queued_messages in listener_limits of mqtt"},
-			"lamp":   {string(access.Slowed), `it sends more than 1 messages a second (limit of user "bob").`},
+			"lamp":   {string(access.Slowed), `it sends more than 1 message a second (limit of user "bob").`},
 			"meter":  {string(broker.TooManyAttempts), "more than 0.01 connections a second of this user"},
-			"both":   {string(access.MayNotSubscribe), "home/b: limit reached: 1 subscriptions already (max_subscriptions in listener_limits of mqtt)"},
+			"both":   {string(access.MayNotSubscribe), "home/b: limit reached: 1 subscription already (max_subscriptions in listener_limits of mqtt)"},
 		} {
 			found := false
 			list := h.explain.Why(about).Findings

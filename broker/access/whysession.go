@@ -59,32 +59,41 @@ func (w *inquiry) session(s broker.SessionInfo) {
 	narrowed := false
 	for _, sub := range subs {
 		if sub.Narrowed {
-			narrowed = true
-			w.add(w.narrowed(who, base, s, sub))
+			if f, does := w.narrowed(who, base, s, sub); does {
+				narrowed = true
+				w.add(f)
+			}
 		}
 		w.senders(base, sub.Filter)
 		w.withheld(s, base, sub)
+		w.lowered(base, sub)
 	}
 	if len(subs) == 0 || !s.Connected {
 		return
 	}
+	heard := true
 	if s.Sent == 0 {
 		f := with(NothingSent, fmt.Sprintf("%s is connected and subscribed to %s; nothing was published there since.", who, filters(subs)),
 			"Look on the page Topics whether the topic is written exactly like that: capitals count, and so does a / at the start.")
 		if narrowed {
 			f.Text = fmt.Sprintf("%s is connected; of what it may have of %s nothing was published since.", who, filters(subs))
 		} else {
-			w.unheard(&f, subs)
+			heard = w.unheard(&f, s, subs)
 		}
 		w.add(f)
+		w.fromElsewhere(base, subs, heard)
 		return
 	}
+	w.fromElsewhere(base, subs, true)
 	w.add(with(AllWell, fmt.Sprintf("%s is connected and got %s.", who, number(s.Sent)), ""))
 }
 
 // narrowed tells which part of a subscription is delivered.
-func (w *inquiry) narrowed(who string, base Finding, s broker.SessionInfo, sub broker.SubscriptionInfo) Finding {
-	f := base
+func (w *inquiry) narrowed(who string, base Finding, s broker.SessionInfo, sub broker.SubscriptionInfo) (f Finding, does bool) {
+	if w.Files {
+		return w.judged(who, base, s, sub)
+	}
+	f = base
 	f.Cause, f.Topic, f.Rule = Narrowed, sub.Filter, sub.Rule.Text
 	allow, deny := w.Directory.partsOf(s, sub.Filter)
 	f.Text = fmt.Sprintf("%s subscribed to %s and may have a part of it only; the rest is not delivered.", who, sub.Filter)
@@ -99,7 +108,7 @@ func (w *inquiry) narrowed(who string, base Finding, s broker.SessionInfo, sub b
 		f.Advice = fmt.Sprintf("Denied on purpose: %s. A deny beats every allow; change it where it is wrong.", some(deny))
 	}
 	f.propose(w.Directory, Question{User: s.User, ClientID: s.ClientID, Action: broker.Subscribe, Name: sub.Filter})
-	return f
+	return f, true
 }
 
 func number(n uint64) string {

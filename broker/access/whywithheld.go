@@ -26,7 +26,7 @@ func (w *inquiry) withheld(s broker.SessionInfo, base Finding, sub broker.Subscr
 			break
 		}
 		rule, withheld := w.Sessions.Withheld(m)
-		if !withheld || !w.Directory.Authorize(id, broker.Receive, m.Topic).Allow {
+		if !withheld || !w.Sessions.Authorize(id, broker.Receive, m.Topic).Allow {
 			continue
 		}
 		if f.Count++; from == nil || m.Topic < from.Topic {
@@ -40,6 +40,6 @@ func (w *inquiry) withheld(s broker.SessionInfo, base Finding, sub broker.Subscr
 	f.Text = fmt.Sprintf("%s waits for %s, but %s may not publish there any more, so what it retained is not handed out: %s.",
 		w.name(base.ClientID, base.User, ""), from.Topic, w.name(from.PublisherID, from.PublisherUser, ""), f.Rule)
 	f.Advice = "Have somebody publish it who may, or delete it on the page Retained; check_retain_source is the setting."
-	f.proposeFor(w.Directory, Denial{Action: "publish", ClientID: from.PublisherID, User: from.PublisherUser, Topic: from.Topic, Rule: f.Rule})
+	w.proposeFor(&f, Denial{Action: "publish", ClientID: from.PublisherID, User: from.PublisherUser, Topic: from.Topic, Rule: f.Rule})
 	w.add(f)
 }

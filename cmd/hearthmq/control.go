@@ -75,13 +75,14 @@ func answerControl(w http.ResponseWriter, v any, log *slog.Logger) {
 // deniedLine is a denial with the rule that would allow it.
 type deniedLine struct {
 	access.Denial
+	Reason   string // why, for people
 	Proposal string // "": none
 }
 
 func deniedOf(e *access.Explainer) []deniedLine {
 	list := []deniedLine{}
 	for _, n := range e.Denials.Recent() {
-		line := deniedLine{Denial: n}
+		line := deniedLine{Denial: n, Reason: e.Directory.Reason(n)}
 		if p, ok := e.Directory.Proposal(n); ok {
 			line.Proposal = p.Rule.String()
 		}

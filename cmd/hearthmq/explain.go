@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hearthmq/broker/access"
+	"hearthmq/ui"
 )
 
 type whyCommand struct {
@@ -64,7 +65,7 @@ func (deniedCommand) Run(ctx context.Context, app *application) error {
 	show := func(s string) string { return orDash(unquoted(strconv.QuoteToGraphic(s))) }
 	for _, d := range list {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Last.Local().Format(time.DateTime), d.Count, show(d.User), show(d.ClientID),
-			d.Action, show(d.Topic), show(d.Why()), show(d.Proposal))
+			d.Action, show(d.Topic), show(d.Reason), show(d.Proposal))
 	}
 	return w.Flush()
 }
@@ -101,7 +102,8 @@ func (c *learnShow) Run(ctx context.Context, app *application) error {
 		if l.Running {
 			state = "is watched until"
 		}
-		app.say("%s %s %s: it published to %d topics and subscribed to %d filters.", c.Name, state, l.Until.Local().Format(time.DateTime), len(l.Publish), len(l.Subscribe))
+		app.say("%s %s %s: it published to %s and subscribed to %s.", c.Name, state, l.Until.Local().Format(time.DateTime),
+			ui.Plural(len(l.Publish), "topic", "topics"), ui.Plural(len(l.Subscribe), "filter", "filters"))
 		if l.Cut {
 			app.say("There was more than is kept.")
 		}

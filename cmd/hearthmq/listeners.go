@@ -23,13 +23,14 @@ const retryInterval = time.Minute
 
 // listeners are the ports for MQTT clients.
 type listeners struct {
-	failed []listen.Opened // when it began
-	log    *slog.Logger
+	log *slog.Logger
 	// alarm is told once a minute how each certificate fares; nil: nobody is.
 	alarm func(ctx context.Context, s listen.CertificateStatus)
 
-	mu   sync.Mutex
-	open []*listen.Opened // guarded by mu; what they point to does not change
+	mu sync.Mutex
+	// guarded by mu; what they point to does not change
+	open   []*listen.Opened
+	failed []listen.Opened // at the last try
 }
 
 // opened are the ports that are open by now.
@@ -44,8 +45,8 @@ func openListeners(ctx context.Context, cfgs []listen.Config, b *broker.Broker, 
 	for i := range cfgs {
 		cfgs[i].Log, cfgs[i].Refused = log, turnedAway(b, cfgs[i].Name)
 	}
-	_, l.failed = l.try(ctx, cfgs)
-	for _, f := range l.failed {
+	_, failed := l.try(ctx, cfgs)
+	for _, f := range failed {
 		l.report(f)
 	}
 	return l
@@ -82,8 +83,22 @@ func (l *listeners) try(ctx context.Context, cfgs []listen.Config) (open []*list
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open = append(l.open, open...)
+	l.open, l.failed = append(l.open, open...), failed
 	return open, failed
+}
+
+// closed says in a sentence each why ports stay closed that were asked for. That of an
+// encrypted one without a certificate is not among them.
+func (l *listeners) closed() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var why []string
+	for _, f := range l.failed {
+		if !errors.Is(f.Err, listen.ErrNoCertificate) {
+			why = append(why, f.Err.Error())
+		}
+	}
+	return why
 }
 
 // report says in one sentence why a port stays closed. A home without a
@@ -108,8 +123,10 @@ func (l *listeners) serve(ctx context.Context, group *errgroup.Group, b *broker.
 	for _, o := range l.opened() {
 		start(o)
 	}
-	if len(l.failed) > 0 {
-		failed := l.failed
+	l.mu.Lock()
+	failed := l.failed
+	l.mu.Unlock()
+	if len(failed) > 0 {
 		group.Go(func() error { l.retry(ctx, failed, start); return nil })
 	}
 }

@@ -252,10 +252,10 @@ func (s *server) serve(ctx context.Context, dir string) error {
 		return err
 	}
 	s.home.open(s)
-	token := s.setupToken()
+	token, explainer := s.setupToken(), s.explainer()
 	var err error
 	s.web, err = openWeb(s.options, web.Config{
-		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Feed: s.feed,
+		Broker: s.broker, Directory: s.directory, Accounts: s.accounts, Denials: s.denials, Explainer: explainer, Feed: s.feed,
 		Sessions: s.db.Logins(), Endpoints: s.endpoints(), SetupToken: token,
 		TrustedProxies: s.options.TrustedProxies,
 		AdminOnly:      s.options.UIAdminOnly, IngressAdmin: s.home.ingressAdmin(), Healthy: s.healthy, Version: "HearthMQ " + version, Log: s.log,
@@ -273,8 +273,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	s.home.serve(ctx, group, s)
 	s.guard.serve(ctx, group, s.log)
 	group.Go(func() error { s.tellCertificates(ctx); return nil })
-	serveControl(ctx, group, dir, &access.Explainer{Directory: s.directory, Denials: s.denials, Sessions: s.broker, Topics: s.feed,
-		Ports: func() string { return web.Ports(s.endpoints()) }}, s.log)
+	serveControl(ctx, group, dir, explainer, s.log)
 	group.Go(func() error { s.refresh(ctx); return nil })
 	s.keepHistories(ctx, group)
 	if s.standIn != nil {

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 
 	"hearthmq/broker/access"
+	"hearthmq/ui"
 )
 
 type templateList struct{}
@@ -80,7 +81,7 @@ func (c *templateApply) apply(ctx context.Context, app *application, d *access.D
 	}
 	missing := access.MissingRules(u.Rules, rules)
 	if have := len(rules) - len(missing); have > 0 {
-		app.say("User %s has %d of the %d rules of %s.", c.Name, have, len(rules), t.Name)
+		app.say("User %s has %d of the %s of %s.", c.Name, have, ui.Plural(len(rules), "rule", "rules"), t.Name)
 	}
 	for _, r := range missing {
 		if _, err := fmt.Fprintln(app.stdout, r); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,19 @@ func (w *whySite) signIn() {
 	w.member("owner", "--admin")
 	w.admin = newPerson(w.T, w.testServer.admin)
 	w.admin.post("/login", url.Values{"username": {"owner"}, "password": {"x"}})
+	w.clicks()
+}
+
+// clicks wants the way from the start page to the question: a button there, and a form
+// where it leads.
+func (w *whySite) clicks() {
+	w.Helper()
+	if !strings.Contains(w.admin.get("/"), `href="/access#why">Why is my device silent?`) {
+		w.Error("no button on the start page")
+	}
+	if form := regexp.MustCompile(`(?s)id="why".*?<form method="post" action="/access/why".*?name="about"`); !form.MatchString(w.admin.get("/access")) {
+		w.Error("no form on the page Access")
+	}
 }
 
 // device connects from 127.0.0.N; o may be changed before.
@@ -126,8 +140,8 @@ func (w *whySite) at(address, ca string) func(o *mqtt.ClientOptions) {
 }
 
 // finds waits until the command's first answer about somebody is cause, and wants the
-// same sentence and what to do in the admin.
-func (w *whySite) finds(cause access.Cause, about string) {
+// same sentence and what to do in the admin, and on both of them the words.
+func (w *whySite) finds(cause access.Cause, about string, words ...string) {
 	w.Helper()
 	machine, began := brokertest.WatchMachine(), time.Now()
 	var lines []string
@@ -148,6 +162,15 @@ func (w *whySite) finds(cause access.Cause, about string) {
 	first, _, _ := strings.Cut(findings, "</li>")
 	if advised := strings.Contains(first, `<p class="muted">`) || strings.Contains(first, "Allow it: add"); !advised && cause != access.AllWell {
 		w.Errorf("the admin does not say what to do about %q:\n%s", cause, first)
+	}
+	all := strings.Join(lines, "\n")
+	for _, word := range words {
+		if !strings.Contains(all, word) {
+			w.Errorf("the command does not say %q:\n%s", word, all)
+		}
+		if !strings.Contains(findings, word) {
+			w.Errorf("the admin does not say %q", word)
+		}
 	}
 	if len(lines) < 2 || strings.TrimSpace(lines[len(lines)-2]) == "" {
 		w.Errorf("the command does not say what to do about %q: %q", cause, lines)
