@@ -12,7 +12,7 @@ import (
 const (
 	// freshPatience is how long a login waits at most to know whether somebody was changed:
 	// a disk that does not answer keeps nobody out whom we know.
-	freshPatience = 200 * time.Millisecond
+	freshPatience = time.Second
 	// After a look the database is left alone for restPart times as long as it took, and
 	// for leastRest at least: a flood of logins shares few looks, and they take a tenth of
 	// the time at most. mostRest is well below freshPatience.
