@@ -224,6 +224,9 @@ func (c *conn) flush() {
 		return
 	}
 	c.out.writing = true
+	if c.raw == nil {
+		c.hold(len(c.out.buf)) // whether its socket takes it can't be seen, so all of it waits
+	}
 	c.mu.Unlock()
 	if c.raw == nil {
 		c.b.wg.Go(c.writeSlowly)

@@ -392,56 +392,6 @@ func TestFloodQueues(t *testing.T) {
 	}
 }
 
-// case R6: a thousand subscribers that read nothing, a thousand messages a second.
-func TestFloodSlowReaders(t *testing.T) {
-	const limit, readers, size = 205 << 20, 1000, 4 << 10
-	v := newVictim(t, options{"memory_limit": strconv.Itoa(limit), "durability": "memory"})
-	v.start()
-	var slow []*handset
-	for i := range readers {
-		d, err := connectDevice(v.mqtt, fmt.Sprint("slow", i), e2eUser, e2ePassword, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = d.Conn.(*net.TCPConn).SetReadBuffer(4096)
-		if err := d.subscribe("flood/#", 0); err != nil {
-			t.Fatal(err)
-		}
-		slow = append(slow, d)
-	}
-	s := startSentinel(t, v.mqtt)
-	pub, err := connectDevice(v.mqtt, "pub", e2eUser, e2ePassword, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := publishBytes("flood/t", strings.Repeat("x", size))
-	begin := time.Now()
-	sent := 0
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for time.Since(begin) < 40*time.Second {
-		<-tick.C
-		if _, err := pub.Write(bytes.Repeat(p, 10)); err != nil {
-			t.Fatal(err)
-		}
-		sent += 10
-	}
-	gone := readers - v.sockets()
-	for _, d := range slow {
-		d.Close()
-	}
-	p50, p99, worst := s.end(t)
-	_, most := v.rss()
-	t.Logf("R6: %d messages of %d bytes offered to %d readers that read nothing in 40 s, limit %s, most RSS %s; %d of them were cut off; sentinel p50 %v p99 %v worst %v",
-		sent, size, readers, mib(limit), mib(most), gone, p50, p99, worst)
-	if most > limit+limit/10 {
-		t.Errorf("RSS %s with a limit of %s", mib(most), mib(limit))
-	}
-	if gone < readers*9/10 {
-		t.Errorf("%d of %d slow readers were cut off", gone, readers)
-	}
-}
-
 // case R7: one message of 10 KB to ten thousand subscribers.
 func TestFloodFanOut(t *testing.T) {
 	for _, qos := range []byte{0, 1} {
