@@ -74,14 +74,16 @@ func (b *Broker) audienceOf(name string, from *Session, subs, rules uint64, scra
 	a := b.newAudience(name, from, subs, rules)
 	// Asking for the first time may have shown rules that tell names apart which were
 	// alike before. Then this one is nobody else's.
-	if again, ok := b.audienceKey(nil, name, from); known && ok && bytes.Equal(again, key) {
-		b.audiences.put(key, a)
+	if known {
+		if again, ok := b.audienceKey(nil, name, from); ok && bytes.Equal(again, key) {
+			b.audiences.put(key, a)
+		}
 	}
 	return a, key
 }
 
 // audienceKey appends what an audience depends on; known is false where the Authorizer
-// can't tell. A publisher's session counts only where it may have asked for nothing of its own.
+// can't tell, or too many filters match. A publisher's session counts only where it may have asked for nothing of its own.
 func (b *Broker) audienceKey(key []byte, name string, from *Session) (_ []byte, known bool) {
 	c, ok := b.deps.Authorizer.(Classifier)
 	if !ok {
@@ -101,12 +103,17 @@ func (b *Broker) audienceKey(key []byte, name string, from *Session) (_ []byte, 
 	binary.BigEndian.PutUint32(key[at:], uint32(len(key)-at))
 	b.subs.mu.RLock()
 	defer b.subs.mu.RUnlock()
+	most := len(key) + maxAudienceFilters*8
 	b.subs.trie.Match(name, func(set *subscribers) bool {
 		key = binary.BigEndian.AppendUint64(key, set.number)
-		return true
+		return len(key) <= most
 	})
-	return key, true
+	return key, len(key) <= most
 }
+
+// maxAudienceFilters is how many filters a key names: with more of them the key would take
+// as long as the audience, and the memory of both (case R10).
+const maxAudienceFilters = 512
 
 // newAudience asks subscriptions and rules.
 func (b *Broker) newAudience(name string, from *Session, subs, rules uint64) *audience {

@@ -22,6 +22,7 @@ type subscribers struct {
 	number uint64 // names them in keys of audiences
 	list   []*subscription
 	shares []*shareGroup
+	named  map[string]*shareGroup // the same, by Share Name (case R10)
 }
 
 // shareGroup is a Shared Subscription: one Share Name and Topic Filter [MQTT-4.8.2-1].
@@ -29,6 +30,7 @@ type shareGroup struct {
 	name    string
 	filter  string
 	members []*subscription
+	at      int // index in subscribers' shares
 	turn    atomic.Uint32
 }
 
@@ -99,7 +101,7 @@ func (ss *subscriptions) link(n *subscription) {
 		g := set.group(n.Share)
 		if g == nil {
 			g = &shareGroup{name: n.Share, filter: n.Filter}
-			set.shares = append(set.shares, g)
+			set.addGroup(g)
 		}
 		list = &g.members
 	}
@@ -131,25 +133,30 @@ func (ss *subscriptions) unlink(n *subscription) {
 	(*list)[last] = nil
 	*list = (*list)[:last]
 	if g != nil && last == 0 {
-		for i := range set.shares {
-			if set.shares[i] == g {
-				set.shares = append(set.shares[:i], set.shares[i+1:]...)
-				break
-			}
-		}
+		set.removeGroup(g)
 	}
 	if len(set.list) == 0 && len(set.shares) == 0 {
 		ss.trie.Delete(n.Filter)
 	}
 }
 
-func (set *subscribers) group(name string) *shareGroup {
-	for _, g := range set.shares {
-		if g.name == name {
-			return g
-		}
+func (set *subscribers) group(name string) *shareGroup { return set.named[name] }
+
+func (set *subscribers) addGroup(g *shareGroup) {
+	if set.named == nil {
+		set.named = make(map[string]*shareGroup)
 	}
-	return nil
+	g.at = len(set.shares)
+	set.shares, set.named[g.name] = append(set.shares, g), g
+}
+
+func (set *subscribers) removeGroup(g *shareGroup) {
+	last := len(set.shares) - 1
+	set.shares[g.at] = set.shares[last]
+	set.shares[g.at].at = g.at
+	set.shares[last] = nil
+	set.shares = set.shares[:last]
+	delete(set.named, g.name)
 }
 
 // remove takes one subscription of s away and reports whether it was there.
@@ -168,7 +175,11 @@ func (ss *subscriptions) remove(s *Session, full string) bool {
 	return true
 }
 
-// removeAll takes all subscriptions of s away.
+// removePiece is how many subscriptions removeAll takes away before others have a turn.
+const removePiece = 256
+
+// removeAll takes all subscriptions of s away. Messages may come in between: thousands of
+// filters keep nobody's waiting (case R10).
 func (ss *subscriptions) removeAll(s *Session) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -176,7 +187,13 @@ func (ss *subscriptions) removeAll(s *Session) {
 	subs := s.subs
 	s.subs = nil
 	s.mu.Unlock()
+	i := 0
 	for _, n := range subs {
+		if i++; i%removePiece == 0 {
+			ss.changed()
+			ss.mu.Unlock()
+			ss.mu.Lock()
+		}
 		ss.unlink(n) // [MQTT-3.10.4-2]
 	}
 	if len(subs) > 0 {
