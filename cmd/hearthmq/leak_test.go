@@ -1,102 +1,20 @@
 package main
 
 import (
-	"crypto/tls"
-	"encoding/binary"
-	"fmt"
 	"io"
-	"net"
+	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"hearthmq/broker/brokertest"
 )
-
-// abandonment is a state that a client leaves without a word.
-type abandonment struct {
-	name string
-	door string // "mqtt", "ws" or "mqtts"
-	send string
-	read int    // bytes of answer that it waits for
-	then string // sent after that
-}
-
-// abandonments are the states of R13, from the socket to the middle of a handshake of QoS 2.
-func abandonments() []abandonment {
-	hello := func(clientID string, flags byte, will string) string {
-		return frameOf(0x10, "\x00\x04MQTT\x04"+string([]byte{0xC0 | flags, 0, 60})+mqttString(clientID)+will+mqttString(e2eUser)+mqttString(e2ePassword))
-	}
-	const clean, hasWill, connack = 2, 4, 4
-	connect := hello("", clean, "")
-	wrong := frameOf(0x10, "\x00\x04MQTT\x04\xC2\x00\x3C"+mqttString("c")+mqttString("nobody")+mqttString("wrong"))
-	filters := "\x00\x01"
-	for i := range 10 {
-		filters += mqttString(fmt.Sprintf("leak/%d/#", i)) + "\x01"
-	}
-	publish := func(first byte, id uint16) string {
-		return frameOf(first, mqttString("leak/1/x")+string(binary.BigEndian.AppendUint16(nil, id))+"21.5")
-	}
-	upgrade := "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
-	upgraded := len("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n")
-	masked := string([]byte{0x82, 0x80 | byte(len(connect)), 0, 0, 0, 0}) + connect
-	return []abandonment{
-		{"silence", "mqtt", "", 0, ""},
-		{"garbage", "mqtt", "GET / HTTP/1.1\r\n\r\n", 0, ""},
-		{"half a CONNECT", "mqtt", connect[:len(connect)/2], 0, ""},
-		{"a wrong password", "mqtt", wrong, 0, ""},
-		{"CONNECT", "mqtt", connect, 0, ""},
-		{"CONNACK", "mqtt", connect, connack, ""},
-		{"a Will", "mqtt", hello("", clean|hasWill, mqttString("leak/will")+mqttString("gone")), connack, ""},
-		{"half a PUBLISH", "mqtt", connect, connack, publish(0x32, 1)[:9]},
-		{"QoS 1 without its PUBACK", "mqtt", connect, connack, publish(0x32, 1) + publish(0x32, 2) + publish(0x32, 3)},
-		{"QoS 2 without its PUBREL", "mqtt", connect + publish(0x34, 1), connack + 4, ""},
-		{"subscribed", "mqtt", connect + frameOf(0x82, filters), connack + 4 + 10, ""},
-		{"subscribed to its own", "mqtt", connect + frameOf(0x82, filters), connack + 4 + 10, publish(0x32, 1) + publish(0x34, 2)},
-		{"a session that stays", "mqtt", hello("leak-stays", 0, "") + frameOf(0x82, "\x00\x01"+mqttString("stays/#")+"\x01"), connack, publish(0x32, 1)},
-		{"half an upgrade", "ws", upgrade[:90], 0, ""},
-		{"a WebSocket", "ws", upgrade, upgraded, ""},
-		{"MQTT over WebSocket", "ws", upgrade, upgraded, masked},
-		{"half a frame", "ws", upgrade, upgraded, masked[:10]},
-		{"half a ClientHello", "mqtt-over-tls", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 0, ""},
-		{"TLS", "mqtts", "", 0, ""},
-		{"MQTT over TLS", "mqtts", connect, connack, ""},
-	}
-}
-
-// once goes through it and leaves, with a FIN or, hard, with a reset.
-func (a *abandonment) once(s *testServer, hard bool) error {
-	addr := map[string]string{"mqtt": s.mqtt, "ws": s.ws, "mqtts": s.mqtts, "mqtt-over-tls": s.mqtts}[a.door]
-	tcp, err := net.DialTimeout("tcp", addr, time.Minute)
-	if err != nil {
-		return err
-	}
-	if hard {
-		_ = tcp.(*net.TCPConn).SetLinger(0)
-	}
-	defer tcp.Close()
-	c := tcp
-	_ = c.SetDeadline(time.Now().Add(time.Minute))
-	if a.door == "mqtts" {
-		t := tls.Client(tcp, &tls.Config{InsecureSkipVerify: true})
-		if err := t.Handshake(); err != nil {
-			return err
-		}
-		c = t
-	}
-	if _, err := io.WriteString(c, a.send); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(c, make([]byte, a.read)); err != nil {
-		return err
-	}
-	_, err = io.WriteString(c, a.then)
-	return err
-}
 
 // belongings is what a process holds.
 type belongings struct{ goroutines, files, heap int }
@@ -114,19 +32,40 @@ func holds(t *testing.T) belongings {
 	return belongings{runtime.NumGoroutine(), len(fds), int(m.HeapAlloc)}
 }
 
-// case R13: clients that go in the middle of anything leave nothing behind: a few of each
-// sort, with -flood ten thousand.
+// counted is what a server counts of connections, clients, sessions and subscriptions.
+func (s *testServer) counted() string {
+	s.tb.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	answer, err := client.Get(s.admin + "/metrics")
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^hearthmq_(connections|clients|sessions|subscriptions) .*$`).FindAllString(string(text), -1)
+	if len(found) != 4 {
+		s.tb.Fatalf("the metrics tell %q", found)
+	}
+	return strings.Join(found, ", ")
+}
+
+// case R13: clients that go in the middle of anything, by every door, leave nothing behind: a
+// few of each sort, with -flood ten thousand.
 func TestFloodAbandoned(t *testing.T) {
-	each := 40
+	each := 8
 	if *flood {
 		each = 10_000
 	}
-	h := newHouse(t)
-	h.issue("server")
-	s := start(t, options{
-		"certfile": h.path("server.pem"), "keyfile": h.path("server.key"), "log_level": "error",
-		"logins": []map[string]any{{"username": e2eUser, "password": e2ePassword}},
-	})
+	dir, err := os.MkdirTemp("", "hm") //nolint:usetesting // t.TempDir may be too long for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	l := newLeakyHouse(newHouse(t), filepath.Join(dir, "mqtt.sock"))
+	var number atomic.Int64
 	round := func(a *abandonment, n int) {
 		t.Helper()
 		var wg sync.WaitGroup
@@ -134,7 +73,7 @@ func TestFloodAbandoned(t *testing.T) {
 		for w := range 8 {
 			wg.Go(func() {
 				for i := w; i < n; i += 8 {
-					if err := a.once(s, i&8 == 0); err != nil && a.read > 0 && a.name != "a session that stays" { // which the next one takes over
+					if err := l.once(a, int(number.Add(1)), w&1 == 0); err != nil && a.read > 0 && a.name != "a session that stays" { // which the next one takes over
 						select {
 						case errs <- err:
 						default:
@@ -146,13 +85,13 @@ func TestFloodAbandoned(t *testing.T) {
 		wg.Wait()
 		select {
 		case err := <-errs:
-			t.Fatalf("%s: %v", a.name, err)
+			t.Fatalf("%s: %s: %v", a.door, a.name, err)
 		default:
 		}
 	}
 	list := abandonments()
 	for i := range list { // what is made once and stays
-		round(&list[i], 40)
+		round(&list[i], 8)
 	}
 	// As quiet as it gets: nothing goes on going away.
 	before := holds(t)
@@ -164,9 +103,12 @@ func TestFloodAbandoned(t *testing.T) {
 		}
 		before = now
 	}
+	ports, shared := l.ports.counted(), l.shared.counted()
+	begun := time.Now()
 	for i := range list {
 		round(&list[i], each)
 	}
+	lasted := time.Since(begun)
 	most := before.heap + before.heap/20 + 2<<20
 	begun, m := time.Now(), brokertest.WatchMachine()
 	after := holds(t)
@@ -175,13 +117,18 @@ func TestFloodAbandoned(t *testing.T) {
 		after = holds(t)
 	}
 	took := time.Since(begun)
-	t.Logf("R13: %d times each of %d ways to go: goroutines %d → %d, open files %d → %d, heap %d → %d KiB, %v after the last",
-		each, len(list), before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10, took.Round(time.Millisecond))
+	t.Logf("R13: %d times each of %d ways to go, in %v: goroutines %d → %d, open files %d → %d, heap %d → %d KiB, %v after the last",
+		each, len(list), lasted.Round(time.Millisecond), before.goroutines, after.goroutines, before.files, after.files, before.heap>>10, after.heap>>10, took.Round(time.Millisecond))
 	if after.goroutines > before.goroutines || after.files > before.files {
 		t.Errorf("more than before: %+v, then %+v", before, after)
 	}
 	if after.heap > most {
 		t.Errorf("the heap grew from %d to %d KiB", before.heap>>10, after.heap>>10)
+	}
+	for s, counted := range map[*testServer]string{l.ports: ports, l.shared: shared} {
+		if now := s.counted(); now != counted || !strings.Contains(now, "hearthmq_connections 0,") {
+			t.Errorf("it counted %s, and counts %s", counted, now)
+		}
 	}
 	if took > 10*time.Second {
 		m.Timing(t, "it took %v until all was given back", took)
