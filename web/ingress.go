@@ -22,9 +22,11 @@ const (
 // ingressPath is what an X-Ingress-Path looks like. Anything else is ignored (case W4).
 var ingressPath = regexp.MustCompile(`^/api/hassio_ingress/[A-Za-z0-9_-]{1,128}$`)
 
+// supervisor is where ingress asks from.
+var supervisor = netip.AddrFrom4([4]byte{172, 30, 32, 2})
+
 // peerGuard refuses everybody but the Supervisor, whatever headers say (case W1).
 func (s *Server) peerGuard(next http.Handler) http.Handler {
-	supervisor := netip.AddrFrom4([4]byte{172, 30, 32, 2})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, err := netip.ParseAddrPort(r.RemoteAddr)
 		if err != nil || peer.Addr().Unmap() != supervisor {

@@ -28,7 +28,7 @@ func onPorch(t *testing.T, most int, patience time.Duration, h http.Handler) (ad
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Porch(ln, most).(*porch)
+	p := Porch(ln, most, nil).(*porch)
 	p.patience = patience
 	srv := HTTPServer(h, slog.New(slog.DiscardHandler))
 	go srv.Serve(p)
@@ -37,14 +37,14 @@ func onPorch(t *testing.T, most int, patience time.Duration, h http.Handler) (ad
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for range 3000 {
-			if p.order.Len() == 0 && len(p.held) == 0 {
+			if p.known.order.Len() == 0 && len(p.held) == 0 {
 				return
 			}
 			p.mu.Unlock()
 			<-time.After(10 * time.Millisecond)
 			p.mu.Lock()
 		}
-		t.Errorf("%d connections of %d places are still counted", p.order.Len(), len(p.held))
+		t.Errorf("%d connections of %d places are still counted", p.known.order.Len(), len(p.held))
 	})
 	return ln.Addr().String()
 }

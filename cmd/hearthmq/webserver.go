@@ -25,6 +25,8 @@ type webServers struct {
 	parts  []webPart
 	most   int                   // connections to each of the ports
 	record func(context.Context) // notes the last hour
+
+	proxies []netip.Prefix // trusted
 }
 
 type webPart struct {
@@ -38,7 +40,7 @@ func openWeb(o *addon.Options, cfg web.Config) (*webServers, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &webServers{log: cfg.Log, record: admin.Record, most: adminConnections(fileLimit())}
+	w := &webServers{log: cfg.Log, record: admin.Record, most: adminConnections(fileLimit()), proxies: cfg.TrustedProxies}
 	if o.WebAddress != "" && o.IngressAddress != "" {
 		w.most /= 2
 	}
@@ -59,7 +61,7 @@ func (w *webServers) open(setting, address string, h http.Handler) net.Listener 
 		w.log.Error(fmt.Sprintf("the admin can't be reached: %s (setting %s): %v", address, setting, err))
 		return nil
 	}
-	w.parts = append(w.parts, webPart{web.Porch(ln, w.most), h})
+	w.parts = append(w.parts, webPart{web.Porch(ln, w.most, w.proxies), h})
 	return ln
 }
 
