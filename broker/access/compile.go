@@ -203,6 +203,9 @@ func substitute(r Rule, user, clientID string) (filter string, ok bool) {
 			return "", false // no topic can have that in it
 		}
 	}
+	if topic.SubstitutedBytes(r.Filter, user, clientID) > topic.MaxBytes {
+		return "", false // nor be as long
+	}
 	return strings.NewReplacer("%u", user, "%c", clientID).Replace(r.Filter), true
 }
 

@@ -190,8 +190,8 @@ func (a *acl) concerns(id *broker.Identity, matches func(pattern string) bool) b
 // forbids it more than others rather than less.
 func (a *acl) pattern(id *broker.Identity) (pattern string, ok bool) {
 	pattern, ok = topic.Substitute(a.topic, id.User, id.ClientID)
-	if ok || a.allow {
-		return pattern, ok
+	if ok || a.allow || topic.SubstitutedBytes(a.topic, id.User, id.ClientID) > topic.MaxBytes {
+		return pattern, ok // what is longer than a topic can be forbids none
 	}
 	safe := func(value string) string {
 		if value == "" || strings.ContainsAny(value, "+#\x00") {

@@ -32,6 +32,7 @@ type filter struct {
 	topics string // Topic Filter, or ""
 	needle []byte // in lower case
 	ascii  bool
+	again  []int16 // of a long needle: how much of its beginning each beginning ends with
 }
 
 func newFilter(text string) *filter {
@@ -54,6 +55,9 @@ func newFilter(text string) *filter {
 	if f.ascii {
 		for i, c := range f.needle {
 			f.needle[i] = lower(c)
+		}
+		if len(f.needle) > shortNeedle {
+			f.again = endings(f.needle)
 		}
 	} else {
 		f.needle = bytes.ToLower(f.needle)
@@ -126,6 +130,9 @@ func (f *filter) contains(b []byte) bool {
 	if !f.ascii {
 		return bytes.Contains(bytes.ToLower(b), f.needle)
 	}
+	if f.again != nil {
+		return f.containsLong(b)
+	}
 	first := f.needle[0]
 	for len(b) >= len(f.needle) {
 		i := indexFold(b[:len(b)-len(f.needle)+1], first)
@@ -136,6 +143,41 @@ func (f *filter) contains(b []byte) bool {
 			return true
 		}
 		b = b[i+1:]
+	}
+	return false
+}
+
+// shortNeedle is up to how many bytes a needle may be compared anew at each place.
+const shortNeedle = 16
+
+// endings is the table of Knuth, Morris and Pratt: with it no byte that is looked through is
+// looked at twice, whatever needle and value repeat (case R11).
+func endings(needle []byte) []int16 {
+	table := make([]int16, len(needle))
+	for i, k := 1, 0; i < len(needle); i++ {
+		for k > 0 && needle[i] != needle[k] {
+			k = int(table[k-1])
+		}
+		if needle[i] == needle[k] {
+			k++
+		}
+		table[i] = int16(k)
+	}
+	return table
+}
+
+func (f *filter) containsLong(b []byte) bool {
+	k := 0
+	for _, c := range b {
+		c = lower(c)
+		for k > 0 && c != f.needle[k] {
+			k = int(f.again[k-1])
+		}
+		if c == f.needle[k] {
+			if k++; k == len(f.needle) {
+				return true
+			}
+		}
 	}
 	return false
 }

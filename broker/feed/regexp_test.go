@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"strings"
 	"testing"
@@ -41,6 +42,44 @@ func TestRegexpsEnd(t *testing.T) {
 	}
 	if _, err := newRegexp(strings.Repeat(`.{0,1000}`, 10)); err == nil {
 		t.Error("ten thousand repetitions are taken")
+	}
+}
+
+// case R11: a piece of text is found in time that grows with what is looked through, whatever
+// both repeat, and found where it is.
+func TestTextsEnd(t *testing.T) {
+	long := strings.Repeat("a", maxFilter-1)
+	value := []byte(strings.Repeat("A", 256<<10))
+	for _, text := range []string{long + "b", "b" + long, strings.Repeat("ab", maxFilter/2-1) + "aa", strings.Repeat("a", 16), long[1:] + "\u00e9", strings.Repeat("+", maxFilter)} {
+		f := newFilter(text)
+		m, begun := brokertest.WatchMachine(), time.Now()
+		for range 4 {
+			if f.matchValue(value) != (text == strings.Repeat("a", 16)) {
+				t.Fatalf("%.10s… is found", text)
+			}
+		}
+		if took := time.Since(begun); took > time.Second { // a megabyte compared anew at each place: more
+			m.Timing(t, "%.10s… took %v", text, took)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 5000 { // few letters: they repeat
+		value, needle := make([]byte, random.IntN(60)), make([]byte, shortNeedle+1+random.IntN(8))
+		for _, b := range [][]byte{value, needle} {
+			for i := range b {
+				b[i] = "abAB"[random.IntN(4)]
+			}
+		}
+		if random.IntN(2) == 0 && len(value) >= len(needle) {
+			copy(value[random.IntN(len(value)-len(needle)+1):], needle)
+		}
+		want := strings.Contains(strings.ToLower(string(value)), strings.ToLower(string(needle)))
+		if newFilter(string(needle)).matchValue(value) != want {
+			t.Fatalf("%s in %s: want %v", needle, value, want)
+		}
+	}
+	if f := newFilter(strings.Repeat("x", 100_000)); len(f.needle) != maxFilter {
+		t.Errorf("%d bytes are looked for", len(f.needle))
 	}
 }
 

@@ -90,6 +90,9 @@ func patternFor(pattern, user, clientID string) (filter string, ok bool) {
 	if user == "" && strings.Contains(pattern, "%u") {
 		return "", false
 	}
+	if topic.SubstitutedBytes(pattern, user, clientID) > topic.MaxBytes {
+		return "", false // longer than any topic
+	}
 	filter = strings.NewReplacer("%c", clientID, "%u", user).Replace(pattern)
 	if filter == "" || filter[0] == '$' && pattern[0] != '$' {
 		return "", false

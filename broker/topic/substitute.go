@@ -9,11 +9,15 @@ import "strings"
 // reach into the levels of client "a". Such a client may connect all the same.
 //
 // The result is a Topic Filter where filter with any text in place of %u and %c is
-// one, unless it exceeds a limit; then it matches no valid name or fewer.
+// one, unless it has too many levels; then it matches no valid name or fewer. One that
+// would be longer than any name is not made: ok is false (case R11).
 func Substitute(filter, user, clientID string) (string, bool) { // case A1
 	i := strings.IndexByte(filter, '%')
 	if i < 0 {
 		return filter, true
+	}
+	if SubstitutedBytes(filter, user, clientID) > MaxBytes {
+		return "", false
 	}
 	var b strings.Builder
 	rest := filter
@@ -38,4 +42,11 @@ func Substitute(filter, user, clientID string) (string, bool) { // case A1
 	}
 	b.WriteString(rest)
 	return b.String(), true
+}
+
+// SubstitutedBytes is how long a filter is with the values in it. What is longer than
+// MaxBytes matches no name; whoever has many places for a client's long name in one filter
+// should not make it.
+func SubstitutedBytes(filter, user, clientID string) int {
+	return len(filter) + strings.Count(filter, "%u")*(len(user)-2) + strings.Count(filter, "%c")*(len(clientID)-2)
 }
