@@ -126,6 +126,35 @@ func TestCertificateWarnings(t *testing.T) {
 	}
 }
 
+// case R12: where the clock showed 1970 at the start, the owner hears of that, and once it is
+// set at once of a certificate that ends, not a day later.
+func TestCertificateWarningsOfAClockThatIsSet(t *testing.T) {
+	ca := newAuthority(t)
+	files := ca.files(t)
+	right := time.Now()
+	ca.issueFor(t, files, right.Add(-60*day), right.Add(3*day), nil)
+	var log logBuffer
+	keys, err := loadCertificates(files, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys.told, keys.warned = "", time.Time{} // as at the start
+	for range 2 {
+		keys.warn(time.Unix(20, 0))
+	}
+	if n := strings.Count(log.String(), "is the clock right?"); n != 1 {
+		t.Errorf("told %d times of the clock", n)
+	}
+	keys.warned = right // on the clock that nobody sets no time has passed
+	before := strings.Count(log.String(), "The certificate ends on")
+	for range 2 {
+		keys.warn(right.Add(time.Minute))
+	}
+	if n := strings.Count(log.String(), "The certificate ends on") - before; n != 1 {
+		t.Errorf("told %d times of the end", n)
+	}
+}
+
 // A bad certificate closes its own listener alone; two with the same files share them.
 func TestCertificateOfListeners(t *testing.T) {
 	ca := newAuthority(t)
