@@ -41,3 +41,44 @@ func compact(batch []Change) []Change {
 	}
 	return append([]Change(nil), batch[keep:]...)
 }
+
+const (
+	// sizeMost is how large pending may get before it is looked what of it is of use, and
+	// changeSize what a change counts beside its message.
+	sizeMost   = 8 << 20
+	changeSize = 256
+)
+
+// weigh counts a change. j.mu is held.
+func (j *journal) weigh(c Change) {
+	j.size += changeSize
+	if m := messageOf(c); m != nil && m != j.sized {
+		j.size += m.Size()
+		j.sized = m
+	}
+}
+
+// compactPending leaves out what is of no use any more: the values that a topic had before
+// its last one, and what a full queue has dropped again. What is left is retained, or waits
+// in a queue, where it is limited. It is done when pending has doubled since. j.mu is held.
+func (j *journal) compactPending() {
+	j.pending = compact(j.pending)
+	j.size, j.sized = 0, nil
+	for _, c := range j.pending {
+		j.weigh(c)
+	}
+	j.sizeMost = max(sizeMost, 2*j.size)
+}
+
+// messageOf is the message that a change holds, nil: none.
+func messageOf(c Change) *Message {
+	switch c := c.(type) {
+	case RetainedSet:
+		return c.Message
+	case Queued:
+		return c.Delivery.Message
+	case WillSaved:
+		return c.Will.Message
+	}
+	return nil
+}

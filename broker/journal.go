@@ -13,10 +13,6 @@ const (
 	// crowdAt is how many pending changes make a publisher wait whose own
 	// acknowledgements are among what is waited for.
 	crowdAt = 20_000
-	// sizeMost is how large pending may get before it is looked what of it is of use, and
-	// changeSize what a change counts beside its message.
-	sizeMost   = 8 << 20
-	changeSize = 256
 	// manyWaiting is how many waiters make the journal look whether all that could
 	// come has come: then waiting longer would save nothing.
 	manyWaiting = 8
@@ -134,40 +130,6 @@ func (j *journal) append(c Change) uint64 {
 		return 0
 	}
 	return seq
-}
-
-// weigh counts a change. j.mu is held.
-func (j *journal) weigh(c Change) {
-	j.size += changeSize
-	if m := messageOf(c); m != nil && m != j.sized {
-		j.size += m.Size()
-		j.sized = m
-	}
-}
-
-// compactPending leaves out what is of no use any more: the values that a topic had before
-// its last one, and what a full queue has dropped again. What is left is retained, or waits
-// in a queue, where it is limited. It is done when pending has doubled since. j.mu is held.
-func (j *journal) compactPending() {
-	j.pending = compact(j.pending)
-	j.size, j.sized = 0, nil
-	for _, c := range j.pending {
-		j.weigh(c)
-	}
-	j.sizeMost = max(sizeMost, 2*j.size)
-}
-
-// messageOf is the message that a change holds, nil: none.
-func messageOf(c Change) *Message {
-	switch c := c.(type) {
-	case RetainedSet:
-		return c.Message
-	case Queued:
-		return c.Delivery.Message
-	case WillSaved:
-		return c.Will.Message
-	}
-	return nil
 }
 
 // patient reports whether nothing is lost that anybody was promised when the change
@@ -443,36 +405,6 @@ func (j *journal) commit(retry bool) bool {
 		w.committed()
 	}
 	return true
-}
-
-// crowded reports whether so much waits to be stored that whoever adds to it
-// should stop for a while.
-func (j *journal) crowded() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.pending) > crowdAt
-}
-
-// ease waits until the journal is not crowded any more, or ctx ends.
-func (j *journal) ease(ctx context.Context) {
-	for j.crowded() {
-		j.mu.Lock()
-		wait := j.easing
-		j.mu.Unlock()
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// eased lets those go on who wait in ease.
-func (j *journal) eased() {
-	j.mu.Lock()
-	close(j.easing)
-	j.easing = make(chan struct{})
-	j.mu.Unlock()
 }
 
 func (j *journal) setFailure(err error) {

@@ -20,6 +20,10 @@ const leaveTimeout = time.Second
 // replyTimeout bounds the wait for CONNACK.
 const replyTimeout = 20 * time.Second
 
+// helloMost bounds the packets of the other side until it has said who it is: 256 MB would
+// be taken otherwise.
+const helloMost = 1 << 20
+
 // link is a connection as a client to one of the two brokers. One goroutine reads;
 // any may write.
 type link struct {
@@ -152,3 +156,11 @@ func (l *link) leave() error {
 	}
 	return err
 }
+
+// localError is what went wrong on this side.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return "this broker: " + e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+func inside(err error) error { return &localError{err} }

@@ -196,10 +196,6 @@ func (r *runner) tryLogin(ctx context.Context, address string, clean bool) (*lin
 	return l, ack, nil
 }
 
-// helloMost bounds the packets of the other side until it has said who it is: 256 MB would
-// be taken otherwise.
-const helloMost = 1 << 20
-
 // defaultInflight is how many messages the other side may have under way to the
 // bridge; this broker takes more from a client.
 const defaultInflight = 20
@@ -301,14 +297,6 @@ func (r *runner) pass(ctx context.Context, local, remote *link, ack *packet.Conn
 	_ = local.leave()
 	return err
 }
-
-// localError is what went wrong on this side.
-type localError struct{ err error }
-
-func (e *localError) Error() string { return "this broker: " + e.err.Error() }
-func (e *localError) Unwrap() error { return e.err }
-
-func inside(err error) error { return &localError{err} }
 
 // mostQoS is the QoS that the other side takes at most.
 func mostQoS(ack *packet.Connack) byte {
