@@ -267,6 +267,7 @@ func TestInvalidStoredRules(t *testing.T) {
 		{Rule{Effect: Deny, Scope: ScopePublish, Filter: "a/x", MaxQoS: AnyQoS, Retain: No}, "a/y", true},
 		{Rule{Effect: Deny, Scope: ScopeBoth, Filter: "a/#/x", MaxQoS: AnyQoS}, "a/y", false},
 		{Rule{Effect: 9, Scope: 9, Filter: ""}, "a/y", false},
+		{Rule{Effect: Allow, Scope: ScopeBoth, Filter: "b/#/c", MaxQoS: AnyQoS}, "a/y", true}, // it allows nothing, and takes nothing
 	} {
 		g := newGrants("u", append(rules(t, "allow both a/#"), tt.rule), nil, nil).done()
 		if got := g.set(&broker.Identity{}).decide(broker.Publish, tt.name); got.Allow != tt.want {
