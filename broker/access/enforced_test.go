@@ -313,3 +313,41 @@ func TestFailuresAtATimeCountTogether(t *testing.T) {
 		}
 	}
 }
+
+// openDoor lets everybody in and counts.
+type openDoor struct{ asked int }
+
+func (o *openDoor) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	o.asked++
+	return &broker.Identity{User: c.User}, nil
+}
+
+// case A25: nobody else is asked about who has no name, shows a certificate, or brings what
+// is no password; nor about users of ours.
+func TestChainAsksForNamesWithPasswordsAlone(t *testing.T) {
+	a, d := open(t, Policy{})
+	create(t, a, NewUser{Name: "ours", Password: "right"})
+	other := new(openDoor)
+	c := Chain(d, other)
+	most := strings.Repeat("x", MaxPasswordBytes)
+	for _, tt := range []struct {
+		what  string
+		cr    broker.Credentials
+		asked bool
+	}{
+		{"a name and a password", broker.Credentials{User: "eve", HasPassword: true, Password: []byte("x")}, true},
+		{"the longest password", broker.Credentials{User: "eve", HasPassword: true, Password: []byte(most)}, true},
+		{"one too long", broker.Credentials{User: "eve", HasPassword: true, Password: []byte(most + "x")}, false},
+		{"an empty one", broker.Credentials{User: "eve", HasPassword: true}, false},
+		{"none, though there are bytes", broker.Credentials{User: "eve", Password: []byte("x")}, false},
+		{"no name", broker.Credentials{HasPassword: true, Password: []byte("x")}, false},
+		{"a certificate of nobody", broker.Credentials{User: "eve", HasPassword: true, Password: []byte("x"), TLSName: "nobody"}, false},
+		{"a wrong password of ours", broker.Credentials{User: "ours", HasPassword: true, Password: []byte("x")}, false},
+		{"a password of ours that was not sent", broker.Credentials{User: "ours", Password: []byte("right")}, false},
+	} {
+		other.asked, tt.cr.Remote = 0, here
+		if _, err := c.Authenticate(t.Context(), &tt.cr); (err == nil) != tt.asked || (other.asked > 0) != tt.asked {
+			t.Errorf("%s: %v, asked %d times", tt.what, err, other.asked)
+		}
+	}
+}
