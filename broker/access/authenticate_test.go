@@ -319,20 +319,39 @@ func TestProvenPasswordEnds(t *testing.T) {
 
 // case A9: a user who is changed while waiting at the gate does not slip in.
 func TestChangedDuringLogin(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, d := open(t, Policy{})
-		create(t, a, NewUser{Name: "ann", Password: "right"})
-		check(t, d.gate.enter(t.Context(), nil))
-		done := make(chan error)
-		go func() {
-			_, err := login(d, here, "ann", "right")
-			done <- err
-		}()
-		synctest.Wait()
-		check(t, a.DeleteUser(t.Context(), "ann"))
-		d.gate.leave()
-		wantReason(t, <-done, broker.BackendUnavailable)
-	})
+	for what, change := range map[string]func(a *Accounts){
+		"deleted": func(a *Accounts) { check(t, a.DeleteUser(t.Context(), "ann")) },
+		"deleted, and somebody else has the name": func(a *Accounts) {
+			check(t, a.DeleteUser(t.Context(), "ann"))
+			create(t, a, NewUser{Name: "ann"})
+		},
+		"disabled": func(a *Accounts) {
+			check(t, a.ChangeUser(t.Context(), "ann", UserChange{Disabled: ptr(true)}))
+		},
+		"another password": func(a *Accounts) {
+			_, err := a.SetPassword(t.Context(), "ann", "", true)
+			check(t, err)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a, d := open(t, Policy{})
+			create(t, a, NewUser{Name: "ann", Password: "right"})
+			check(t, d.gate.enter(t.Context(), nil))
+			done := make(chan error)
+			go func() {
+				_, err := login(d, here, "ann", "right")
+				done <- err
+			}()
+			synctest.Wait()
+			change(a)
+			d.gate.leave()
+			if err := <-done; err == nil {
+				t.Error("let in, though " + what)
+			} else {
+				wantReason(t, err, broker.BackendUnavailable)
+			}
+		})
+	}
 }
 
 func TestProvenIsBounded(t *testing.T) {

@@ -301,5 +301,24 @@ func (g *enhancedBanGuard) StartAuth(ctx context.Context, method string, c *brok
 	if err := g.refuse(c); err != nil {
 		return nil, err
 	}
-	return g.enhanced.StartAuth(ctx, method, c)
+	x, err := g.enhanced.StartAuth(ctx, method, c)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedExchange{x, g.banGuard, c}, nil
+}
+
+// guardedExchange looks again at the end: who is banned in between does not get in here either.
+type guardedExchange struct {
+	broker.AuthExchange
+	guard *banGuard
+	c     *broker.Credentials
+}
+
+// Step implements broker.AuthExchange.
+func (x *guardedExchange) Step(data []byte) (reply []byte, id *broker.Identity, err error) {
+	if reply, id, err = x.AuthExchange.Step(data); err == nil && id != nil {
+		err = x.guard.refuse(x.c)
+	}
+	return reply, id, err
 }
