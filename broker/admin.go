@@ -152,7 +152,6 @@ func (b *Broker) ForgetReceived(ctx context.Context, clientID string) error {
 // stand are disconnected, subscriptions that are no longer allowed are dropped, limits
 // hold as relimit says, messages follow the new rules from now on (cases A8, A9). user "" means everybody.
 func (b *Broker) Revalidate(user string) {
-	b.subs.changed()
 	reviewer, _ := b.deps.Authorizer.(Reviewer)
 	for _, s := range b.sessions.all() {
 		if user != "" && s.user != user {

@@ -26,10 +26,10 @@ func (x *sources) stands(m *Message) bool {
 }
 
 // judge asks the rules about m's author; judged is false where nobody's right counts.
-// Messages of unknown origin and those of the broker's own topics are its own.
+// Messages of unknown origin are the broker's own.
 func (x *sources) judge(m *Message) (d Decision, judged bool) {
 	b := x.b
-	if !b.cfg().CheckRetainedSource || m.Vouched || m.PublisherID == "" || reserved(m.Topic) {
+	if !b.cfg().CheckRetainedSource || m.Vouched || m.PublisherID == "" {
 		return d, false
 	}
 	id := m.Publisher

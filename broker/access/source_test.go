@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
@@ -101,6 +102,15 @@ func TestRetainedNeedsItsAuthor(t *testing.T) {
 		{"deleted, where Home Assistant's users may everything", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", from("ann"), []func(h *home){gone}, no, no},
 		{"the will of one deleted", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", func(h *home) {
 			h.connect(packet.V311, "dev", "ann", packet.Connect{CleanStart: true, Will: &packet.Will{Topic: name, Payload: []byte("1"), Retain: true}}).Close()
+		}, []func(h *home){gone}, no, no},
+		{"the will of one deleted, due after a restart", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", func(h *home) {
+			p := lasting()
+			p.Will = &packet.Will{Topic: name, Payload: []byte("1"), Retain: true}
+			p.Will.Properties.SetWillDelay(60)
+			h.connect(packet.V50, "dev", "ann", p)
+			h.stop()
+			h.start()
+			brokertest.Pass(2 * time.Minute)
 		}, []func(h *home){gone}, no, no},
 		{"of a part that acts for one deleted", access.Policy{OutsideRoles: []string{access.RoleEverything}}, "", func(h *home) {
 			u, _ := h.dir.User("ann")
