@@ -79,3 +79,8 @@ func (b *Broker) Remembered() (clients, bytes int) {
 	}
 	return len(d.loops), bytes
 }
+
+// RoomIn makes room in what is remembered of addresses, of which there are MaxPlaces at most.
+var RoomIn = roomIn[int, bool]
+
+const MaxPlaces = maxPlaces

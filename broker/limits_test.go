@@ -357,3 +357,57 @@ func TestReconnectLoop(t *testing.T) {
 		}
 	})
 }
+
+// case R3: no address has more connections than it may, however slowly it takes them; who
+// leaves makes room for one.
+func TestAddressLimitsTakenSlowly(t *testing.T) {
+	const most = 5
+	mod := func(cfg *broker.Config, _ *broker.Deps) { cfg.MaxConnectionsPerAddress = most }
+	inWorld(t, mod, func(w *world) {
+		var held []*brokertest.Client
+		come := func(what string, want bool) {
+			t.Helper()
+			brokertest.Pass(10 * time.Minute)
+			c := w.from(fmt.Sprintf("192.0.2.9:%d", 1000+len(held)), packet.V50)
+			if in := !c.Closed() && w.connect(c, fmt.Sprint("c", len(held)), "") == packet.Success; in != want {
+				t.Errorf("%s comes in: %v", what, in)
+			}
+			held = append(held, c)
+		}
+		for range most {
+			come("one of five", true)
+		}
+		come("the sixth", false)
+		held[2].Close()
+		come("another one", true)
+		come("one too many", false)
+	})
+}
+
+// What is remembered of addresses is bounded: what is idle goes, and what is not stays as long
+// as there is something idle.
+func TestPlacesAreForgotten(t *testing.T) {
+	for idle, want := range map[int]int{0: broker.MaxPlaces - 1, 1: broker.MaxPlaces - 1, 100: broker.MaxPlaces - 100, broker.MaxPlaces: 0} {
+		m := make(map[int]bool)
+		for i := range broker.MaxPlaces {
+			m[i] = i < idle
+		}
+		m = broker.RoomIn(m, func(is bool) bool { return is })
+		for i, is := range m {
+			if is {
+				t.Errorf("%d idle: %d is still there", idle, i)
+				break
+			}
+		}
+		if len(m) != want {
+			t.Errorf("%d idle: %d are left, want %d", idle, len(m), want)
+		}
+	}
+	m := map[int]bool{1: true, 2: false}
+	if m = broker.RoomIn(m, func(is bool) bool { return is }); len(m) != 2 {
+		t.Error("what is idle went though there was room")
+	}
+	if broker.RoomIn(nil, func(bool) bool { return true }) == nil {
+		t.Error("no map")
+	}
+}
