@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
@@ -185,6 +186,34 @@ func TestAudiences(t *testing.T) {
 		}
 		if reached < steps/4 {
 			t.Errorf("%d messages reached somebody in %d steps: that says little", reached, steps)
+		}
+	})
+}
+
+// What is remembered of who gets a topic is one thing for each publisher that asked for
+// nothing of its own.
+func TestAudiencesOfPublishers(t *testing.T) {
+	inWorld(t, func(_ *broker.Config, d *broker.Deps) {
+		d.Authorizer = access.NewDirectory(access.Policy{Anonymous: access.AnonymousFull}) // it tells topics apart
+	}, func(w *world) {
+		clients := map[string]*brokertest.Client{}
+		for _, id := range []string{"a", "b", "c"} {
+			clients[id] = w.clean(packet.V50, id)
+			clients[id].Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "x", NoLocal: id != "c"}}})
+			brokertest.Get[*packet.Suback](clients[id])
+		}
+		for _, from := range []string{"a", "b", "c", "a", "b"} {
+			clients[from].Publish("x", from, 0, false, 0)
+			synctest.Wait()
+			for to, c := range clients {
+				want := 1
+				if to == from && from != "c" {
+					want = 0
+				}
+				if n := len(c.All()); n != want {
+					t.Errorf("from %s to %s: %d messages", from, to, n)
+				}
+			}
 		}
 	})
 }

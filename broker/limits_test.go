@@ -411,3 +411,37 @@ func TestPlacesAreForgotten(t *testing.T) {
 		t.Error("no map")
 	}
 }
+
+// Who finds all places taken has none: it does not use up what its address may have.
+func TestRefusedTakesNoPlaceOfItsAddress(t *testing.T) {
+	const most, reserve, ofAddress = 2, 8, 3
+	mod := func(cfg *broker.Config, deps *broker.Deps) {
+		cfg.MaxConnections, cfg.MaxConnectionsPerAddress, deps.Authenticator = most, ofAddress, guests{}
+	}
+	inWorld(t, mod, func(w *world) {
+		var held []*brokertest.Client
+		for i := range most + reserve {
+			user := "lamp"
+			if i >= most {
+				user = "homeassistant"
+			}
+			c := w.dial(packet.V50)
+			if code := w.connect(c, fmt.Sprint("c", i), user); code != packet.Success {
+				t.Fatalf("client %d: %v", i, code)
+			}
+			held = append(held, c)
+		}
+		for i := range 3 * ofAddress {
+			brokertest.Pass(time.Minute)
+			if !w.from(fmt.Sprintf("192.0.2.9:%d", 1000+i), packet.V50).Closed() {
+				t.Fatalf("try %d came in", i)
+			}
+		}
+		held[0].Close()
+		held[most].Close()
+		brokertest.Pass(time.Minute)
+		if code := w.connect(w.from("192.0.2.9:1", packet.V50), "late", "homeassistant"); code != packet.Success {
+			t.Errorf("once there is a place: %v", code)
+		}
+	})
+}
