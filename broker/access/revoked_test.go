@@ -78,3 +78,35 @@ func TestRevokedByPlace(t *testing.T) {
 		})
 	}
 }
+
+// case A8: what a connection remembers of a topic it has published to before does not outlive
+// the rules that it was made by: neither who gets it nor that it may be published.
+func TestRoutesFollowTheRules(t *testing.T) {
+	for _, v := range versions {
+		inHouse(t, access.Policy{}, nil, func(h *home) {
+			h.user("reader", "allow subscribe home/#")
+			h.user("writer", "allow publish home/#")
+			reader, writer := h.clean(v, "r", "reader"), h.clean(packet.V50, "w", "writer")
+			reader.Subscribe("home/#", 1)
+			say := func(what string, comes bool) {
+				t.Helper()
+				for _, qos := range []byte{0, 1} {
+					writer.Publish("home/lock", "1", qos, false, 1)
+					synctest.Wait()
+					if n := len(got(reader)); (n == 1) != comes || n > 1 {
+						t.Errorf("%v, QoS %d, %s: %d messages", v, qos, what, n)
+					}
+				}
+			}
+			say("at first", true)
+			h.become("reader", "allow subscribe home/#", "deny subscribe home/lock")
+			say("the reader may not have it any more", false)
+			h.become("reader", "allow subscribe home/#")
+			say("it may again", true)
+			h.become("writer", "allow publish home/#", "deny publish home/lock")
+			say("the writer may not send it any more", false)
+			h.become("writer", "allow publish home/#")
+			say("it may again", true)
+		})
+	}
+}
