@@ -2,7 +2,9 @@ package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"hearthmq/broker"
 	"hearthmq/broker/brokertest"
@@ -102,5 +104,36 @@ func TestRetainedQuotaOfUser(t *testing.T) {
 		if code := answer(client(packet.V50, "lamp", "lamp"), "lamp/new", 2); code.Failed() {
 			t.Errorf("in the place of what another has now: %v", code)
 		}
+	})
+}
+
+// A user's bytes of retained messages are bounded also where their number is not: what it
+// rewrites counts once. The house has no such bound.
+func TestRetainedBytesOfUser(t *testing.T) {
+	mod := func(_ *broker.Config, deps *broker.Deps) {
+		deps.Authenticator = guests{broker.Limits{RetainedBytes: 300}}
+	}
+	inWorld(t, mod, func(w *world) {
+		retain := func(user, topic string, size int, want packet.ReasonCode) {
+			t.Helper()
+			c, _ := w.login(packet.V50, packet.Connect{ClientID: user, CleanStart: true, HasUserName: true, UserName: user})
+			c.Publish(topic, strings.Repeat("x", size-len(topic)), 1, true, 9)
+			if code := w.expectAck(c, packet.TypePuback, 9).Code; code.Failed() != want.Failed() {
+				t.Errorf("%d bytes of %s to %s: %v", size, user, topic, code)
+			}
+			c.Close()
+			synctest.Wait()
+		}
+		const full = packet.QuotaExceeded
+		for _, topic := range []string{"a", "b", "c"} {
+			retain("lamp", topic, 100, packet.Success)
+		}
+		retain("lamp", "d", 2, full)
+		retain("lamp", "a", 100, packet.Success)
+		retain("lamp", "a", 101, full)
+		retain("lamp", "a", 50, packet.Success)
+		retain("lamp", "d", 51, full)
+		retain("lamp", "d", 50, packet.Success)
+		retain("homeassistant", "house", 1000, packet.Success)
 	})
 }
