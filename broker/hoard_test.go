@@ -220,7 +220,7 @@ func TestUserHoardsLongAndDeep(t *testing.T) {
 		// Everything is given back.
 		c.Close()
 		for m := range w.b.Retained("low/#") {
-			if _, err := w.b.DropRetained(t.Context(), []string{m.Topic}, false); err != nil {
+			if _, err := w.b.DropRetained(w.Context(), []string{m.Topic}, false); err != nil {
 				t.Fatal(err)
 			}
 		}
