@@ -2,6 +2,7 @@ package mosquitto
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -58,45 +59,50 @@ func (p *Plan) listeners(c *Conf) {
 	var nameless []string // listeners that let in who has no user name
 	var first Notice      // of them
 	restricted := p.hasRights
+	var secure *Listener // whose certificates count
+	var limits []string
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		at := Notice{File: l.File, Line: l.Line, Directive: "listener", Level: Left}
 		add := func(key, value string) {
 			p.Report.Settings = append(p.Report.Settings, Setting{Key: key, Value: value, From: at})
 		}
-		key := "mqtt_address"
-		switch {
-		case l.Protocol == "http_api":
-			continue // told of when it was read
-		case l.Socket != "":
-			key = "unix_socket"
-		case l.Protocol == "websockets" && l.TLS.On():
-			key = "wss_address"
-		case l.Protocol == "websockets":
-			key = "ws_address"
-		case l.TLS.On():
-			key = "mqtts_address"
+		left := func(directive, text string) {
+			n := at
+			n.Directive, n.Text = directive, text
+			p.notices = append(p.notices, n)
 		}
+		if l.Protocol == "http_api" {
+			continue // told of when it was read
+		}
+		key, name := l.setting()
 		if taken[key] {
-			at.Text = fmt.Sprintf("HearthMQ has one port of this sort: %s stays behind", l.Address())
-			p.notices = append(p.notices, at)
+			left("listener", fmt.Sprintf("HearthMQ has one port of this sort: %s stays behind", l.Address()))
 			continue
 		}
 		taken[key] = true
 		add(key, l.Address())
-		if l.TLS.On() && !taken["tls"] {
-			taken["tls"] = true
-			for _, kv := range [][2]string{{"certfile", l.TLS.CertFile}, {"keyfile", l.TLS.KeyFile}, {"cafile", l.TLS.CAFile}} {
-				if kv[1] != "" {
-					add(kv[0], kv[1])
-				}
+		switch {
+		case !l.TLS.On():
+		case secure == nil:
+			secure = l
+			for _, kv := range l.TLS.settings() {
+				add(kv[0], kv[1])
 			}
-			if l.TLS.RequireCertificate {
-				add("require_certificate", "true")
+			if l.TLS.CAPath != "" {
+				left("capath", "HearthMQ reads authorities from one file: put those of the folder together for the setting cafile")
 			}
+		case !l.TLS.like(&secure.TLS):
+			left("listener", fmt.Sprintf("HearthMQ has one set of certificates and of what is asked of clients': that of %s counts for %s, too", secure.Address(), l.Address()))
+		}
+		if len(l.Origins) > 0 && !taken["ws_origins"] {
+			taken["ws_origins"] = true
+			add("ws_origins", inJSON(l.Origins))
+		}
+		if l.MaxConnections > 0 {
+			limits = append(limits, fmt.Sprintf(`{"listener": %q, "max_connections": %d}`, name, l.MaxConnections))
 		}
 		if sec := c.SecurityOf(l); sec.AllowAnonymous {
-			name := strings.TrimSuffix(strings.TrimSuffix(key, "_address"), "_socket")
 			if nameless = append(nameless, strconv.Quote(name)); len(nameless) == 1 {
 				first = at
 			}
@@ -118,17 +124,19 @@ func (p *Plan) listeners(c *Conf) {
 			{"use_username_as_clientid", l.UsernameAsClientID},
 			{"max_qos", l.MaxQoS < 2},
 			{"accept_protocol_versions", l.Versions != nil},
-			{"max_connections", l.MaxConnections > 0},
-			{"enable_proxy_protocol", l.Proxy > 0},
-			{"use_identity_as_username", l.TLS.IdentityAsUsername},
-			{"use_subject_as_username", l.TLS.SubjectAsUsername},
 		} {
 			if x.on {
-				n := at
-				n.Directive, n.Text = x.what, fmt.Sprintf("this is not among what is imported for %s; hearthmq serve -c runs with it", l.Address())
-				p.notices = append(p.notices, n)
+				left(x.what, fmt.Sprintf("this is not among what is imported for %s; hearthmq serve -c runs with it", l.Address()))
 			}
 		}
+		if l.Proxy > 0 {
+			left("enable_proxy_protocol", "HearthMQ believes only proxies that it knows: the setting proxy_protocol takes their networks")
+		}
+	}
+	if len(limits) > 0 {
+		p.Report.Settings = append(p.Report.Settings, Setting{
+			Key: "listener_limits", Value: "[" + strings.Join(limits, ", ") + "]", From: Notice{File: c.File},
+		})
 	}
 	if len(nameless) == 0 {
 		return
@@ -140,4 +148,48 @@ func (p *Plan) listeners(c *Conf) {
 	// Always with the listeners: HearthMQ opens others unless it is told not to (case A15).
 	p.Report.Settings = append(p.Report.Settings, Setting{Key: "anonymous", Value: value, From: first},
 		Setting{Key: "anonymous_listeners", Value: "[" + strings.Join(nameless, ", ") + "]", From: first})
+}
+
+// setting is the key of the address that does what l does, and the name of that listener.
+func (l *Listener) setting() (key, name string) {
+	switch {
+	case l.Socket != "":
+		return "unix_socket", "unix"
+	case l.Protocol == "websockets" && l.TLS.On():
+		return "wss_address", "wss"
+	case l.Protocol == "websockets":
+		return "ws_address", "ws"
+	case l.TLS.On():
+		return "mqtts_address", "mqtts"
+	}
+	return "mqtt_address", "mqtt"
+}
+
+// settings are those that do what t does. Whom certificates name, and which are revoked,
+// counts for Mosquitto only where it asks clients for one.
+func (t *TLS) settings() [][2]string {
+	all := [][2]string{{"certfile", t.CertFile}, {"keyfile", t.KeyFile}, {"cafile", t.CAFile}}
+	if t.RequireCertificate {
+		all = append(all, [2]string{"require_certificate", "true"}, [2]string{"crlfile", t.CRLFile})
+		switch {
+		case t.IdentityAsUsername:
+			all = append(all, [2]string{"certificate_user", "cn"})
+		case t.SubjectAsUsername:
+			all = append(all, [2]string{"certificate_user", "subject"})
+		}
+	}
+	return slices.DeleteFunc(all, func(kv [2]string) bool { return kv[1] == "" })
+}
+
+// like reports whether the same settings do what both do.
+func (t *TLS) like(o *TLS) bool {
+	return slices.Equal(t.settings(), o.settings()) && t.CAPath == o.CAPath
+}
+
+func inJSON(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = strconv.Quote(s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
