@@ -15,7 +15,7 @@ import (
 // ListenerLimit is what one listener may take, in the words of the settings for all. 0 is
 // no limit beside those.
 type ListenerLimit struct {
-	Listener string `koanf:"listener"` // one of listenerNames
+	Listener string `koanf:"listener"` // one of access.ListenerNames
 	// MaxConnections and MaxConnectRate, a second, are of the listener as a whole.
 	MaxConnections int     `koanf:"max_connections"`
 	MaxConnectRate float64 `koanf:"max_connect_rate"`
@@ -31,9 +31,6 @@ type ListenerLimit struct {
 	RetainedMaxMessages int  `koanf:"retained_max_messages"`
 	RetainedMaxBytes    Size `koanf:"retained_max_bytes"`
 }
-
-// listenerNames are the listeners of the settings, as rules call them.
-var listenerNames = []string{"mqtt", "ws", "mqtts", "wss", "unix"}
 
 func (l *ListenerLimit) broker() broker.Limits {
 	return broker.Limits{
@@ -75,10 +72,10 @@ func (o *Options) checkListenerLimits(p *Problems) {
 	for i, l := range o.ListenerLimits {
 		switch {
 		case l.Listener == "":
-			p.add(key, fmt.Sprintf("entry %d needs a listener: %s", i+1, strings.Join(listenerNames, ", ")))
+			p.add(key, fmt.Sprintf("entry %d needs a listener: %s", i+1, strings.Join(access.ListenerNames, ", ")))
 			continue
-		case !slices.Contains(listenerNames, l.Listener):
-			p.add(key, fmt.Sprintf("listener must be one of %s, not %q", strings.Join(listenerNames, ", "), l.Listener))
+		case !slices.Contains(access.ListenerNames, l.Listener):
+			p.add(key, fmt.Sprintf("listener must be one of %s, not %q", strings.Join(access.ListenerNames, ", "), l.Listener))
 			continue
 		case seen[l.Listener]:
 			p.add(key, fmt.Sprintf("listener %s stands there more than once: write its limits into one entry", l.Listener))
@@ -122,7 +119,7 @@ func (o *Options) closedListeners() (warnings []string) {
 		}
 	}
 	for _, l := range o.ListenerLimits {
-		if slices.Contains(listenerNames, l.Listener) && !open[l.Listener] {
+		if slices.Contains(access.ListenerNames, l.Listener) && !open[l.Listener] {
 			warnings = append(warnings, fmt.Sprintf("setting listener_limits: listener %s is closed (%s), its limits mean nothing", l.Listener, why[l.Listener]))
 		}
 	}
@@ -130,7 +127,7 @@ func (o *Options) closedListeners() (warnings []string) {
 		return append(warnings, "setting anonymous_listeners means nothing while anonymous is off")
 	}
 	for _, l := range o.AnonymousListeners {
-		if slices.Contains(listenerNames, l) && !open[l] {
+		if slices.Contains(access.ListenerNames, l) && !open[l] {
 			warnings = append(warnings, fmt.Sprintf("setting anonymous_listeners: listener %s is closed (%s)", l, why[l]))
 		}
 	}

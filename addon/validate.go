@@ -61,8 +61,8 @@ func (o *Options) problems() Problems {
 	o.checkCertificates(&p)
 	o.checkListenerLimits(&p)
 	for _, l := range o.AnonymousListeners {
-		if !slices.Contains(listenerNames, l) {
-			p.add("anonymous_listeners", fmt.Sprintf("must be listeners, %s, not %q", strings.Join(listenerNames, ", "), l))
+		if !slices.Contains(access.ListenerNames, l) {
+			p.add("anonymous_listeners", fmt.Sprintf("must be listeners, %s, not %q", strings.Join(access.ListenerNames, ", "), l))
 		}
 	}
 	if o.JWTKeys != "" && o.JWTUserClaim == "" {

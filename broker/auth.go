@@ -169,6 +169,7 @@ const (
 	BadMethod           Reason = "authentication method not offered"
 	Blocked             Reason = "blocked by an administrator"
 	WrongDoor           Reason = "wrong port or encryption"
+	UnknownProxy        Reason = "proxy not known"
 	ServerNotTrusted    Reason = "the device does not trust this server's certificate"
 	OriginNotAllowed    Reason = "web page of another origin"
 )

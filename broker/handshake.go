@@ -291,7 +291,11 @@ func (c *conn) responsePrefix() string {
 // not on the wire.
 func (c *conn) refuse(p *packet.Connect, err error) error {
 	r, _ := errors.AsType[*Refusal](err)
-	c.b.refused(c.guest, p.ClientID, p.UserName, r)
+	user := p.UserName
+	if name, err := c.tlsName(); err == nil && name != "" {
+		user = name // it goes before the name in CONNECT
+	}
+	c.b.refused(c.guest, p.ClientID, user, r)
 	if c.cfg.LikeMosquitto && (r.Reason == ServerFull && r.Code == packet.ServerUnavailable || controlWill(p, r)) {
 		c.endWith(r.Code, "refused")
 		c.closeAfter(nil)

@@ -144,7 +144,7 @@ func (a *api) deviceOperations() {
 			}
 			return a.learned(ctx, in.ID)
 		})
-	operate(a, huma.Operation{OperationID: "accept-learning", Method: http.MethodPost, Path: "/users/{id}/learning/accept", Tags: tags, Errors: []int{404, 409},
+	operate(a, huma.Operation{OperationID: "accept-learning", Method: http.MethodPost, Path: "/users/{id}/learning/accept", Tags: tags, Errors: []int{404, 409, 422},
 		Summary: "Give the user the rules that are proposed, and end watching"},
 		access.ScopeAdmin, func(ctx context.Context, in *acceptInput) (*userOutput, error) {
 			u, err := a.learner(in.ID)

@@ -86,6 +86,7 @@ var refusalAdvice = map[broker.Reason]string{
 	broker.BadMethod:           "The device asks for an authentication method that is not offered here.",
 	broker.Blocked:             "It is blocked by its client identifier or its address. Let it in again on the page Clients, Blocked.",
 	broker.WrongDoor:           "Compare the port, and whether TLS is on, in the device's settings.",
+	broker.UnknownProxy:        "Name the proxy's address in the setting proxy_protocol, or have the proxy send no PROXY header.",
 	broker.ServerNotTrusted:    "Give the device the certificate of the authority that signed HearthMQ's, and let it connect by the name that the certificate is for.",
 	broker.OriginNotAllowed:    "Add the origin of the web page to the setting ws_origins, if it may connect: its programs run in the browsers of all who open it.",
 	AccountChanged:             "The user's password or standing was changed while the device was connected.",

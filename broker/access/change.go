@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"hearthmq/broker"
 )
@@ -326,6 +327,10 @@ func normalRules(rules []Rule, p Problems) []Rule {
 		var err error
 		if normal[i], err = r.Normal(); err != nil {
 			p["rules"] = fmt.Sprintf("rule %d: %s", i+1, err)
+			return nil
+		}
+		if name := normal[i].Listener; name != "" && !slices.Contains(ListenerNames, name) {
+			p["rules"] = fmt.Sprintf("rule %d: there is no listener %q, only %s", i+1, name, strings.Join(ListenerNames, ", "))
 			return nil
 		}
 	}

@@ -167,8 +167,18 @@ func (t *WebTokens) verify(text string, now time.Time) (webTokenUser, error) {
 	if timed := claims.Expiry != nil || claims.NotBefore != nil || claims.IssuedAt != nil; timed && now.Before(broker.ClockFloor) {
 		return webTokenUser{}, fmt.Errorf("%w: it shows %s", errClockNotSet, now.Format(time.DateTime))
 	}
-	if err := claims.Validate(expected); err != nil {
-		return webTokenUser{}, fmt.Errorf("%w, where this machine's clock shows %s", err, now.Format(time.DateTime))
+	switch err := claims.Validate(expected); {
+	case errors.Is(err, jwt.ErrExpired):
+		return webTokenUser{}, fmt.Errorf("it has ended at %s, and this machine's clock shows %s: the device needs a new one",
+			claims.Expiry.Time().UTC().Format(time.DateTime), now.UTC().Format(time.DateTime))
+	case errors.Is(err, jwt.ErrNotValidYet), errors.Is(err, jwt.ErrIssuedInTheFuture):
+		return webTokenUser{}, fmt.Errorf("it counts from later on only, where this machine's clock shows %s", now.UTC().Format(time.DateTime))
+	case errors.Is(err, jwt.ErrInvalidIssuer):
+		return webTokenUser{}, fmt.Errorf("it is of the issuer %.100q, and jwt_issuer is another", claims.Issuer)
+	case errors.Is(err, jwt.ErrInvalidAudience):
+		return webTokenUser{}, errors.New("it is for another audience than jwt_audience")
+	case err != nil:
+		return webTokenUser{}, err
 	}
 	u := webTokenUser{}
 	if claims.Expiry != nil {
@@ -191,13 +201,12 @@ func (t *WebTokens) claims(token *jwt.JSONWebToken, keys *jose.JSONWebKeySet, de
 			try = named
 		}
 	}
-	err := errors.New("no key fits")
 	for _, k := range try {
-		if err = token.Claims(k.Key, dest...); err == nil {
+		if token.Claims(k.Key, dest...) == nil {
 			return nil
 		}
 	}
-	return err
+	return errors.New("none of the keys in jwt_keys has signed it")
 }
 
 // claimTexts returns the texts of a claim: one, or those of a list.

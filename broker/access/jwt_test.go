@@ -128,6 +128,10 @@ func TestWebTokens(t *testing.T) {
 	good := main.token(t, claims(nil))
 	parts := strings.Split(good, ".")
 	secret := bytes.TrimSpace(main.text)
+	says := map[string]string{ // what the log and hearthmq why tell of some
+		"of a stranger": "none of the keys in jwt_keys has signed it", "ended": "it has ended at ", "not begun": "it counts from later on only",
+		"of another issuer": `the issuer "https://evil.example"`, "for somebody else": "another audience than jwt_audience",
+	}
 	for i, tt := range []struct {
 		name, user, token string
 		reason            broker.Reason
@@ -162,6 +166,9 @@ func TestWebTokens(t *testing.T) {
 			c := credentials(t, tt.user, tt.token, i)
 			id, err := auth.Authenticate(context.Background(), c)
 			wantReason(t, err, tt.reason)
+			if err != nil && !strings.Contains(err.Error(), says[tt.name]) {
+				t.Errorf("told %v, want %q", err, says[tt.name])
+			}
 			if err == nil && id.User != tt.want {
 				t.Errorf("user %q, want %q", id.User, tt.want)
 			}

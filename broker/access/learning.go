@@ -97,10 +97,14 @@ func (a *Accounts) DropLearning(ctx context.Context, user string) error {
 // AcceptLearned gives the user the rules that are proposed and ends the learning. With
 // replace they take the place of its own rules and of its roles; else they are added.
 // ErrNotFound; the errors of ChangeUser.
+// Problems with the key learning where nothing was seen yet; the learning goes on then.
 func (a *Accounts) AcceptLearned(ctx context.Context, user string, replace bool) error {
 	l, err := a.Learned(ctx, user)
 	if err != nil {
 		return err
+	}
+	if len(l.Rules) == 0 {
+		return Problems{"learning": fmt.Sprintf("nothing was seen of user %s yet, so there are no rules to accept", user)}
 	}
 	if replace {
 		u, ok := a.dir.User(user)
@@ -328,6 +332,19 @@ func (a *Accounts) saveFacts(ctx context.Context, w *watch) error {
 		return fmt.Errorf("keep what was learnt: %w", err)
 	}
 	return nil
+}
+
+// KeepLearned stores what was seen so far, for commands that read the database.
+func (a *Accounts) KeepLearned(ctx context.Context) error {
+	all := a.learner.watched.Load()
+	if all == nil {
+		return nil
+	}
+	var errs []error
+	for _, w := range *all {
+		errs = append(errs, a.saveFacts(ctx, w))
+	}
+	return errors.Join(errs...)
 }
 
 // Finish stores what is left to store. It is for the end of the server.

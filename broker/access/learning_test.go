@@ -113,6 +113,30 @@ func TestLearningFromDenials(t *testing.T) {
 	})
 }
 
+// Who accepts before anything was seen is told so, and the watch goes on; and what was
+// seen is stored when somebody asks, for another process to read.
+func TestLearningTooEarly(t *testing.T) {
+	watching(t, func(h *home, pass func(time.Duration)) {
+		h.user("lamp")
+		h.must(h.accounts.StartLearning(h.Context(), "lamp", time.Hour, true))
+		pass(time.Second)
+		for _, replace := range []bool{false, true} {
+			err := h.accounts.AcceptLearned(h.Context(), "lamp", replace)
+			if p, ok := errors.AsType[access.Problems](err); !ok || p["learning"] == "" {
+				t.Errorf("accepted nothing: %v", err)
+			}
+		}
+		h.clean(packet.V311, "l", "lamp").Publish("home/lamp", "on", 0, false, 0)
+		pass(time.Second) // what was learnt is stored every ten
+		another := access.NewAccounts(h.repo, access.NewDirectory(access.Policy{}), nil, nil)
+		h.must(another.Open(h.Context()))
+		h.must(h.accounts.KeepLearned(h.Context()))
+		if l, err := another.Learned(h.Context(), "lamp"); err != nil || texts(l.Rules) != "allow publish home/lamp" {
+			t.Errorf("another process sees %s, %v", texts(l.Rules), err)
+		}
+	})
+}
+
 // Learning goes on where it was after a restart, and another process sees what is stored.
 func TestLearningSurvives(t *testing.T) {
 	watching(t, func(h *home, pass func(time.Duration)) {

@@ -98,6 +98,9 @@ func NewRule(e Effect, s Scope, filter string) Rule {
 
 // String is the rule as people write it, e.g.
 // "allow both sensors/%u/# qos<=1 no-retain listener=mqtts from=192.168.1.0/24".
+// ListenerNames are those that rules and limits can name.
+var ListenerNames = []string{"mqtt", "ws", "mqtts", "wss", "unix"}
+
 // ParseRule reads it.
 func (r Rule) String() string {
 	b := make([]byte, 0, 64)

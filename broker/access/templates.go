@@ -41,6 +41,11 @@ type Key struct {
 // OfUser reports whether the value is the user's name unless another is given.
 func (k Key) OfUser() bool { return k.Default == "{user}" }
 
+// begins reports whether the value that is proposed has to be completed.
+func (k Key) begins() bool {
+	return strings.HasSuffix(k.Default, "-") || strings.HasSuffix(k.Default, "/")
+}
+
 // Setup is one place where a product's settings go.
 type Setup struct {
 	Title  string   `json:"title"` // where in the product that is
@@ -178,6 +183,8 @@ func (k Key) problem(value string) string {
 	switch {
 	case value == "":
 		return "is needed"
+	case k.begins() && value == k.Default:
+		return fmt.Sprintf("%q is only how it begins. %s", value, k.Hint)
 	case len(value) > MaxNameBytes:
 		return fmt.Sprintf("at most %d bytes, this has %d", MaxNameBytes, len(value))
 	case strings.ContainsAny(value, "+#"):

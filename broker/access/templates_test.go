@@ -256,6 +256,13 @@ func TestTemplateValues(t *testing.T) {
 	if rules[0].Filter != `stat/living room "1"/#` {
 		t.Errorf("filter %q", rules[0].Filter)
 	}
+	// What is proposed as a beginning is no value: the device's topics would be others.
+	for id, key := range map[string]string{"shelly": "id", "shelly-gen1": "id", "wled": "device"} {
+		tpl, err := FindTemplate(id)
+		check(t, err)
+		_, _, err = tpl.Fill("u", nil)
+		wantProblem(t, err, key)
+	}
 	if _, err := FindTemplate("../tasmota"); err == nil {
 		t.Error("found what is not there")
 	}

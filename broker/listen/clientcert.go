@@ -104,6 +104,7 @@ type ClientError struct {
 	WrongDoor bool   // it speaks something else than this port
 	Doubts    bool   // it did not accept the server's certificate
 	Stranger  bool   // it is a web page of an origin that may not come
+	Proxy     bool   // it is a proxy that nobody named, with the PROXY protocol
 	Name      string // whom its certificate names, "" for nobody; nothing proves it
 	Err       error
 }
@@ -126,6 +127,9 @@ func clientError(err error, names Names) error {
 		return &ClientError{Name: name, Err: e.Err}
 	}
 	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if startsProxied(e.RecordHeader[:]) {
+			return &ClientError{Proxy: true, Err: errProxyUnknown}
+		}
 		if e.RecordHeader[0]>>4 == 1 { // CONNECT
 			return &ClientError{WrongDoor: true, Err: errors.New("the client speaks MQTT without encryption, and this port is encrypted (TLS)")}
 		}

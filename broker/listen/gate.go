@@ -86,6 +86,8 @@ func afterFirstBytes(ln net.Listener, cfg Config) net.Listener {
 // notHTTP is a *ClientError when the first bytes of a client are another protocol's.
 func notHTTP(seen []byte) error {
 	switch {
+	case startsProxied(seen):
+		return &ClientError{Proxy: true, Err: errProxyUnknown}
 	case seen[0] == 0x10: // CONNECT; no method of HTTP starts so
 		return &ClientError{WrongDoor: true, Err: errors.New("the client speaks MQTT, and this port is for MQTT over WebSocket alone")}
 	case seen[0] == 0x16: // a record of TLS

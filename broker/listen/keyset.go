@@ -41,6 +41,8 @@ func (f TLS) look() (stamp, error) {
 		}
 		info, err := os.Stat(name)
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && i >= 2:
+			return stamp{}, fmt.Errorf("%s does not exist", name)
 		case errors.Is(err, fs.ErrNotExist):
 			return stamp{}, fmt.Errorf("%w: %s does not exist", ErrNoCertificate, name)
 		case err != nil:

@@ -34,6 +34,15 @@ var (
 	ErrProxyCertificate = errors.New("the proxy does not say that it has verified a certificate of the client")
 )
 
+// errProxyUnknown is of a PROXY header from an address that is in none of the networks
+// whose headers are believed.
+var errProxyUnknown = errors.New("the connection begins with a PROXY protocol header, and proxy_protocol does not name its address")
+
+// startsProxied reports whether the first bytes of a connection are those of a PROXY header.
+func startsProxied(first []byte) bool {
+	return len(first) >= 5 && (startsLike(first, proxyV1Start) || startsLike(first, proxyV2Start))
+}
+
 // behindProxies reads the header off connections from the given networks, where
 // it is required. All other connections pass as they are.
 func behindProxies(ln net.Listener, cfg Config) net.Listener {

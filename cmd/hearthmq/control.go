@@ -21,7 +21,7 @@ import (
 
 // controlName is the socket in the data folder by which commands ask a running server
 // what only it knows. Who may open it may read the database, too: it gives no further
-// rights, and it changes nothing.
+// rights, and it changes nothing but when what was learnt is stored.
 const controlName = "control.sock"
 
 // controlTimeout is how long an answer may take.
@@ -29,7 +29,7 @@ const controlTimeout = 10 * time.Second
 
 // serveControl answers commands until ctx ends. Without the socket the broker runs all
 // the same: a folder may be one where none can be made.
-func serveControl(ctx context.Context, group *errgroup.Group, dir string, e *access.Explainer, log *slog.Logger) {
+func serveControl(ctx context.Context, group *errgroup.Group, dir string, e *access.Explainer, accounts *access.Accounts, log *slog.Logger) {
 	path := filepath.Join(dir, controlName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a process that was killed: the folder's lock is ours
 		log.Warn("commands can't ask this server", "err", err)
@@ -51,6 +51,12 @@ func serveControl(ctx context.Context, group *errgroup.Group, dir string, e *acc
 	})
 	mux.HandleFunc("GET /denied", func(w http.ResponseWriter, _ *http.Request) {
 		answerControl(w, deniedOf(e), log)
+	})
+	mux.HandleFunc("GET /learned", func(w http.ResponseWriter, r *http.Request) {
+		if err := accounts.KeepLearned(r.Context()); err != nil {
+			log.Warn("a command does not see all that was learnt", "err", err)
+		}
+		answerControl(w, struct{}{}, log)
 	})
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: controlTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	group.Go(func() error {
@@ -89,6 +95,12 @@ func deniedOf(e *access.Explainer) []deniedLine {
 		list = append(list, line)
 	}
 	return list
+}
+
+// settle has a server that runs store what it has learnt so far, which it does seldom by
+// itself. Without one everything is stored.
+func (a *application) settle(ctx context.Context) {
+	_ = a.ask(ctx, "/learned", nil, new(struct{}))
 }
 
 // ask asks the server that runs with this data folder.

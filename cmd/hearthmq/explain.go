@@ -93,6 +93,7 @@ type learnShow struct {
 
 // Run prints the rules that are proposed, one a line.
 func (c *learnShow) Run(ctx context.Context, app *application) error {
+	app.settle(ctx)
 	return app.change(ctx, c.Name, func(ctx context.Context, a *access.Accounts) error {
 		l, err := a.Learned(ctx, c.Name)
 		if err != nil {
@@ -123,6 +124,7 @@ type learnAccept struct {
 
 // Run gives a user the rules that are proposed.
 func (c *learnAccept) Run(ctx context.Context, app *application) error {
+	app.settle(ctx)
 	return app.change(ctx, c.Name, func(ctx context.Context, a *access.Accounts) error {
 		if err := a.AcceptLearned(ctx, c.Name, c.Replace); err != nil {
 			return learnError(c.Name, err)

@@ -64,6 +64,8 @@ func turnedAway(b *broker.Broker, listener string) func(net.Addr, error) {
 				reason = broker.WrongDoor
 			case e.Stranger:
 				reason = broker.OriginNotAllowed
+			case e.Proxy:
+				reason = broker.UnknownProxy
 			case e.Doubts:
 				reason = broker.ServerNotTrusted
 			}

@@ -273,7 +273,7 @@ func (s *server) serve(ctx context.Context, dir string) error {
 	s.home.serve(ctx, group, s)
 	s.guard.serve(ctx, group, s.log)
 	group.Go(func() error { s.tellCertificates(ctx); return nil })
-	serveControl(ctx, group, dir, explainer, s.log)
+	serveControl(ctx, group, dir, explainer, s.accounts, s.log)
 	group.Go(func() error { s.refresh(ctx); return nil })
 	s.keepHistories(ctx, group)
 	if s.standIn != nil {

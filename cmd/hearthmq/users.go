@@ -247,6 +247,10 @@ func explain(user string, err error) error {
 	}
 	var lines []error
 	for _, field := range slices.Sorted(maps.Keys(p)) {
+		if field == "name" {
+			lines = append(lines, fmt.Errorf("user %s: %s", user, p[field]))
+			continue
+		}
 		lines = append(lines, errors.New(p[field]))
 	}
 	return errors.Join(lines...)

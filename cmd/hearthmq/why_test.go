@@ -3,8 +3,10 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"html"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -102,6 +104,23 @@ func (w *whySite) refused(from byte, id, user, password string, change func(o *m
 	}
 }
 
+// says sends something from 127.0.0.N and waits for the end of the connection.
+func (w *whySite) says(from byte, to, text string) {
+	w.Helper()
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}}).DialContext(w.Context(), "tcp", to)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, text); err != nil {
+		w.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		w.Fatal("the connection does not end")
+	}
+}
+
 // certified has a client use the encrypted port, with that certificate or none.
 func (w *whySite) certified(name string) func(o *mqtt.ClientOptions) {
 	return func(o *mqtt.ClientOptions) {
@@ -196,8 +215,9 @@ func TestWhyNotLetIn(t *testing.T) {
 		about  string
 		make   func()
 	}{
-		{broker.UnknownUser, "washer", func() { w.refused(11, "washer", "nobody", "x", nil) }},
+		{broker.UnknownUser, "washer", func() { w.refused(11, "washer", "unheard", "x", nil) }},
 		{broker.UnknownUser, "127.0.0.12", func() { w.refused(12, "certified", "", "", w.certified("nobody")) }},
+		{broker.UnknownUser, "nobody", func() {}}, // whom the certificate names is known by that name, too
 		{broker.WrongPassword, "dryer", func() { w.refused(13, "dryer", "ann", "wrong", nil) }},
 		{broker.UserDisabled, "oven", func() { w.refused(14, "oven", "off", "x", nil) }},
 		{broker.CertificateInvalid, "127.0.0.15", func() { w.refused(15, "thief", "", "", w.certified("thief")) }},
@@ -215,6 +235,9 @@ func TestWhyNotLetIn(t *testing.T) {
 		{broker.AnonymousOff, "127.0.0.20", func() { w.refused(20, "nameless", "", "", nil) }},
 		{broker.WrongDoor, "127.0.0.21", func() { w.refused(21, "encrypts", "ann", "x", w.at("ssl://"+w.mqtt, h.path("ca.pem"))) }},
 		{broker.WrongDoor, "127.0.0.22", func() { w.refused(22, "plain", "ann", "x", w.at("tcp://"+w.mqtts, "")) }},
+		{broker.UnknownProxy, "127.0.0.26", func() { w.says(26, w.mqtt, "PROXY TCP4 192.0.2.1 192.0.2.2 5000 1883\r\n") }},
+		{broker.UnknownProxy, "127.0.0.27", func() { w.says(27, w.ws, "PROXY TCP4 192.0.2.1 192.0.2.2 5000 1884\r\n") }},
+		{broker.UnknownProxy, "127.0.0.28", func() { w.says(28, w.mqtts, "PROXY TCP4 192.0.2.1 192.0.2.2 5000 8883\r\n") }},
 		// The library for WebSocket goes its own way, from the first address.
 		{broker.WrongDoor, "127.0.0.1", func() { w.refused(1, "browser", "ann", "x", w.at("ws://"+w.mqtt, "")) }},
 		{broker.WrongDoor, "127.0.0.25", func() { w.refused(25, "no browser", "ann", "x", w.at("tcp://"+w.ws, "")) }},
