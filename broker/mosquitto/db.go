@@ -68,7 +68,7 @@ type ClientMessage struct {
 // Limits of a database.
 const (
 	maxDatabasePayload = 16 << 20  // one message; larger ones are left behind
-	maxDatabaseBytes   = 512 << 20 // all of them
+	maxDatabaseBytes   = 512 << 20 // all of them, with all names and filters
 	maxDatabaseEntries = 4_000_000
 	maxPayload         = 268_435_455 // that MQTT can say
 )
@@ -84,10 +84,16 @@ var (
 // ReadDatabase reads a mosquitto.db of version 2 to 6. It is all or nothing: a file
 // that breaks off is Broken, and the database is nil.
 func ReadDatabase(file string, r io.Reader) (*Database, []Notice) {
+	return readDatabase(file, r, maxDatabaseBytes)
+}
+
+// readDatabase keeps most bytes of names and messages at most.
+func readDatabase(file string, r io.Reader, most int64) (*Database, []Notice) {
 	d := &dbReader{
 		br:      bufio.NewReaderSize(r, 1<<16),
 		db:      &Database{File: file, Messages: map[uint64]*BaseMessage{}},
 		notices: notices{file: file},
+		most:    most,
 	}
 	if err := d.read(); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -106,7 +112,8 @@ type dbReader struct {
 	br      *bufio.Reader
 	at      int64 // bytes read
 	db      *Database
-	bytes   int64 // of messages
+	bytes   int64 // that are kept
+	most    int64 // of them
 	entries int
 	shared  map[string]string // names that occur again and again
 }
@@ -181,7 +188,18 @@ func (d *dbReader) bytesOf(n int) ([]byte, error) {
 	return b, nil
 }
 
+// keep counts bytes that stay in memory.
+func (d *dbReader) keep(n int) error {
+	if d.bytes += int64(n); d.bytes > d.most {
+		return fmt.Errorf("the messages and names are larger than %d MiB together", d.most>>20)
+	}
+	return nil
+}
+
 func (d *dbReader) text(n int) (string, error) {
+	if err := d.keep(n); err != nil {
+		return "", err
+	}
 	b, err := d.bytesOf(n)
 	return string(b), err
 }
@@ -197,6 +215,9 @@ func (d *dbReader) name(n int) (string, error) {
 	}
 	if s, ok := d.shared[string(buf[:n])]; ok {
 		return s, nil
+	}
+	if err := d.keep(n); err != nil {
+		return "", err
 	}
 	s := string(buf[:n])
 	if len(d.shared) < 100_000 {
@@ -220,8 +241,8 @@ func (d *dbReader) payload(n uint32, topic string) (b []byte, ok bool, err error
 		d.add(0, Left, "", "the message of topic %s is left behind: its %d bytes are more than %d", quote(topic), n, maxDatabasePayload)
 		return nil, false, d.skip(int64(n))
 	}
-	if d.bytes += int64(n) + int64(len(topic)); d.bytes > maxDatabaseBytes {
-		return nil, false, fmt.Errorf("the messages are larger than %d MiB together", maxDatabaseBytes>>20)
+	if err := d.keep(int(n)); err != nil {
+		return nil, false, err
 	}
 	b, err = d.bytesOf(int(n))
 	return b, true, err

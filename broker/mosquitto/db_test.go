@@ -115,6 +115,29 @@ func TestDatabaseBroken(t *testing.T) {
 	}
 }
 
+// Names and filters count as messages do: a file of nothing else does not fill the memory.
+func TestDatabaseOfNames(t *testing.T) {
+	const most = 1 << 20
+	for _, v := range []uint32{4, 6} {
+		w := &dbWriter{version: v}
+		w.Write(writeDatabase(v, example(v)))
+		begin := w.Len()
+		for i := range most / 1000 {
+			w.subscription(mosquitto.Subscription{ClientID: "c", Filter: fmt.Sprint(i, strings.Repeat("/x", 500))})
+		}
+		if db, found := mosquitto.ReadDatabaseWithin("db", bytes.NewReader(w.Bytes()), most); db != nil || len(found) != 1 || !strings.Contains(found[0].String(), "larger than 1 MiB") {
+			t.Errorf("version %d: %v, %v", v, db != nil, found)
+		}
+		w.Truncate(begin)
+		for range 10 * most / 1000 { // the same name again and again is kept once
+			w.subscription(mosquitto.Subscription{ClientID: "c", Filter: strings.Repeat("/x", 100)})
+		}
+		if db, found := mosquitto.ReadDatabaseWithin("db", bytes.NewReader(w.Bytes()), most); db == nil {
+			t.Errorf("version %d: %v", v, found)
+		}
+	}
+}
+
 func TestDatabaseState(t *testing.T) {
 	db := example(6)
 	db.Messages[4] = &mosquitto.BaseMessage{ID: 4, Topic: "$SYS/broker/uptime", Payload: []byte("1"), Retain: true}

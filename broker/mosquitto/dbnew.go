@@ -114,6 +114,9 @@ func (c *chunk) message() {
 		return
 	}
 	m.Payload, m.Properties = payload, c.properties()
+	if c.err == nil {
+		c.err = c.d.keep(len(m.Properties))
+	}
 	if ok && c.err == nil {
 		c.d.addMessage(m)
 	}

@@ -1,0 +1,4 @@
+package mosquitto
+
+// ReadDatabaseWithin is ReadDatabase with another bound on what is kept.
+var ReadDatabaseWithin = readDatabase
