@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,8 +66,14 @@ func (a *authority) revoke(tb testing.TB, file string, next time.Time, serials .
 // signer makes a an authority that may sign lists of revoked certificates, too.
 func newSigner(tb testing.TB) *authority {
 	tb.Helper()
+	return newSignerNamed(tb, "Test authority")
+}
+
+func newSignerNamed(tb testing.TB, name string) *authority {
+	tb.Helper()
 	a := newAuthority(tb)
 	tmpl := *a.cert
+	tmpl.Subject, tmpl.RawSubject = pkix.Name{CommonName: name}, nil
 	tmpl.KeyUsage |= x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, &tmpl, &tmpl, &a.key.PublicKey, a.key)
 	if err != nil {
@@ -200,6 +207,49 @@ func selfSigned(tb testing.TB) tls.Certificate {
 
 // latinSubject is CN=caf\xe9 as UTF8String, which it is not.
 var latinSubject = []byte{0x30, 0x0f, 0x31, 0x0d, 0x30, 0x0b, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x04, 'c', 'a', 'f', 0xe9}
+
+// Whose own authority has no list is not let in where there are lists: Mosquitto 2.0.11
+// refuses it as well, and nobody could say whether the certificate was revoked (case A16).
+func TestAuthorityWithoutList(t *testing.T) {
+	ca, other := newSignerNamed(t, "One"), newSignerNamed(t, "Other")
+	files := ca.files(t)
+	write(t, files.CAFile, slices.Concat(ca.pem, other.pem))
+	files.CRLFile = filepath.Join(t.TempDir(), "revoked.pem")
+	for _, tt := range []struct {
+		name       string
+		lists      []byte
+		one, other string // "": is let in
+	}{
+		{"one list", ca.crl(t, 666), "", `crlfile holds no list of "CN=Other"`},
+		{"the other's", other.crl(t), `crlfile holds no list of "CN=One"`, ""},
+		{"both", slices.Concat(ca.crl(t, 666), other.crl(t)), "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			write(t, files.CRLFile, tt.lists)
+			told := make(chan error, 8)
+			ln := listen(t, Config{Name: "mqtts", TLS: &files, Refused: func(_ net.Addr, err error) { told <- err }})
+			for _, x := range []struct {
+				by   *authority
+				want string
+			}{{ca, tt.one}, {other, tt.other}} {
+				cfg := &tls.Config{RootCAs: ca.pool(), ServerName: "hearth.test", Certificates: []tls.Certificate{x.by.certificate(t, &x509.Certificate{Subject: pkix.Name{CommonName: "lamp"}})}}
+				c := tls.Client(dial(t, ln), cfg)
+				s := accept(t, ln)
+				go func() { _, _ = c.Write([]byte("x")) }()
+				_, err := s.Read(make([]byte, 1))
+				c.Close()
+				if (err != nil) != (x.want != "") {
+					t.Fatalf("%s: %v", x.by.cert.Subject, err)
+				}
+				if x.want != "" {
+					if err := <-told; !strings.Contains(err.Error(), x.want) {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+}
 
 // A list that changes counts for the next client; one that can't be read, or of a
 // stranger, leaves the one before.

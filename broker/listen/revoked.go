@@ -2,6 +2,7 @@ package listen
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -254,32 +255,36 @@ func signedByOne(list *x509.RevocationList, authorities []*x509.Certificate) boo
 	return false
 }
 
-// check implements tls.Config.VerifyConnection: of every way up to an authority, one
-// without a revoked certificate is enough.
+// check implements tls.Config.VerifyConnection: of every way up to an authority, one is
+// enough whose first authority has a list and which holds no revoked certificate. Without
+// that list nobody can say that the client's own certificate still counts.
 func (r *revoked) check(state tls.ConnectionState) error {
 	if len(state.VerifiedChains) == 0 { // no certificate, and none required
 		return nil
 	}
+	var why error
 	for _, chain := range state.VerifiedChains {
-		if !r.revokes(chain) {
+		err := r.trusts(chain)
+		if err == nil {
 			return nil
 		}
+		why = cmp.Or(why, err)
 	}
-	return &tls.CertificateVerificationError{
-		UnverifiedCertificates: state.PeerCertificates,
-		Err:                    fmt.Errorf("the certificate of %s was revoked", printable(state.PeerCertificates[0].Subject.String())),
-	}
+	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: why}
 }
 
-func (r *revoked) revokes(chain []*x509.Certificate) bool {
+func (r *revoked) trusts(chain []*x509.Certificate) error {
 	for _, cert := range chain {
 		for _, l := range r.lists {
 			if bytes.Equal(cert.RawIssuer, l.issuer) && l.has(cert.SerialNumber) {
-				return true
+				return fmt.Errorf("the certificate of %s was revoked", printable(chain[0].Subject.String()))
 			}
 		}
 	}
-	return false
+	if own := chain[0]; !slices.ContainsFunc(r.lists, func(l revocationList) bool { return bytes.Equal(own.RawIssuer, l.issuer) }) {
+		return fmt.Errorf("crlfile holds no list of %s, which signed the certificate of %s", printable(own.Issuer.String()), printable(own.Subject.String()))
+	}
+	return nil
 }
 
 func (l revocationList) has(number *big.Int) bool {
