@@ -246,5 +246,12 @@ func (d *Directory) Check(q Question) broker.Decision {
 	if err := valid(name); err != nil {
 		return denied(err.Error())
 	}
-	return d.Authorize(id, q.Action, name)
+	here := d.Authorize(id, q.Action, name)
+	if here.Allow || here.Rule.Text != textNoRule {
+		return here
+	}
+	if there := d.AuthorizeAnywhere(id, q.Action, name); there.Allow {
+		return denied(textNoRule + ": " + there.Rule.Text + " is for another listener or network")
+	}
+	return here
 }

@@ -349,3 +349,25 @@ func (b *between) InsertRole(ctx context.Context, r Role, a AuditEntry) (int64, 
 	}
 	return b.Repository.InsertRole(ctx, r, a)
 }
+
+// Where a rule would match and is for another way in, the answer names it.
+func TestCheckNamesTheRuleOfAnotherDoor(t *testing.T) {
+	a, d := open(t, Policy{})
+	rule, err := ParseRule("allow publish home/# listener=mqtts from=192.168.1.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, a, NewUser{Name: "lamp", Generate: true, Rules: []Rule{rule}})
+	elsewhere := "no rule matches: " + rule.String() + " (user lamp) is for another listener or network"
+	for _, tt := range []struct{ listener, remote, topic, want string }{
+		{"mqtts", "192.168.1.7", "home/x", ""},
+		{"mqtt", "192.168.1.7", "home/x", elsewhere},
+		{"mqtts", "10.0.0.7", "home/x", elsewhere},
+		{"mqtt", "192.168.1.7", "garden/x", "no rule matches"},
+	} {
+		got := d.Check(Question{User: "lamp", Action: broker.Publish, Name: tt.topic, Listener: tt.listener, Remote: netip.MustParseAddr(tt.remote)})
+		if got.Allow != (tt.want == "") || !got.Allow && got.Rule.Text != tt.want {
+			t.Errorf("%+v: %+v", tt, got)
+		}
+	}
+}
