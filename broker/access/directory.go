@@ -251,7 +251,7 @@ func (d *Directory) Check(q Question) broker.Decision {
 		return here
 	}
 	if there := d.AuthorizeAnywhere(id, q.Action, name); there.Allow {
-		return denied(textNoRule + ": " + there.Rule.Text + " is for another listener or network")
+		return denied(textNoRule + ": " + there.Rule.Text + " needs another listener or network")
 	}
 	return here
 }

@@ -358,7 +358,7 @@ func TestCheckNamesTheRuleOfAnotherDoor(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, a, NewUser{Name: "lamp", Generate: true, Rules: []Rule{rule}})
-	elsewhere := "no rule matches: " + rule.String() + " (user lamp) is for another listener or network"
+	elsewhere := "no rule matches: " + rule.String() + " (user lamp) needs another listener or network"
 	for _, tt := range []struct{ listener, remote, topic, want string }{
 		{"mqtts", "192.168.1.7", "home/x", ""},
 		{"mqtt", "192.168.1.7", "home/x", elsewhere},

@@ -62,7 +62,7 @@ func TestRevokedByPlace(t *testing.T) {
 			if stopped {
 				h.stop()
 			}
-			h.become("ann", "allow both home/# listener=elsewhere")
+			h.become("ann", "allow both home/# listener=wss")
 			if stopped {
 				h.start()
 				c = h.connect(packet.V50, "c", "ann", lasting())
