@@ -26,10 +26,11 @@ func (x *sources) stands(m *Message) bool {
 }
 
 // judge asks the rules about m's author; judged is false where nobody's right counts.
-// Messages of unknown origin are the broker's own.
+// Messages of unknown origin are the broker's own, and below $SYS no rule says who may:
+// what a bridge says of itself there needs none.
 func (x *sources) judge(m *Message) (d Decision, judged bool) {
 	b := x.b
-	if !b.cfg().CheckRetainedSource || m.Vouched || m.PublisherID == "" {
+	if !b.cfg().CheckRetainedSource || m.Vouched || m.PublisherID == "" || reserved(m.Topic) {
 		return d, false
 	}
 	id := m.Publisher

@@ -206,3 +206,16 @@ func TestRetainedWithoutItsAuthor(t *testing.T) {
 		h.want(c, "home/x")
 	})
 }
+
+// What a bridge says of itself below $SYS needs no right, and is judged by none afterwards.
+func TestStateOfBridgeNeedsNoRight(t *testing.T) {
+	inHouse(t, access.Policy{}, nil, func(h *home) {
+		const state = "$SYS/broker/connection/far/state"
+		h.user("bridge", "allow both home/#")
+		h.user("all", "allow both #", "allow subscribe $SYS/#")
+		h.clean(packet.V50, "far", "bridge").Publish(state, "1", 1, true, 1)
+		c := h.clean(packet.V311, "sub", "all")
+		c.Subscribe(state, 0)
+		h.want(c, state)
+	})
+}

@@ -253,8 +253,8 @@ func (r *runner) carry(ctx context.Context, address string) (stood time.Duration
 		return 0, errors.Join(errForgotten, local.leave(), remote.nc.Close())
 	}
 	most := here.Properties.MaximumPacketSize // what is larger could not be passed on
-	if r.set.MaxPacket > 0 {
-		most = min(most, r.set.MaxPacket)
+	if set := r.set.MaxPacket; set > 0 && (most == 0 || set < most) {
+		most = set
 	}
 	remote.rd.Limit(most)
 	began := time.Now()
