@@ -70,7 +70,8 @@ func (w *walker) until(expression string) {
 			return
 		}
 		if ctx.Err() != nil || !strings.Contains(err.Error(), "(-32000)") { // the page changed under it
-			w.t.Fatalf("%s: %v", expression, err)
+			text, _ := chromedp.Run(w.ctx, chromedp.Evaluate[string](`document.body ? document.body.innerText : "no page"`)) // the first error counts
+			w.t.Fatalf("%s: %v; the page says:\n%s", expression, err, text)
 		}
 	}
 }
