@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -73,12 +74,16 @@ func (a *Accounts) Follow(ctx context.Context, every time.Duration, tell func(ch
 	}
 }
 
-// look reloads what another process changed, for all that wait.
+// look reloads what another process changed, for all that wait, whom to learn from too.
 func (a *Accounts) look(ctx context.Context) (changed bool, err error) {
 	defer a.follower.begin()()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.refresh(ctx)
+	changed, err = a.refresh(ctx)
+	a.mu.Unlock()
+	if changed {
+		err = errors.Join(err, a.watch(ctx, false))
+	}
+	return changed, err
 }
 
 // begin is called before a look, and what it returns after it: whoever comes in between

@@ -66,7 +66,7 @@ func (a *Accounts) StartLearning(ctx context.Context, user string, span time.Dur
 	if span < MinLearning || span > MaxLearning {
 		return Problems{"for": "between a minute and seven days"}
 	}
-	return a.change(ctx, func() (string, error) {
+	err := a.change(ctx, func() (string, error) {
 		u, err := a.user(user)
 		switch {
 		case err != nil:
@@ -81,6 +81,10 @@ func (a *Accounts) StartLearning(ctx context.Context, user string, span time.Dur
 		}
 		return user, a.repo.StartLearning(ctx, l, entry(ctx, "learning started", user, "", after))
 	})
+	if err != nil {
+		return err
+	}
+	return a.watch(ctx, false)
 }
 
 // DropLearning ends it and forgets what was seen. ErrNotFound.
@@ -159,13 +163,15 @@ func (a *Accounts) Learned(ctx context.Context, user string) (Learned, error) {
 }
 
 // Learner returns what notes the doings of watched users. It belongs among the
-// broker's observers; Refresh tells it whom to watch.
+// broker's observers; Accounts tells it whom to watch.
 func (a *Accounts) Learner() broker.Observer { return a.learner }
 
 // learner watches users. Safe for concurrent use.
 type learner struct {
 	watched atomic.Pointer[map[string]*watch] // by user name; nil: nobody
-	saved   time.Time                         // Refresh's goroutine
+
+	mu    sync.Mutex // held while that is made anew, before Accounts.mu
+	saved time.Time  // when what was seen was stored, guarded by mu
 }
 
 // watch is one user under observation.
@@ -257,9 +263,11 @@ func parseFacts(text string) (f facts) {
 	return f
 }
 
-// watch begins and ends watching as the data say, and stores what is new. Refresh
-// calls it; a.mu is not held. all stores at once, whatever the time.
+// watch begins and ends watching as the data say, and stores what is new. It is called
+// after each change of them; a.mu is not held. all stores at once, whatever the time.
 func (a *Accounts) watch(ctx context.Context, all bool) error {
+	a.learner.mu.Lock()
+	defer a.learner.mu.Unlock()
 	a.mu.Lock()
 	want := make(map[string]Learning)
 	for _, l := range a.data.Learning {
