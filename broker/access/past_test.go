@@ -204,6 +204,35 @@ func TestWhyRefusalIsOver(t *testing.T) {
 	})
 }
 
+// What was denied and is allowed by now is no reason any more; who only asks when it connects
+// has to do so again. What another rule still denies stays.
+func TestWhyDeniedIsOver(t *testing.T) {
+	inHouse(t, access.Policy{}, nil, func(h *home) {
+		h.user("ann")
+		c := h.clean(packet.V50, "washer", "ann")
+		c.Publish("home/x", "1", 1, false, 1)
+		c.Publish("other/x", "1", 1, false, 2)
+		c.Send(&packet.Subscribe{PacketID: 3, Subscriptions: []packet.Subscription{{Filter: "home/set"}}})
+		synctest.Wait()
+		told := func() (texts []string) {
+			for _, f := range h.explain.Why("washer").Findings {
+				if f.Cause == access.MayNotPublish || f.Cause == access.MayNotSubscribe {
+					texts = append(texts, f.Text)
+				}
+			}
+			return texts
+		}
+		if got := told(); len(got) != 3 {
+			t.Errorf("denied: %q", got)
+		}
+		h.must(h.accounts.AddRules(h.Context(), "ann", h.rules("allow both home/#")))
+		got := told()
+		if len(got) != 2 || !strings.Contains(strings.Join(got, "\n"), "asked for home/set when it was not allowed yet; it is now") || !strings.Contains(strings.Join(got, "\n"), "may not publish to other/x") {
+			t.Errorf("allowed by now: %q", got)
+		}
+	})
+}
+
 // Somebody who has many things denied, or tries many names, pushes out what is known of
 // itself, not of others; and clients without a name are told apart by where they are.
 func TestDenialsAreFair(t *testing.T) {

@@ -241,6 +241,14 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 		if n.Action == "subscribe" {
 			f.Cause, subscribe = MayNotSubscribe, true
 		}
+		if w.allowedNow(n) {
+			if n.Action == "subscribe" {
+				f.Text = fmt.Sprintf("%s asked for %s when it was not allowed yet; it is now.", w.name(n.ClientID, n.User, n.Remote), n.Topic)
+				f.Advice = "Devices ask when they connect: restart it, if it has not come again since."
+				w.add(f)
+			}
+			continue
+		}
 		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, w.reason(n))
 		f.Advice = w.onPurpose(n)
 		w.proposeFor(&f, n)

@@ -136,32 +136,49 @@ func (w *inquiry) judged(who string, f Finding, s broker.SessionInfo, sub broker
 // Reason is Why in plain words: what nothing allows may be allowed to those that come in
 // by another port or from another network.
 func (d *Directory) Reason(n Denial) string {
-	if n.Rule != textNoRule || n.User == "" || n.Action == "connect" {
+	id, act, name, ok := d.cameIn(n)
+	if !ok || n.Rule != textNoRule {
 		return n.Why()
-	}
-	act := broker.Publish
-	name := n.Topic
-	if n.Action != "publish" {
-		act = broker.Subscribe
-		if _, rest, shared, err := topic.ParseShare(name); shared && err == nil {
-			name = rest
-		}
-	}
-	id := &broker.Identity{User: n.User, ClientID: n.ClientID, Listener: n.Listener}
-	if a := d.snap.Load().accounts[n.User]; a == nil || a.System {
-		return n.Why()
-	}
-	at, err := netip.ParseAddrPort(n.Remote)
-	if err == nil {
-		id.Remote = at
 	}
 	here, there := d.Authorize(id, act, name), d.AuthorizeAnywhere(id, act, name)
 	if here.Allow || !there.Allow {
 		return n.Why()
 	}
 	came := "it came in by " + n.Listener
-	if strings.Contains(there.Rule.Text, " from=") && err == nil {
-		came += " from " + at.Addr().Unmap().String()
+	if strings.Contains(there.Rule.Text, " from=") && id.Remote.IsValid() {
+		came += " from " + id.Remote.Addr().Unmap().String()
 	}
 	return fmt.Sprintf("the rule %s does not hold for it, as %s", there.Rule.Text, came)
+}
+
+// cameIn is who was denied something, by the way it came in; ok is false where no rules
+// of a user's say anything of it.
+func (d *Directory) cameIn(n Denial) (id *broker.Identity, act broker.Action, name string, ok bool) {
+	if a := d.snap.Load().accounts[n.User]; a == nil || a.System || n.Action == "connect" {
+		return nil, act, "", false
+	}
+	id, act, name = &broker.Identity{User: n.User, ClientID: n.ClientID, Listener: n.Listener}, broker.Publish, n.Topic
+	if at, err := netip.ParseAddrPort(n.Remote); err == nil {
+		id.Remote = at
+	}
+	if n.Action != "publish" {
+		act = broker.Subscribe
+		if _, rest, shared, err := topic.ParseShare(name); shared && err == nil {
+			name = rest
+		}
+	}
+	return id, act, name, true
+}
+
+// allowedNow reports whether rules allow by now, whatever the QoS, what they denied.
+func (w *inquiry) allowedNow(n Denial) bool {
+	if w.Files || n.Rule != textNoRule && n.RuleID == 0 {
+		return false // or it was a limit
+	}
+	id, act, name, ok := w.Directory.cameIn(n)
+	if !ok {
+		return false
+	}
+	now := w.Directory.Authorize(id, act, name)
+	return now.Allow && !now.Narrowed && !now.NoRetain && now.MaxQoS == 2
 }
