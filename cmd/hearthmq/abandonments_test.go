@@ -162,8 +162,9 @@ type leakyHouse struct {
 	addr          map[string]string // by door
 }
 
-// proxy is an address of this machine from which a PROXY header is expected.
-const proxy = "127.0.0.9"
+// proxies are addresses of this machine from which a PROXY header is expected: of one alone
+// the ports would run out.
+const proxies = "127.9.0.0/16"
 
 func newLeakyHouse(h *house, socket string) *leakyHouse {
 	h.issue("server")
@@ -174,7 +175,7 @@ func newLeakyHouse(h *house, socket string) *leakyHouse {
 		return start(h.tb, o)
 	}
 	l := &leakyHouse{
-		ports:  begin(options{"wss_address": wss, "unix_socket": socket, "proxy_protocol": []string{proxy + "/32"}}),
+		ports:  begin(options{"wss_address": wss, "unix_socket": socket, "proxy_protocol": []string{proxies}}),
 		shared: begin(options{"mqtt_address": plain, "ws_address": plain, "mqtts_address": safe, "wss_address": safe}),
 	}
 	l.addr = map[string]string{"mqtt": l.ports.mqtt, "ws": l.ports.ws, "mqtts": l.ports.mqtts, "wss": wss, "unix": socket, "shared": plain, "shared tls": safe}
@@ -193,7 +194,7 @@ func (l *leakyHouse) once(a *abandonment, n int, hard bool) error {
 		network = "unix"
 	}
 	if proxied {
-		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(proxy)}
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 9, byte(n>>8), byte(n))}
 	}
 	c, err := dialer.Dial(network, l.addr[door])
 	if err != nil {
