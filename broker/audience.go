@@ -13,6 +13,7 @@ type audience struct {
 	targets []target
 	shares  []shareRoute
 	noLocal bool   // somebody has subscribed who gets nothing: the publisher, with No Local, or with Mosquitto who may not
+	size    int    // in receivers of targetBytes, all that hangs on it included
 	subs    uint64 // generations that it was made for
 	rules   uint64
 }
@@ -42,13 +43,7 @@ func (a *audiences) get(key []byte, subs, rules uint64) *audience {
 }
 
 func (a *audiences) put(key []byte, who *audience) {
-	size := 2 + len(key)/targetBytes + len(who.targets) + 2*len(who.shares)
-	for i := range who.targets {
-		size += 4 * len(who.targets[i].subIDs) / targetBytes
-	}
-	for i := range who.shares {
-		size += len(who.shares[i].members)
-	}
+	size := 2 + len(key)/targetBytes + who.size
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.subs != who.subs || a.rules != who.rules || a.size+size > audienceCacheSize {
@@ -133,7 +128,19 @@ func (b *Broker) newAudience(name string, from *Session, subs, rules uint64) *au
 		}
 	}
 	a.shares = shares
+	a.measure()
 	return a
+}
+
+// measure sets size.
+func (a *audience) measure() {
+	a.size = len(a.targets) + 2*len(a.shares)
+	for i := range a.targets {
+		a.size += 4 * len(a.targets[i].subIDs) / targetBytes
+	}
+	for i := range a.shares {
+		a.size += len(a.shares[i].members)
+	}
 }
 
 // admit keeps the receivers that may have messages of that name (cases A3, A8), at

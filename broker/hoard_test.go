@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -268,6 +269,34 @@ func TestStrangersAreRememberedBriefly(t *testing.T) {
 		}
 		if clients, bytes := w.b.Remembered(); clients != 3 || bytes > 3*256 {
 			t.Errorf("%d bytes are kept of %d clients", bytes, clients)
+		}
+	})
+}
+
+// Each topic that a connection published to kept the receivers that its messages once had:
+// 1,000 receivers and 1,000 topics come to 64 MB for a connection, if somebody subscribes now and then.
+func TestFormerReceiversAreForgotten(t *testing.T) {
+	insiders(t, nil, func(w *world) {
+		for i := range 500 { // who is away isn't sent anything at QoS 0, and a receiver all the same
+			c, _ := w.durable(packet.V311, fmt.Sprint("r", i))
+			c.Subscribe("#", 0)
+			c.Close()
+		}
+		p := w.clean(packet.V311, "p")
+		heap := func() uint64 {
+			synctest.Wait()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := heap()
+		for i := range 600 {
+			p.Publish(fmt.Sprint("t", i), "", 0, false, 0)
+			p.Subscribe("else", byte(i)&1)
+		}
+		if after := heap(); after > before+4<<20 {
+			t.Errorf("600 topics leave %d bytes behind", after-before)
 		}
 	})
 }

@@ -37,7 +37,7 @@ type route struct {
 
 // What connections remember: each as many routes as routeCacheSize, and those that
 // publish to more topics borrow more places, blockwise, of the broker's spare ones. A
-// route takes 200 bytes, so all that is borrowed is 13 MB.
+// route takes 200 bytes, so each has 200 kB, and all that is borrowed is 13 MB.
 const (
 	routeCacheSize = 1024
 	mostRoutes     = 32 * routeCacheSize // of a connection
@@ -48,29 +48,66 @@ const (
 // routeCache remembers the routes of the topics that a connection publishes to,
 // its right to do so included. The reader owns it.
 type routeCache struct {
-	last   *route
-	routes map[string]*route
-	used   int    // places
-	spare  int    // places borrowed
-	key    []byte // scratch
+	last      *route
+	routes    map[string]*route
+	audiences map[*audience]int // of those that take places, how many of the routes have it
+	used      int               // places
+	spare     int               // places borrowed
+	key       []byte            // scratch
 }
 
-// room makes place for one more route. A long name takes several: names of 60 kB that
-// count as one each come to gigabytes.
-func (rc *routeCache) room(b *Broker, name string) {
-	need := 1 + len(name)/routeBytes
-	rc.used += need
+// keep remembers a route with the audience that it has now. A long name takes several
+// places, and so does an audience, once for all routes that share it: of 60 kB each they
+// come to gigabytes. One that is out of date stays counted, since the route of a topic
+// that nobody publishes to any more still has it.
+func (rc *routeCache) keep(b *Broker, r *route, now *audience) {
+	name, who := 1+len(r.name)/routeBytes, now.places()
+	need := who
+	if rc.audiences[now] > 0 {
+		need = 0
+	}
+	if r.audience == nil {
+		need += name
+	} else if left := rc.audiences[r.audience] - 1; left > 0 {
+		rc.audiences[r.audience] = left
+	} else if left == 0 {
+		rc.used -= r.audience.places()
+		delete(rc.audiences, r.audience)
+	}
+	if !rc.room(b, need) {
+		clear(rc.routes)
+		clear(rc.audiences)
+		rc.used = name + who
+	}
+	if rc.routes == nil {
+		rc.routes = make(map[string]*route)
+	}
+	if who > 0 {
+		if rc.audiences == nil {
+			rc.audiences = make(map[*audience]int)
+		}
+		rc.audiences[now]++
+	}
+	r.audience, rc.routes[r.name], rc.last = now, r, r
+}
+
+// places is what an audience takes of them, at most half of what each connection has.
+func (a *audience) places() int { return min(a.size*targetBytes/routeBytes, routeCacheSize/2) }
+
+// room takes places, fewer than routeCacheSize, or reports that there are none.
+func (rc *routeCache) room(b *Broker, need int) bool {
 	switch held := routeCacheSize + rc.spare; {
-	case rc.used <= held:
-		return
+	case rc.used+need <= held:
 	case held < mostRoutes && b.routesLent.Add(routeCacheSize) <= spareRoutes:
 		rc.spare += routeCacheSize
-		return
 	case held < mostRoutes:
 		b.routesLent.Add(-routeCacheSize)
+		return false
+	default:
+		return false
 	}
-	clear(rc.routes)
-	rc.used = need
+	rc.used += need
+	return true
 }
 
 // drop forgets everything and gives back what is borrowed.
@@ -101,16 +138,12 @@ func (rc *routeCache) lookup(b *Broker, name []byte, id *Identity, from *Session
 		if err := topic.ValidName(text); err != nil {
 			return nil, errTopicName(err)
 		}
-		rc.room(b, text)
-		if rc.routes == nil {
-			rc.routes = make(map[string]*route)
-		}
 		r = &route{name: text}
-		rc.routes[text] = r
 	}
 	r.decision = b.mayPublish(id, r.name)
-	r.audience, rc.key = b.audienceOf(r.name, from, subs, rules, rc.key)
-	rc.last = r
+	who, key := b.audienceOf(r.name, from, subs, rules, rc.key)
+	rc.key = key
+	rc.keep(b, r, who)
 	return r, nil
 }
 

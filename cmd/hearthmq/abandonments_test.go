@@ -3,10 +3,12 @@ package main
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -197,6 +199,10 @@ func (l *leakyHouse) once(a *abandonment, n int, hard bool) error {
 		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 9, byte(n>>8), byte(n))}
 	}
 	c, err := dialer.Dial(network, l.addr[door])
+	// A Unix socket doesn't let wait who comes while its backlog is full.
+	for full := time.Now(); errors.Is(err, syscall.EAGAIN) && time.Since(full) < time.Minute; c, err = dialer.Dial(network, l.addr[door]) {
+		<-time.After(time.Millisecond)
+	}
 	if err != nil {
 		return err
 	}
