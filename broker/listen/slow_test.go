@@ -125,6 +125,37 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// Who leaves before its handshake has ended holds nothing until the time for it is over
+// (case R13).
+func TestHandshakeLeftIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newPipes()
+		ln := newWebSocketListener(in, Config{Log: testLog(t)})
+		defer ln.Close()
+		held := func() (n int) {
+			synctest.Wait()
+			ln.deadlines.Range(func(any, any) bool { n++; return true })
+			return n
+		}
+		c := in.dial()
+		send(t, c, "GET / HTTP/1.1\r\n")
+		if n := held(); n != 1 {
+			t.Errorf("%d deadlines for one handshake", n)
+		}
+		c.Close()
+		if n := held(); n != 0 {
+			t.Errorf("%d deadlines are left", n)
+		}
+		bad := in.dial() // its connection is taken from net/http, and then refused
+		defer bad.Close()
+		send(t, bad, "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\ntoo early")
+		time.Sleep(handshakeTimeout)
+		if n := held(); n != 0 {
+			t.Errorf("%d deadlines are left when all are over", n)
+		}
+	})
+}
+
 // A WebSocket that made its handshake in time stays open.
 func TestHandshakeTimerStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -39,6 +39,8 @@ type webSocketListener struct {
 	refused  func(net.Addr, error) // nil: nobody is told
 	crowd    crowd                 // in its handshake
 	log      *slog.Logger          // names the listener
+
+	deadlines sync.Map // of the handshakes under way: net.Conn → *time.Timer
 }
 
 // subprotocols are the names that a client may offer [MQTT-6.0.0-3]; the second
@@ -63,8 +65,8 @@ func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 		ReadHeaderTimeout: handshakeTimeout,
 		MaxHeaderBytes:    maxHandshakeBytes - 4096, // net/http takes 4 KiB more than it is told
 		ErrorLog:          slog.NewLogLogger(w.log.Handler(), slog.LevelDebug),
-		ConnContext:       withDeadline,
 		ConnState:         w.count,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
 	w.server.SetKeepAlivesEnabled(false)
 	served := make(chan struct{})
@@ -82,23 +84,31 @@ func newWebSocketListener(ln net.Listener, cfg Config) *webSocketListener {
 	return w
 }
 
-// deadlineKey finds the timer that ends a connection's handshake.
-type deadlineKey struct{}
+// connKey finds the connection of a request.
+type connKey struct{}
 
-// withDeadline closes a connection whose handshake has not ended in time, TLS
-// and headers together, whatever arrives meanwhile (case R2).
-func withDeadline(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, deadlineKey{}, time.AfterFunc(handshakeTimeout, func() { c.Close() }))
-}
-
-// count keeps the number of handshakes under way within bounds.
+// count keeps the number of handshakes under way within bounds, and their time, TLS and
+// headers together, whatever arrives meanwhile (cases R1, R2).
 func (w *webSocketListener) count(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		w.crowd.enter(c)
-	case http.StateHijacked, http.StateClosed:
+		w.deadlines.Store(c, time.AfterFunc(handshakeTimeout, func() {
+			w.deadlines.Delete(c)
+			c.Close()
+		}))
+	case http.StateHijacked:
 		w.crowd.leave(c)
+	case http.StateClosed:
+		w.crowd.leave(c)
+		w.inTime(c) // or the timer would hold what it had
 	}
+}
+
+// inTime stops the timer that ends a handshake; false: it has ended it.
+func (w *webSocketListener) inTime(c net.Conn) bool {
+	timer, there := w.deadlines.LoadAndDelete(c)
+	return there && timer.(*time.Timer).Stop()
 }
 
 // ServeHTTP makes a WebSocket of a request. It implements http.Handler.
@@ -134,8 +144,7 @@ func (w *webSocketListener) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		w.log.Debug("WebSocket handshake refused", "remote", r.RemoteAddr, "err", err)
 		return
 	}
-	timer, ok := r.Context().Value(deadlineKey{}).(*time.Timer)
-	if !ok || !timer.Stop() {
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); !ok || !w.inTime(c) {
 		ws.Close()
 		return
 	}
