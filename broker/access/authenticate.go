@@ -107,6 +107,7 @@ func (d *Directory) prove(ctx context.Context, g *gate, t *throttle, from netip.
 	case !match:
 		return nil, broker.Refuse(try.failed(reason), nil)
 	}
+	try.succeeded()
 	// The user may have been changed while we waited (case A9).
 	now := d.snap.Load().accounts[name]
 	if now == nil || now.ID != a.ID || now.Version != a.Version || now.Disabled {

@@ -177,7 +177,7 @@ func TestEveryFailureTakesAHash(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if n, _ := d.gate.waiting(); n != len(users) {
+		if n := total(d.gate); n != len(users) {
 			t.Errorf("%d of %d wait for the gate", n, len(users))
 		}
 		d.gate.leave()
@@ -200,7 +200,7 @@ func TestSharedUserIsHashedOnce(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if n, _ := d.gate.waiting(); n != 1 {
+		if n := total(d.gate); n != 1 {
 			t.Errorf("%d wait for the gate, want 1", n)
 		}
 		d.gate.leave()
@@ -234,7 +234,7 @@ func TestSomebodyElseTakesOver(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		if n, _ := d.gate.waiting(); n != 1 {
+		if n := total(d.gate); n != 1 {
 			t.Errorf("%d wait for the gate, want 1", n)
 		}
 		d.gate.leave()

@@ -290,7 +290,7 @@ func TestGivingUpFreesNoSlot(t *testing.T) {
 			t.Fatal("two are in where there is room for one")
 		default:
 		}
-		if n, _ := g.waiting(); n != 1 {
+		if n := total(g); n != 1 {
 			t.Errorf("%d wait, want the first", n)
 		}
 		g.leave()

@@ -11,34 +11,34 @@ import (
 var errGateFull = errors.New("too many logins are waiting to be checked")
 
 // gate bounds how many password hashes are computed at a time, each of which takes
-// 19 MiB and a core. Who waits is served first come, first served; but who comes from
-// where a password was wrong not long ago waits until nobody else does, or a flood of
-// guesses from many addresses would keep everybody waiting (case A18).
+// 19 MiB and a core. Who waits is served first come, first served, but of each standing
+// only while nobody of a better one waits: or a flood of guesses from many addresses would
+// keep everybody waiting (case A18).
 type gate struct {
 	most int // that may wait in each line
 
 	mu    sync.Mutex
-	free  int        // slots; while there are any nobody waits
-	lines [2][]*turn // those without a blemish, and the others
+	free  int                // slots; while there are any nobody waits
+	lines [standings][]*turn // by standing
 }
 
 // turn is somebody who waits.
 type turn struct {
-	spotless func() bool
+	standing func() standing
 	come     chan struct{} // closed when it is theirs
 }
 
 func newGate(slots, queue int) *gate { return &gate{most: queue, free: slots} }
 
 // enter waits for a slot, which leave gives back. It fails with errGateFull at once,
-// or with ctx's error. spotless says whether nobody guesses from there; it is asked
-// several times, with the gate locked. nil: nobody does.
-func (g *gate) enter(ctx context.Context, spotless func() bool) error {
+// or with ctx's error. of says what standing who comes has; it is asked several times,
+// with the gate locked. nil: the best.
+func (g *gate) enter(ctx context.Context, of func() standing) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if spotless == nil {
-		spotless = func() bool { return true }
+	if of == nil {
+		of = func() standing { return welcome }
 	}
 	g.mu.Lock()
 	if g.free > 0 {
@@ -46,18 +46,15 @@ func (g *gate) enter(ctx context.Context, spotless func() bool) error {
 		g.mu.Unlock()
 		return nil
 	}
-	if len(g.lines[0]) >= g.most {
+	line := &g.lines[of()]
+	if len(*line) >= g.most {
 		g.sort()
-	}
-	line := &g.lines[0]
-	if !spotless() {
-		line = &g.lines[1]
 	}
 	if len(*line) >= g.most {
 		g.mu.Unlock()
 		return errGateFull
 	}
-	t := &turn{spotless, make(chan struct{})}
+	t := &turn{of, make(chan struct{})}
 	*line = append(*line, t)
 	g.mu.Unlock()
 	select {
@@ -66,11 +63,11 @@ func (g *gate) enter(ctx context.Context, spotless func() bool) error {
 	case <-ctx.Done():
 	}
 	g.mu.Lock()
-	before := len(g.lines[0]) + len(g.lines[1])
+	waited := false
 	for i, line := range g.lines {
 		g.lines[i] = slices.DeleteFunc(line, func(x *turn) bool { return x == t })
+		waited = waited || len(g.lines[i]) < len(line)
 	}
-	waited := len(g.lines[0])+len(g.lines[1]) < before
 	g.mu.Unlock()
 	if !waited { // the turn came meanwhile
 		g.leave()
@@ -87,8 +84,11 @@ func (g *gate) leave() {
 
 // pass is leave with g.mu held.
 func (g *gate) pass() {
-	for len(g.lines[0]) > 0 && !g.lines[0][0].spotless() {
-		g.sort() // something was wrong from there while it waited
+	for i, line := range g.lines {
+		if len(line) > 0 && line[0].standing() != standing(i) {
+			g.sort() // something was right or wrong from there while it waited
+			break
+		}
 	}
 	for i, line := range g.lines {
 		if len(line) > 0 {
@@ -100,20 +100,29 @@ func (g *gate) pass() {
 	g.free++
 }
 
-// sort moves those to the second line that belong there by now. g.mu is held.
+// sort moves those whose standing has changed, behind those who wait there. g.mu is held.
 func (g *gate) sort() {
-	g.lines[0] = slices.DeleteFunc(g.lines[0], func(t *turn) bool {
-		clean := t.spotless()
-		if !clean {
-			g.lines[1] = append(g.lines[1], t)
-		}
-		return !clean
-	})
+	var moved [standings][]*turn
+	for i, line := range g.lines {
+		g.lines[i] = slices.DeleteFunc(line, func(t *turn) bool {
+			of := t.standing()
+			if of != standing(i) {
+				moved[of] = append(moved[of], t)
+			}
+			return of != standing(i)
+		})
+	}
+	for i := range g.lines {
+		g.lines[i] = append(g.lines[i], moved[i]...)
+	}
 }
 
 // waiting is how many wait in each line.
-func (g *gate) waiting() (spotless, others int) {
+func (g *gate) waiting() (n [standings]int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.lines[0]), len(g.lines[1])
+	for i, line := range g.lines {
+		n[i] = len(line)
+	}
+	return n
 }

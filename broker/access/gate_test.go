@@ -21,13 +21,13 @@ import (
 func TestGateLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1, 3)
-		var guilty [8]atomic.Bool
+		var at [8]atomic.Int32 // the standing of each
 		var mu sync.Mutex
 		var order []int
 		var errs [8]error
 		come := func(ctx context.Context, i int) {
 			go func() {
-				errs[i] = g.enter(ctx, func() bool { return !guilty[i].Load() })
+				errs[i] = g.enter(ctx, func() standing { return standing(at[i].Load()) })
 				mu.Lock()
 				order = append(order, i)
 				mu.Unlock()
@@ -45,7 +45,7 @@ func TestGateLines(t *testing.T) {
 			order = nil
 		}
 		check(t, g.enter(t.Context(), nil))
-		guilty[0].Store(true)
+		at[0].Store(int32(guesser))
 		for i := range 4 {
 			come(t.Context(), i)
 		}
@@ -55,17 +55,18 @@ func TestGateLines(t *testing.T) {
 		if !errors.Is(errs[4], errGateFull) {
 			t.Errorf("a full line: %v", errs[4])
 		}
-		guilty[1].Store(true)
+		at[1].Store(int32(guesser))
 		come(t.Context(), 5) // 1 makes room for it
 		want("there is room by now")
-		if a, b := g.waiting(); a != 3 || b != 2 {
-			t.Errorf("%d and %d wait, want 3 and 2", a, b)
+		if n := g.waiting(); n != [standings]int{welcome: 3, guesser: 2} {
+			t.Errorf("%d wait", n)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		guilty[6].Store(true)
+		at[6].Store(int32(guesser))
 		come(ctx, 6)
 		want("it waits behind the others")
-		guilty[2].Store(true) // which is noticed when its turn comes
+		at[2].Store(int32(guesser))  // which is noticed when its turn comes
+		at[0].Store(int32(stranger)) // and so is this
 		for _, next := range []int{3, 5, 0, 1} {
 			g.leave()
 			want("the next one", next)
@@ -95,7 +96,7 @@ func TestGateLosesNoSlot(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- g.enter(ctx, nil) }()
-		for n := 0; n == 0; n, _ = g.waiting() {
+		for g.waiting() == [standings]int{} {
 			runtime.Gosched()
 		}
 		g.mu.Lock()
@@ -157,8 +158,8 @@ func TestGuessesWaitBehindOthers(t *testing.T) {
 		}
 		synctest.Wait()
 		for _, g := range []*gate{d.gate, d.reserve} {
-			if clean, others := g.waiting(); clean != 2 || others != g.most {
-				t.Errorf("%d and %d wait, want 2 and %d", clean, others, g.most)
+			if n := g.waiting(); n != [standings]int{stranger: 2, guesser: g.most} {
+				t.Errorf("%d wait, want 2 strangers and %d that guess", n, g.most)
 			}
 		}
 		d.gate.leave()
@@ -167,9 +168,60 @@ func TestGuessesWaitBehindOthers(t *testing.T) {
 		if in.Load() != 4 {
 			t.Errorf("%d of 4 came in", in.Load())
 		}
-		if time.Sleep(blemish + time.Second); !d.throttle.spotless(host(1)) {
+		if time.Sleep(blemish + time.Second); d.throttle.standing(host(1)) == guesser {
 			t.Error("an address is never forgiven")
 		}
+	})
+}
+
+// total is how many wait for g.
+func total(g *gate) (n int) {
+	for _, line := range g.waiting() {
+		n += line
+	}
+	return n
+}
+
+// case A18, from more addresses than can be told to be guessing: who comes from where somebody
+// has logged in before comes in before all that nobody knows, and finds a place when their line is full.
+func TestKnownComeBeforeStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := cheap
+		h.Workers, h.Queue = 1, 10
+		a, d := open(t, Policy{Hashing: h})
+		create(t, a, NewUser{Name: "ann", Password: "right"})
+		create(t, a, NewUser{Name: "bob", Password: "right"})
+		_, err := login(d, here, "ann", "right")
+		wantReason(t, err, "")
+		check(t, d.gate.enter(t.Context(), nil))
+		var wg sync.WaitGroup
+		var answered atomic.Int32
+		for i := range 20 {
+			wg.Go(func() {
+				from := netip.AddrFrom4([4]byte{10, 1, 0, byte(i)})
+				_, _ = login(d, netip.AddrPortFrom(from, 1), "bob", fmt.Sprint("guess", i))
+				answered.Add(1)
+			})
+		}
+		synctest.Wait()
+		if n := answered.Load(); n != 10 {
+			t.Errorf("%d were sent away, want 10", n)
+		}
+		in := make(chan int32, 1)
+		wg.Go(func() {
+			_, err := login(d, netip.AddrPortFrom(here.Addr(), 2), "bob", "right")
+			wantReason(t, err, "")
+			in <- answered.Load()
+		})
+		synctest.Wait()
+		if n := d.gate.waiting(); n != [standings]int{welcome: 1, stranger: 10} {
+			t.Errorf("%d wait", n)
+		}
+		d.gate.leave()
+		if n := <-in; n > 11 { // one may answer while bob's login ends
+			t.Errorf("%d strangers were served before", n-10)
+		}
+		wg.Wait()
 	})
 }
 

@@ -23,11 +23,22 @@ const (
 	blemish      = 10 * time.Minute // how long an address counts as one that guesses
 )
 
+// standing is what an address has shown so far.
+type standing int
+
+const (
+	welcome  standing = iota // somebody has logged in from there, and no password was wrong lately
+	stranger                 // neither
+	guesser                  // a password was wrong not long ago
+	standings
+)
+
 // throttle counts failed logins by where they come from. Safe for concurrent use.
 type throttle struct {
 	mu    sync.Mutex
 	pairs *lru[throttlePair, *rate.Limiter]
 	addrs *lru[netip.Prefix, *throttledAddr]
+	known *lru[netip.Prefix, struct{}] // from where somebody has logged in
 }
 
 type throttledAddr struct {
@@ -44,6 +55,7 @@ func newThrottle() *throttle {
 	return &throttle{
 		pairs: newLRU[throttlePair, *rate.Limiter](maxThrottled),
 		addrs: newLRU[netip.Prefix, *throttledAddr](maxThrottled),
+		known: newLRU[netip.Prefix, struct{}](maxThrottled),
 	}
 }
 
@@ -92,16 +104,34 @@ func (t *throttle) failed(from netip.Addr, user string, why broker.Reason) broke
 	return why
 }
 
-// spotless reports whether no password was wrong from there for a while.
-func (t *throttle) spotless(from netip.Addr) bool {
+// succeeded notes that a password was right.
+func (t *throttle) succeeded(from netip.Addr) {
 	net, ok := network(from)
 	if !ok {
-		return true
+		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	addr, ok := t.addrs.get(net)
-	return !ok || time.Since(addr.last) > blemish
+	if _, known := t.known.get(net); !known {
+		t.known.put(net, struct{}{})
+	}
+}
+
+// standing returns that of an address; who comes from none is a stranger.
+func (t *throttle) standing(from netip.Addr) standing {
+	net, ok := network(from)
+	if !ok {
+		return stranger
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if addr, ok := t.addrs.get(net); ok && time.Since(addr.last) <= blemish {
+		return guesser
+	}
+	if _, ok := t.known.get(net); ok {
+		return welcome
+	}
+	return stranger
 }
 
 // attempt is a login as a throttle sees it.
@@ -115,7 +145,8 @@ func (a attempt) allowed() bool { return a.throttle.allowed(a.from, a.user) }
 func (a attempt) failed(why broker.Reason) broker.Reason {
 	return a.throttle.failed(a.from, a.user, why)
 }
-func (a attempt) spotless() bool { return a.throttle.spotless(a.from) }
+func (a attempt) succeeded()         { a.throttle.succeeded(a.from) }
+func (a attempt) standing() standing { return a.throttle.standing(a.from) }
 
 // network is what counts as one place: an IPv4 address, or the /64 of an IPv6 one,
 // which a house has to itself.

@@ -149,7 +149,7 @@ func (v *verifier) compute(ctx context.Context, g *gate, a *account, others []Ha
 	if !may.allowed() {
 		return false, errThrottled
 	}
-	if err := g.enter(ctx, may.spotless); err != nil {
+	if err := g.enter(ctx, may.standing); err != nil {
 		return false, err
 	}
 	defer g.leave()
