@@ -40,7 +40,7 @@ func (s *Server) arrivalOf(user access.User, now time.Time) arrival {
 		}
 		a := arrival{State: "problem", Title: "It was not let in", Text: ui.Sentence(d.Why())}
 		if d.Action != "connect" {
-			a.Title = "It is connected, and not everything is allowed"
+			a.Title = "It logged in, and not everything is allowed"
 			a.Text = fmt.Sprintf("It may not %s %s.", map[string]string{"publish": "publish to", "subscribe": "subscribe to", "receive": "receive"}[d.Action], ui.Visible(d.Topic))
 		}
 		a.Text += " " + ui.Sentence(ui.Ago(d.Last, now))

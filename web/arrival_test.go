@@ -47,7 +47,7 @@ func TestArrival(t *testing.T) {
 	d := s.connect("p", "plug-1")
 	until("here", "It is connected", "Client p logged in.")
 	d.publish("tele/plug1/state", "on")
-	until("problem", "It is connected, and not everything is allowed", "It may not publish to tele/plug1/state.")
+	until("problem", "It logged in, and not everything is allowed", "It may not publish to tele/plug1/state.")
 
 	// What the page asks leads on from there, with what was probably meant.
 	b.post("/access/why", map[string][]string{"about": {"plug-1"}}).is(t, http.StatusOK).says(t, "tele/plug-1/#", "is the topic misspelt")

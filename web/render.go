@@ -105,6 +105,8 @@ func doneText(key string) (string, bool) {
 		return "The limits were changed. They hold at once; connections and subscriptions above them stay until they end.", true
 	case "rule-added":
 		return "The rule was added. It counts at once.", true
+	case "rule-added-subscribe":
+		return "The rule was added. It counts at once; what was refused to a device that is connected, it gets when it subscribes again: restart it.", true
 	case "user-changed":
 		return "The user was changed. It counts from now on, also for clients that are connected.", true
 	case "user-enabled":

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ func (a rights) show(w http.ResponseWriter, r *http.Request) error {
 	return a.page(w, r, http.StatusOK, ui.CheckForm{Users: a.userChoices("")})
 }
 
-func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check ui.CheckForm) error {
+func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check ui.CheckForm, notices ...ui.Notice) error {
 	v := ui.AccessView{Check: check}
 	now := time.Now()
 	list, more := fairly(a.cfg.Denials.Recent(), maxDenied)
@@ -40,7 +41,9 @@ func (a rights) page(w http.ResponseWriter, r *http.Request, status int, check u
 	for _, role := range a.cfg.Directory.Roles() {
 		v.Roles = append(v.Roles, roleRow(role, members[role.Name]))
 	}
-	return a.render(w, r, status, ui.AccessPage(a.view(r, "Access", "access"), v))
+	view := a.view(r, "Access", "access")
+	view.Notices = append(view.Notices, notices...)
+	return a.render(w, r, status, ui.AccessPage(view, v))
 }
 
 // anonymousChoice is the value of the choice that stands for clients without a
@@ -62,11 +65,17 @@ func (a rights) check(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return a.checked(w, r, form, "")
+}
+
+// checked shows a check and its answer; the names of its fields in form have a prefix.
+func (a rights) checked(w http.ResponseWriter, r *http.Request, form url.Values, prefix string, notices ...ui.Notice) error {
+	get := func(name string) string { return form.Get(prefix + name) }
 	f := ui.CheckForm{
-		Users: a.userChoices(form.Get("user")), ClientID: form.Get("client"),
-		Action: form.Get("action"), Topic: form.Get("topic"), Listener: form.Get("listener"), From: strings.TrimSpace(form.Get("from")),
+		Users: a.userChoices(get("user")), User: get("user"), ClientID: get("client"),
+		Action: get("action"), Topic: get("topic"), Listener: get("listener"), From: strings.TrimSpace(get("from")),
 	}
-	q := access.Question{User: form.Get("user"), ClientID: f.ClientID, Name: f.Topic, Action: broker.Publish}
+	q := access.Question{User: f.User, ClientID: f.ClientID, Name: f.Topic, Action: broker.Publish}
 	if q.User == anonymousChoice {
 		q.User = ""
 	}
@@ -96,7 +105,7 @@ func (a rights) check(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	f.Answer = a.answer(q)
-	return a.page(w, r, http.StatusOK, f)
+	return a.page(w, r, http.StatusOK, f, notices...)
 }
 
 func (a rights) answer(q access.Question) *ui.AnswerView {

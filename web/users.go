@@ -182,7 +182,7 @@ func (u users) secretPage(w http.ResponseWriter, r *http.Request, user access.Us
 		title = "User added"
 	}
 	return u.render(w, r, http.StatusOK, ui.SecretPage(u.view(r, title, "users", "arrival"), ui.SecretView{
-		ID: user.ID, Name: user.Name, Password: password, New: isNew, Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: u.endpoints(),
+		ID: user.ID, Name: user.Name, Password: password, New: isNew, Host: hostOf(r), Local: loopbackName(hostOf(r)), Endpoints: u.endpoints(), NoRights: !u.cfg.Directory.HasRules(user),
 	}))
 }
 

@@ -40,7 +40,11 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	about := form.Get("about")
+	return a.found(w, r, form.Get("about"))
+}
+
+// found shows why a device is silent.
+func (a rights) found(w http.ResponseWriter, r *http.Request, about string, notices ...ui.Notice) error {
 	if about == "" || len(about) > maxAbout {
 		return badRequest("about has 1 to %d bytes", maxAbout)
 	}
@@ -62,6 +66,10 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 			}
 		case access.NeverSeen:
 			one.Ask = f.Near
+		case access.NoRights:
+			if user, ok := a.cfg.Directory.User(f.User); ok {
+				one.RightsOf = user.ID
+			}
 		default:
 			one.Near = f.Near
 		}
@@ -73,7 +81,9 @@ func (a rights) why(w http.ResponseWriter, r *http.Request) error {
 		}
 		v.Findings = append(v.Findings, one)
 	}
-	return a.render(w, r, http.StatusOK, ui.WhyPage(a.view(r, "Why is my device silent?", "access"), v))
+	view := a.view(r, "Why is my device silent?", "access")
+	view.Notices = append(view.Notices, notices...)
+	return a.render(w, r, http.StatusOK, ui.WhyPage(view, v))
 }
 
 // maxKnown bounds the names that the browser proposes.
@@ -93,8 +103,9 @@ func (s *Server) known() []string {
 	return names[:min(len(names), maxKnown)]
 }
 
-// allowRule adds the one rule that a check, a denial or a finding proposed. user "" is
-// the role of clients without a user name.
+// allowRule adds the one rule that a check, a denial or a finding proposed, and shows
+// what was asked once more: names of clients and topics never stand in a URL that it
+// could lead to. user "" is the role of clients without a user name.
 func (a rights) allowRule(w http.ResponseWriter, r *http.Request) error {
 	form, err := parseForm(r)
 	if err != nil {
@@ -111,8 +122,19 @@ func (a rights) allowRule(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if form.Get("back") == "/access#denied" {
-		return a.redirect(w, r, "/access?done=rule-added#denied")
+	done := "rule-added"
+	if rule.Scope != access.ScopePublish {
+		done = "rule-added-subscribe"
 	}
-	return a.redirect(w, r, "/access?done=rule-added")
+	said, _ := doneText(done)
+	notice := ui.Notice{Kind: "success", Text: said}
+	switch {
+	case form.Get("about") != "":
+		return a.found(w, r, form.Get("about"), notice)
+	case form.Get("check-topic") != "":
+		return a.checked(w, r, form, "check-", notice)
+	case form.Get("back") == "/access#denied":
+		return a.redirect(w, r, "/access?done="+done+"#denied")
+	}
+	return a.redirect(w, r, "/access?done="+done)
 }

@@ -76,3 +76,48 @@ func TestWhyInBrowser(t *testing.T) {
 		t.Error("the rule was not added")
 	}
 }
+
+// One click leads back to what was asked, where the next thing is that is wrong.
+func TestAllowShowsWhatWasAskedOnceMore(t *testing.T) {
+	s := furnished(t, true)
+	b := s.ingress()
+	rule := func(more url.Values) url.Values {
+		more.Set("user", "washing-machine")
+		more.Set("rule", "allow publish zigbee2mqtt/lamp/set")
+		return more
+	}
+	a := b.post("/access/allow", rule(url.Values{"about": {"washer-0815"}})).is(t, http.StatusOK)
+	a.says(t, "The rule was added. It counts at once.", "What was found about washer-0815")
+	if strings.Contains(text(a.body), "may not publish to zigbee2mqtt/lamp/set") {
+		t.Error("what is allowed by now is still said to be denied")
+	}
+	b.post("/access/allow", rule(url.Values{"check-user": {"washing-machine"}, "check-action": {"publish"}, "check-topic": {"zigbee2mqtt/lamp/set"}})).
+		is(t, http.StatusOK).says(t, "The rule was added.", "Yes. washing-machine may publish to zigbee2mqtt/lamp/set.")
+	b.post("/access/allow", url.Values{"user": {"washing-machine"}, "rule": {"allow subscribe x"}}).leads(t, b, "/access?done=rule-added-subscribe")
+	if n := strings.Count(rulesText(s.user("washing-machine").Rules), "lamp/set"); n != 1 {
+		t.Errorf("the rule stands there %d times", n)
+	}
+	b.get("/access").says(t, "washing-machine may not publish to zigbee2mqtt/lamp/set", "allowed now")
+}
+
+// A user that may do nothing is said to be so where it is made and where it is asked
+// about, with the ways out of it.
+func TestNoRightsHaveAWayOut(t *testing.T) {
+	s := furnished(t, false)
+	b := s.ingress()
+	made := b.post("/users/new", url.Values{"name": {"bare"}, "password-kind": {"generate"}}).is(t, http.StatusOK)
+	made.says(t, "It may connect, and nothing else yet", "Learn what it needs")
+	path := s.userPath("bare")
+	found := b.post("/access/why", url.Values{"about": {"bare"}}).is(t, http.StatusOK)
+	for _, page := range []answer{made, found} {
+		for _, link := range []string{path + "#rules", path + "#learn"} {
+			if !strings.Contains(page.body, ingressBase+link+`"`) {
+				t.Errorf("no link to %s", link)
+			}
+		}
+	}
+	made = b.post("/users/new", url.Values{"name": {"reader"}, "password-kind": {"generate"}, "roles": {access.RoleReadOnly}}).is(t, http.StatusOK)
+	if strings.Contains(made.body, "nothing else yet") {
+		t.Error("a user with a role is said to have none")
+	}
+}

@@ -195,6 +195,14 @@ func (d *Directory) Role(name string) (Role, bool) {
 	return *r, true
 }
 
+// HasRules reports whether a user has rules, of its own or by a role.
+func (d *Directory) HasRules(u User) bool {
+	return len(u.Rules) > 0 || slices.ContainsFunc(u.Roles, func(name string) bool {
+		r, ok := d.Role(name)
+		return ok && len(r.Rules) > 0
+	})
+}
+
 // Roles returns all roles by name. Their rules must not be changed.
 func (d *Directory) Roles() []Role { return d.snap.Load().roleList() }
 

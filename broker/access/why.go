@@ -241,7 +241,7 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 		if n.Action == "subscribe" {
 			f.Cause, subscribe = MayNotSubscribe, true
 		}
-		if w.allowedNow(n) {
+		if !w.Files && w.Directory.AllowedNow(n) {
 			if n.Action == "subscribe" {
 				f.Text = fmt.Sprintf("%s asked for %s when it was not allowed yet; it is now.", w.name(n.ClientID, n.User, n.Remote), n.Topic)
 				f.Advice = "Devices ask when they connect: restart it, if it has not come again since."
@@ -325,7 +325,7 @@ func (w *inquiry) users(sessions []broker.SessionInfo) {
 			of.Cause, of.Text = Cause(broker.UserDisabled), fmt.Sprintf("User %q is disabled and can't log in.", u.Name)
 			of.Advice = refusalAdvice[broker.UserDisabled]
 			w.add(of)
-		case !u.System && len(u.Rules) == 0 && !w.roleRules(u.Roles):
+		case !u.System && !w.Directory.HasRules(u):
 			of.Cause, of.Text = NoRights, fmt.Sprintf("User %q has no rights: no role with rules and no rules of its own.", u.Name)
 			of.Advice = "Give it a role or rules, or let HearthMQ learn what the device does."
 			w.add(of)
@@ -335,13 +335,6 @@ func (w *inquiry) users(sessions []broker.SessionInfo) {
 			w.add(of)
 		}
 	}
-}
-
-func (w *inquiry) roleRules(roles []string) bool {
-	return slices.ContainsFunc(roles, func(name string) bool {
-		r, ok := w.Directory.Role(name)
-		return ok && len(r.Rules) > 0
-	})
 }
 
 // nothing is what there is to say of a name that nobody has. A client that TLS turned

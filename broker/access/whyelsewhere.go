@@ -170,15 +170,15 @@ func (d *Directory) cameIn(n Denial) (id *broker.Identity, act broker.Action, na
 	return id, act, name, true
 }
 
-// allowedNow reports whether rules allow by now, whatever the QoS, what they denied.
-func (w *inquiry) allowedNow(n Denial) bool {
-	if w.Files || n.Rule != textNoRule && n.RuleID == 0 {
+// AllowedNow reports whether rules allow by now, whatever the QoS, what they denied.
+func (d *Directory) AllowedNow(n Denial) bool {
+	if n.Rule != textNoRule && n.RuleID == 0 {
 		return false // or it was a limit
 	}
-	id, act, name, ok := w.Directory.cameIn(n)
+	id, act, name, ok := d.cameIn(n)
 	if !ok {
 		return false
 	}
-	now := w.Directory.Authorize(id, act, name)
+	now := d.Authorize(id, act, name)
 	return now.Allow && !now.Narrowed && !now.NoRetain && now.MaxQoS == 2
 }
