@@ -184,7 +184,7 @@ func (a *api) newDevice(ctx context.Context, in *newDeviceInput) (*newDeviceOutp
 	}
 	n := newDevice{name: in.Body.Name, host: in.Body.Host, values: in.Body.Values}
 	if n.name == "" {
-		n.name, _ = t.Defaults("")
+		n.name = t.UserName(n.values)
 	}
 	if in.Body.Port > 0 {
 		n.port = strconv.Itoa(in.Body.Port)

@@ -42,6 +42,9 @@ func (d devices) ask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name, values := t.Defaults("")
+	if _, ok := t.NamedBy(); ok {
+		name = ""
+	}
 	f := d.form(r, t, name, values)
 	if host := d.outsideHost(r); !loopbackName(host) {
 		f.Host = host
@@ -55,6 +58,9 @@ func (d devices) askPage(w http.ResponseWriter, r *http.Request, status int, f u
 
 func (d devices) form(r *http.Request, t *access.Template, name string, values map[string]string) ui.DeviceForm {
 	f := ui.DeviceForm{Path: devicePath(t.ID), Product: t.Name, About: t.About, Name: name, Rules: templateRules(t, name, values)}
+	if k, ok := t.NamedBy(); ok {
+		f.NameFrom = k.Label
+	}
 	for _, k := range t.Keys {
 		f.Fields = append(f.Fields, ui.FieldView{
 			Name: "key-" + k.Key, Label: k.Label, Hint: k.Hint, Value: values[k.Key], Required: true, Mono: true,
@@ -166,12 +172,16 @@ func (s *Server) connectDevice(ctx context.Context, t *access.Template, n newDev
 	if text := hostProblem(n.host); text != "" {
 		problems["host"] = text
 	}
+	by, named := t.NamedBy()
+	if named = named && n.name == ""; named {
+		n.name = t.UserName(n.values)
+	}
 	rules, values, err := t.Fill(n.name, n.values)
 	fill, wrong := errors.AsType[access.Problems](err)
 	if err != nil && !wrong {
 		return made, err
 	}
-	if text := access.ValidName(n.name); text != "" {
+	if text := access.ValidName(n.name); text != "" && !(named && fill[by.Key] != "") {
 		problems["name"] = text
 		for _, k := range t.Keys {
 			if k.OfUser() && n.values[k.Key] == "" {
@@ -200,6 +210,9 @@ func (d devices) again(w http.ResponseWriter, r *http.Request, t *access.Templat
 	shown := []string{"name", "host"}
 	for i := range f.Fields {
 		f.Fields[i].Problem = p[f.Fields[i].Name]
+		if strings.Contains(f.Fields[i].Problem, f.Fields[i].Hint) {
+			f.Fields[i].Hint = "" // it is said already
+		}
 		shown = append(shown, f.Fields[i].Name)
 	}
 	for i := range f.Ports {

@@ -106,3 +106,36 @@ func TestConnectDeviceInBrowser(t *testing.T) {
 		}
 	}
 }
+
+// A device whose name is half of what stands on its label is not called by that half:
+// the next one would find the name taken.
+func TestDeviceIsCalledWhatItsLabelSays(t *testing.T) {
+	s := furnished(t, false)
+	b := s.ingress()
+	b.get("/users/connect/shelly").is(t, http.StatusOK).hasValue(t, "name", "")
+	form := url.Values{"host": {"hearth.local"}, "key-id": {"shellyplus1-"}, "key-controller": {"homeassistant"}}
+	a := b.post("/users/connect/shelly", form).is(t, http.StatusUnprocessableEntity)
+	if n := strings.Count(text(a.body), "The device ID unless you changed it"); n != 1 {
+		t.Errorf("what belongs there is said %d times", n)
+	}
+	for _, id := range []string{"shellyplus1-a8032abe54dc", "shellyplus1-a8032abe54dd"} {
+		form.Set("key-id", id)
+		b.post("/users/connect/shelly", form).is(t, http.StatusOK).says(t, "The user "+id+" was added", "restart the Shelly", "names that end in .local")
+		if rules := rulesText(s.user(id).Rules); !strings.Contains(rules, "allow publish "+id+"/#") {
+			t.Errorf("%s may\n%s", id, rules)
+		}
+	}
+	form.Set("name", "lamp in the hall")
+	b.post("/users/connect/shelly", form).is(t, http.StatusOK).says(t, "The user lamp in the hall was added")
+	b.post("/users/connect/other", url.Values{"host": {"192.168.1.2"}, "name": {"kettle"}}).is(t, http.StatusOK)
+	if rules := rulesText(s.user("kettle").Rules); rules != "allow both kettle/#\n" {
+		t.Errorf("the kettle may\n%s", rules)
+	}
+}
+
+func (a answer) hasValue(t *testing.T, name, want string) {
+	t.Helper()
+	if !strings.Contains(a.body, `name="`+name+`" type="text" value="`+want+`"`) {
+		t.Errorf("%s is not %q", name, want)
+	}
+}

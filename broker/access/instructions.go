@@ -65,6 +65,9 @@ func (t *Template) Instructions(user, password string, values map[string]string,
 	if at.TLS && !t.knowsTLS() {
 		in.Notes = append(in.Notes, fmt.Sprintf("Port %d is encrypted: turn on TLS in %s. Unless the certificate is one of a public authority, it needs the certificate of the authority, too.", at.Port, t.Name))
 	}
+	if strings.HasSuffix(strings.ToLower(at.Host), ".local") {
+		in.Notes = append(in.Notes, "Many small devices find no names that end in .local. If it does not connect, give it the IP address of this machine instead.")
+	}
 	in.QR = t.code(all)
 	return in
 }

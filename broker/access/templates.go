@@ -134,6 +134,28 @@ func (t *Template) Defaults(user string) (name string, values map[string]string)
 	return user, values
 }
 
+// UserName is the user name that is proposed for an instance with these values.
+func (t *Template) UserName(values map[string]string) string {
+	_, all := t.Defaults("")
+	for key, value := range values {
+		if value != "" {
+			all[key] = value
+		}
+	}
+	return plain.fill(t.User, all)
+}
+
+// NamedBy is the key that the proposed user name is, where that begins only and says
+// nothing before it is completed.
+func (t *Template) NamedBy() (k Key, ok bool) {
+	for _, k := range t.Keys {
+		if k.begins() && t.User == "{"+k.Key+"}" {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
 // Fill returns the rules of an instance of the product. Values that are missing are
 // the defaults for this user. Problems have the keys of the template, and "template"
 // for a value that it does not ask for.

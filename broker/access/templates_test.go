@@ -146,7 +146,7 @@ var products = map[string]does{
 		publish: []string{"amcrest2mqtt/ABC/doorbell", "amcrest2mqtt/ABC/storage/used", "amcrest2mqtt/#", "homeassistant/binary_sensor/ABC/x/config", "homeassistant/#"},
 		refused: []string{"subscribe amcrest2mqtt/ABC/status"},
 	},
-	"other": {publish: []string{"devices/my-device", "devices/my-device/temperature", "devices/my-device/#"}, subscribe: []string{"devices/my-device/#"}, refused: []string{"publish devices/other"}},
+	"other": {publish: []string{"my-device", "my-device/temperature", "my-device/#"}, subscribe: []string{"my-device/#"}, refused: []string{"publish other-device"}},
 }
 
 // Each template's user may do what the product does, and nothing else: of all topics
