@@ -10,10 +10,22 @@ import (
 	"hearthmq/broker/packet"
 )
 
-// Reviewer is implemented by an Authorizer that can tell whether an identity
-// still stands: its user may have been deleted, disabled or given a new password.
+// Reviewer is implemented by an Authorizer or an Authenticator that can tell whether an
+// identity still stands: its user may have been deleted, disabled or given a new password.
 type Reviewer interface {
 	Review(id *Identity) (stands bool, reason Reason)
+}
+
+// review asks those who can tell whether an identity still stands.
+func (b *Broker) review(id *Identity) (stands bool, reason Reason) {
+	for _, x := range []any{b.deps.Authorizer, b.deps.Authenticator} {
+		if r, ok := x.(Reviewer); ok {
+			if stands, reason := r.Review(id); !stands {
+				return false, reason
+			}
+		}
+	}
+	return true, ""
 }
 
 // Sessions describes all sessions, sorted by Client Identifier.
@@ -152,17 +164,14 @@ func (b *Broker) ForgetReceived(ctx context.Context, clientID string) error {
 // stand are disconnected, subscriptions that are no longer allowed are dropped, limits
 // hold as relimit says, messages follow the new rules from now on (cases A8, A9). user "" means everybody.
 func (b *Broker) Revalidate(user string) {
-	reviewer, _ := b.deps.Authorizer.(Reviewer)
 	for _, s := range b.sessions.all() {
 		if user != "" && s.user != user {
 			continue
 		}
 		id := s.identity.Load()
-		if reviewer != nil {
-			if stands, reason := reviewer.Review(id); !stands {
-				b.expel(s, reason)
-				continue
-			}
+		if stands, reason := b.review(id); !stands {
+			b.expel(s, reason)
+			continue
 		}
 		b.revoke(s, id, false)
 		b.relimit(s)

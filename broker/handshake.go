@@ -127,6 +127,11 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	c.watchKeepAlive()
 	c.watchUntil()
 	c.watchTrust()
+	// Who was changed since the login, when there was no session yet to end (case A9).
+	if stands, reason := c.b.review(c.id); !stands {
+		c.b.expel(c.sess, reason)
+		return nil
+	}
 	c.sess.pump(&c.bt, c)
 	return nil
 }

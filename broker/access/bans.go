@@ -283,6 +283,18 @@ func (g *banGuard) Authenticate(ctx context.Context, c *broker.Credentials) (*br
 	return id, g.refuse(c)
 }
 
+// Review implements broker.Reviewer: who was banned after it was looked at, and before there
+// was a connection to end, is out as well. Parts of the broker are asked for nothing.
+func (g *banGuard) Review(id *broker.Identity) (stands bool, reason broker.Reason) {
+	if id.System && id.Version == 0 {
+		return true, ""
+	}
+	if _, banned := g.bans.Banned(id.ClientID, id.Remote.Addr()); banned {
+		return false, broker.Blocked
+	}
+	return true, ""
+}
+
 // refuse returns a *broker.Refusal for who is banned, else nil.
 func (g *banGuard) refuse(c *broker.Credentials) error {
 	if ban, ok := g.bans.Banned(c.ClientID, c.Remote.Addr()); ok {

@@ -47,7 +47,7 @@ func (a *Accounts) CreateUser(ctx context.Context, n NewUser) (u User, generated
 		Rules:    rules,
 		Limits:   n.Limits,
 		Networks: networks,
-		Version:  1,
+		Version:  newVersion(),
 		Created:  now(),
 	}
 	u.Changed = u.Created

@@ -152,6 +152,8 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 	case a.Disabled:
 		return false, broker.UserDisabled
 	case id.Version == 0 && len(id.Roles) == 0: // restored from the store, not logged in since
+	case id.Version != 0 && !sameAccount(id.Version, a.Version):
+		return false, broker.UnknownUser // that one was deleted; another has its name
 	case id.Version != a.Version: // or somebody else's user whose name is ours now
 		return false, AccountChanged
 	case !a.mayComeFrom(id.Remote.Addr()):

@@ -137,7 +137,7 @@ func (a *Accounts) prepareUsers(ctx context.Context, list []NewUser) ([]User, er
 	seen := make(map[string]bool, len(list))
 	for _, n := range list {
 		p := make(Problems)
-		u := User{Name: n.Name, Admin: n.Admin, Disabled: n.Disabled, Note: n.Note, Roles: normalRoles(n.Roles), Rules: normalRules(n.Rules, p), Version: 1, Created: now()}
+		u := User{Name: n.Name, Admin: n.Admin, Disabled: n.Disabled, Note: n.Note, Roles: normalRoles(n.Roles), Rules: normalRules(n.Rules, p), Version: newVersion(), Created: now()}
 		u.Changed = u.Created
 		if text := ValidName(n.Name); text != "" {
 			p["name"] = text

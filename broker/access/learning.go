@@ -129,7 +129,7 @@ func (a *Accounts) AcceptLearned(ctx context.Context, user string, replace bool)
 // and was not.
 func (a *Accounts) Learned(ctx context.Context, user string) (Learned, error) {
 	a.mu.Lock()
-	_, err := a.refresh(ctx)
+	changed, err := a.refresh(ctx)
 	var l Learning
 	if err == nil {
 		var u User
@@ -143,6 +143,9 @@ func (a *Accounts) Learned(ctx context.Context, user string) (Learned, error) {
 		}
 	}
 	a.mu.Unlock()
+	if changed {
+		a.revalidate("")
+	}
 	if err != nil {
 		return Learned{}, err
 	}

@@ -72,7 +72,7 @@ func (a *Accounts) ensureSystemUser(ctx context.Context, name string) error {
 		}
 	}
 	if !exists {
-		u = User{Name: name, Created: now()}
+		u = User{Name: name, Created: now(), Version: newVersion()}
 	}
 	before := describeUser(u)
 	u.System, u.Disabled, u.Admin = true, false, false

@@ -92,6 +92,13 @@ func TestChangedUserIsOut(t *testing.T) {
 			_, err := a.SetPassword(h.Context(), "ann", "another one", false)
 			return err
 		}, true},
+		"deleted, and another made of that name": {func(h *home, a *access.Accounts) error {
+			if err := a.DeleteUser(h.Context(), "ann"); err != nil {
+				return err
+			}
+			_, _, err := a.CreateUser(h.Context(), access.NewUser{Name: "ann", Password: "another one", Rules: h.rules("allow both #")})
+			return err
+		}, false},
 	} {
 		for _, elsewhere := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, by another process %v", name, elsewhere), func(t *testing.T) {

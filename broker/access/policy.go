@@ -108,7 +108,7 @@ func compileLogins(logins []Login) (accounts []*account, warnings []string) {
 			Kind:         Chosen,
 			FromSettings: true,
 			Roles:        []string{RoleEverything},
-			Version:      1,
+			Version:      newVersion(),
 		}}
 		problem := ValidName(l.Username)
 		switch {

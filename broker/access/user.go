@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"time"
@@ -50,11 +51,22 @@ type User struct {
 	Rules        []Rule   // the user's own
 	Limits       broker.Limits
 	Networks     []netip.Prefix // from which it may connect, nil: any
-	// Version starts at 1 and grows with each change of password, Disabled or Admin.
+	// Version grows with each change of password, Disabled or Admin. No two accounts that
+	// were made have the same, one after the other of the same name included.
 	Version          uint64
 	Revision         int64 // of the row; see Repository
 	Created, Changed time.Time
 }
+
+// versionBits is how many bits of a Version count changes. Those above are of the account
+// alone, and 0 in those that an older HearthMQ has made.
+const versionBits = 20
+
+// newVersion is the Version of an account that is made.
+func newVersion() uint64 { return rand.Uint64N(1<<(63-versionBits))<<versionBits | 1 }
+
+// sameAccount reports whether two Versions are of one account.
+func sameAccount(a, b uint64) bool { return a>>versionBits == b>>versionBits }
 
 // String names the user and nothing else, so that no %v shows a hash.
 func (u User) String() string { return fmt.Sprintf("user %q", u.Name) }
