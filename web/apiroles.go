@@ -84,6 +84,7 @@ type apiDenial struct {
 	Count    uint64    `json:"count"`
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
+	Allowed  bool      `json:"allowed" doc:"By now; who asked for a subscription has to ask again."`
 	Proposal *apiRule  `json:"proposal,omitempty" doc:"What would allow it; give it to POST /rules. Absent: no rule would."`
 }
 
@@ -189,7 +190,7 @@ func (a *api) roleOperations() {
 func (a *api) denial(d access.Denial) apiDenial {
 	out := apiDenial{
 		Action: d.Action, User: d.User, ClientID: d.ClientID, Topic: d.Topic, Why: a.cfg.Directory.Reason(d), Address: d.Remote,
-		Listener: d.Listener, Count: d.Count, First: d.First, Last: d.Last,
+		Listener: d.Listener, Count: d.Count, First: d.First, Last: d.Last, Allowed: a.cfg.Directory.AllowedNow(d),
 	}
 	if p, ok := a.cfg.Directory.Proposal(d); ok {
 		out.Proposal = &apiRule{User: p.User, Rule: p.Rule.String()}

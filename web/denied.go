@@ -74,7 +74,7 @@ func deniedTo(d access.Denial) string {
 func (s *Server) denialView(d access.Denial, now time.Time) ui.DenialView {
 	v := ui.DenialView{
 		User: d.User, ClientID: d.ClientID, Action: d.Action, Topic: d.Topic, Why: s.cfg.Directory.Reason(d),
-		Ago: ui.Ago(d.Last, now), Count: d.Count, Allowed: !s.explainer().Files && s.cfg.Directory.AllowedNow(d),
+		Ago: ui.Ago(d.Last, now), Count: d.Count, Allowed: s.cfg.Directory.AllowedNow(d),
 	}
 	if at, err := netip.ParseAddrPort(d.Remote); err == nil && (access.Assigned(d.ClientID) || d.ClientID == "") {
 		v.Address = at.Addr().Unmap().String()

@@ -57,7 +57,7 @@ func (a rights) found(w http.ResponseWriter, r *http.Request, about string, noti
 		}
 		switch f.Cause {
 		case access.Cause(broker.UnknownUser):
-			if access.ValidName(f.User) == "" && !users[f.User] {
+			if access.ValidName(f.User) == "" && !users[f.User] && !a.cfg.Directory.Elsewhere() {
 				one.AddUser, users[f.User] = f.User, true
 			}
 		case access.NothingSent:
@@ -76,7 +76,7 @@ func (a rights) found(w http.ResponseWriter, r *http.Request, about string, noti
 		if _, _, err := a.cfg.Broker.Session(f.ClientID); err == nil && !shown[f.ClientID] {
 			one.ClientID, shown[f.ClientID] = f.ClientID, true
 		}
-		if user, ok := a.cfg.Directory.User(f.User); ok && f.Cause != access.AllWell && !users[f.User] {
+		if user, ok := a.cfg.Directory.User(f.User); ok && f.Cause != access.AllWell && !users[f.User] && !a.cfg.Directory.Elsewhere() {
 			one.UserID, users[f.User] = user.ID, true
 		}
 		v.Findings = append(v.Findings, one)

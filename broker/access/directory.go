@@ -82,6 +82,9 @@ func (d *Directory) swap(data *Data) {
 // Generation implements broker.Authorizer: it grows with each change of any right.
 func (d *Directory) Generation() uint64 { return d.snap.Load().generation }
 
+// Elsewhere reports whether the broker goes by somebody else's users and rights, see Policy.
+func (d *Directory) Elsewhere() bool { return d.policy.Elsewhere }
+
 // Authorize implements broker.Authorizer. name is a Topic Name, or with
 // broker.Subscribe a Topic Filter without its $share part (case A5). Publish and
 // Receive do not allocate once the client's rules are compiled; Subscribe may take some

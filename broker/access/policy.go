@@ -32,6 +32,9 @@ type Policy struct {
 	// KeepHashes leaves password hashes as they are, whatever kind they are of: they
 	// belong to a file that others read, too.
 	KeepHashes bool
+	// Elsewhere says that the broker goes by somebody else's users and rights, such as those
+	// of Mosquitto's files: who has the name of a user of ours is not that user.
+	Elsewhere bool
 	// Hashing bounds what checking passwords may cost.
 	Hashing Hashing
 }

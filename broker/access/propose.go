@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ type Proposal struct {
 
 // Proposal returns the smallest rule that would have allowed a denial. ok is false
 // where no rule would help: a deny says so on purpose, the topic is the broker's own,
-// or there is no such user of ours.
+// there is no such user of ours, or what is ours decides nothing.
 func (d *Directory) Proposal(n Denial) (p Proposal, ok bool) {
 	q := Question{User: n.User, ClientID: n.ClientID, Name: n.Topic, Listener: n.Listener}
 	if at, err := netip.ParseAddrPort(n.Remote); err == nil {
@@ -58,6 +57,8 @@ func (d *Directory) Propose(q Question) (p Proposal, ok bool) {
 	var own []Rule
 	var roles []string
 	switch a := s.accounts[q.User]; {
+	case d.policy.Elsewhere:
+		return Proposal{}, false
 	case q.User == "" && d.policy.Anonymous == AnonymousRestricted && d.policy.anonymousOn(q.Listener) && s.roles[RoleAnonymous] != nil:
 		own = s.roles[RoleAnonymous].Rules
 	case a == nil || a.System || a.FromSettings || a.Disabled:
@@ -81,22 +82,12 @@ func (d *Directory) Propose(q Question) (p Proposal, ok bool) {
 
 // AddRules gives a user further rules of its own, or the role "anonymous" where user
 // is "". Rules that it has are not added again. Problems with the keys name, rules;
-// ErrNotFound; ErrConflict when somebody changes the same at this moment.
+// ErrNotFound; ErrConflict when somebody changes the same all the time.
 func (a *Accounts) AddRules(ctx context.Context, user string, rules []Rule) error {
-	merge := func(have []Rule) []Rule { return append(slices.Clone(have), MissingRules(have, rules)...) }
 	if user == "" {
-		role, ok := a.dir.Role(RoleAnonymous)
-		if !ok {
-			return fmt.Errorf("role %q %w", RoleAnonymous, ErrNotFound)
-		}
-		return a.ChangeRole(ctx, role.Name, role.Revision, role.Description, merge(role.Rules))
+		return a.AmendRole(ctx, RoleAnonymous, rules, nil)
 	}
-	u, ok := a.dir.User(user)
-	if !ok {
-		return fmt.Errorf("user %q %w", user, ErrNotFound)
-	}
-	all := merge(u.Rules)
-	return a.ChangeUser(ctx, user, UserChange{Revision: u.Revision, Rules: &all})
+	return a.AmendRules(ctx, user, rules, nil)
 }
 
 // MissingRules returns those of want that are not among have, each once.

@@ -75,6 +75,9 @@ func (t Tristate) String() string {
 // AnyQoS is the MaxQoS of a rule without a limit.
 const AnyQoS = -1
 
+// ListenerNames are those that rules and limits can name.
+var ListenerNames = []string{"mqtt", "ws", "mqtts", "wss", "unix"}
+
 // Rule allows or denies a set of topics, perhaps under conditions. Make one with
 // NewRule or ParseRule: the zero MaxQoS is a limit.
 type Rule struct {
@@ -98,9 +101,6 @@ func NewRule(e Effect, s Scope, filter string) Rule {
 
 // String is the rule as people write it, e.g.
 // "allow both sensors/%u/# qos<=1 no-retain listener=mqtts from=192.168.1.0/24".
-// ListenerNames are those that rules and limits can name.
-var ListenerNames = []string{"mqtt", "ws", "mqtts", "wss", "unix"}
-
 // ParseRule reads it.
 func (r Rule) String() string {
 	b := make([]byte, 0, 64)

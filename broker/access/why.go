@@ -33,9 +33,6 @@ type Explainer struct {
 	// Closed says in a sentence each which ports are closed that should not be; nil: none.
 	Closed   func() []string
 	Carriers func() []Carrier // the bridges; nil: there are none
-	// Files says that users and rights are those of Mosquitto's files, and nothing of them
-	// the Directory's.
-	Files bool
 }
 
 // Cause is why a device gets nothing: a broker.Reason when it was not let in, or one
@@ -198,7 +195,7 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 		if n.Rule == string(broker.TooManyAttempts) && n.Detail != "" {
 			f.Advice = "It connects more often than it may; no password is wrong. Look why it does, or raise the limit if there is one."
 		}
-		if n.Rule == string(broker.UnknownUser) && !w.Files {
+		if n.Rule == string(broker.UnknownUser) {
 			if f.Near = similar(n.User, w.userNames()); f.Near != "" {
 				f.Advice = fmt.Sprintf("There is a user %q: is the name misspelt in the device's settings? Otherwise add a user of that name.", f.Near)
 			}
@@ -208,6 +205,9 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 }
 
 func (w *inquiry) userNames() (names []string) {
+	if w.Directory.Elsewhere() {
+		return nil
+	}
 	for _, u := range w.Directory.Users() {
 		names = append(names, u.Name)
 	}
@@ -241,7 +241,7 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 		if n.Action == "subscribe" {
 			f.Cause, subscribe = MayNotSubscribe, true
 		}
-		if !w.Files && w.Directory.AllowedNow(n) {
+		if w.Directory.AllowedNow(n) {
 			if n.Action == "subscribe" {
 				f.Text = fmt.Sprintf("%s asked for %s when it was not allowed yet; it is now.", w.name(n.ClientID, n.User, n.Remote), n.Topic)
 				f.Advice = "Devices ask when they connect: restart it, if it has not come again since."
@@ -249,10 +249,10 @@ func (w *inquiry) deniedOf(meant func(Denial) bool) (subscribe bool) {
 			}
 			continue
 		}
-		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, w.reason(n))
+		f.Text = fmt.Sprintf("%s may not %s %s: %s.", w.name(n.ClientID, n.User, n.Remote), verbs[n.Action], n.Topic, w.Directory.Reason(n))
 		f.Advice = w.onPurpose(n)
 		w.proposeFor(&f, n)
-		if !w.Files {
+		if !w.Directory.Elsewhere() {
 			f.Near = w.Directory.nearFilter(n)
 		}
 		w.add(f)
@@ -271,7 +271,7 @@ func (w *inquiry) senders(base Finding, filter string) {
 		f := base
 		f.Cause, f.Topic, f.Rule, f.Count, f.Last = SourceDenied, n.Topic, n.Rule, n.Count, n.Last
 		f.Text = fmt.Sprintf("%s waits for %s, but %s may not publish there: %s.", w.name(base.ClientID, base.User, ""), n.Topic,
-			inside(w.name(n.ClientID, n.User, n.Remote)), w.reason(n))
+			inside(w.name(n.ClientID, n.User, n.Remote)), w.Directory.Reason(n))
 		f.Advice = w.onPurpose(n)
 		w.proposeFor(&f, n)
 		w.add(f)
@@ -279,9 +279,6 @@ func (w *inquiry) senders(base Finding, filter string) {
 }
 
 func (w *inquiry) proposeFor(f *Finding, n Denial) {
-	if w.Files {
-		return
-	}
 	if p, ok := w.Directory.Proposal(n); ok {
 		f.set(p)
 	}
@@ -309,7 +306,7 @@ func (f *Finding) set(p Proposal) {
 
 // users are those whose name was asked for.
 func (w *inquiry) users(sessions []broker.SessionInfo) {
-	if w.Files {
+	if w.Directory.Elsewhere() {
 		return
 	}
 	for _, u := range w.Directory.Users() {

@@ -103,14 +103,6 @@ func (w *inquiry) lowered(base Finding, sub broker.SubscriptionInfo) {
 	w.add(f)
 }
 
-// reason is Reason where the rules are the Directory's.
-func (w *inquiry) reason(n Denial) string {
-	if w.Files {
-		return n.Why()
-	}
-	return w.Directory.Reason(n)
-}
-
 // judged is narrowed where each message is judged for itself: whether the subscription
 // lacks anything shows with a topic.
 func (w *inquiry) judged(who string, f Finding, s broker.SessionInfo, sub broker.SubscriptionInfo) (Finding, bool) {
@@ -154,7 +146,8 @@ func (d *Directory) Reason(n Denial) string {
 // cameIn is who was denied something, by the way it came in; ok is false where no rules
 // of a user's say anything of it.
 func (d *Directory) cameIn(n Denial) (id *broker.Identity, act broker.Action, name string, ok bool) {
-	if a := d.snap.Load().accounts[n.User]; a == nil || a.System || n.Action == "connect" {
+	a := d.snap.Load().accounts[n.User]
+	if d.policy.Elsewhere || n.Action == "connect" || n.User != "" && (a == nil || a.System) {
 		return nil, act, "", false
 	}
 	id, act, name = &broker.Identity{User: n.User, ClientID: n.ClientID, Listener: n.Listener}, broker.Publish, n.Topic

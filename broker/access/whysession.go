@@ -90,7 +90,7 @@ func (w *inquiry) session(s broker.SessionInfo) {
 
 // narrowed tells which part of a subscription is delivered.
 func (w *inquiry) narrowed(who string, base Finding, s broker.SessionInfo, sub broker.SubscriptionInfo) (f Finding, does bool) {
-	if w.Files {
+	if w.Directory.Elsewhere() {
 		return w.judged(who, base, s, sub)
 	}
 	f = base

@@ -42,14 +42,23 @@ type commandLine struct {
 		Add      userAdd      `cmd:"" help:"Add a user."`
 		List     userList     `cmd:"" help:"List the users."`
 		Passwd   userPasswd   `cmd:"" help:"Give a user a new password."`
+		Rules    userRules    `cmd:"" help:"Print what a user may do, or change its own rules."`
+		Roles    userRoles    `cmd:"" help:"Print the roles of a user, or change them."`
 		Limits   userLimits   `cmd:"" help:"Say how much a user may take."`
 		Networks userNetworks `cmd:"" help:"Say from which networks a user may connect."`
 		Enable   userEnable   `cmd:"" help:"Let a user in again."`
 		Disable  userDisable  `cmd:"" help:"Keep a user out."`
 		Delete   userDelete   `cmd:"" help:"Delete a user."`
 	} `cmd:"" help:"Look after users, also while the broker runs."`
+	Role struct {
+		Add    roleAdd    `cmd:"" help:"Add a role."`
+		List   roleList   `cmd:"" help:"List the roles."`
+		Rules  roleRules  `cmd:"" help:"Print the rules of a role, or change them."`
+		Delete roleDelete `cmd:"" help:"Delete a role; users lose it."`
+	} `cmd:"" help:"Look after roles, lists of rules that several users have."`
 	Why    whyCommand    `cmd:"" help:"Say why a device gets nothing."`
 	Denied deniedCommand `cmd:"" help:"List what was denied lately, and which rule would allow it."`
+	Audit  auditCommand  `cmd:"" help:"List who changed what and when, the latest first."`
 	Learn  struct {
 		Start  learnStart  `cmd:"" help:"Watch what a user does, for a time."`
 		Show   learnShow   `cmd:"" help:"Print the rules that are proposed."`

@@ -83,12 +83,13 @@ type deniedLine struct {
 	access.Denial
 	Reason   string // why, for people
 	Proposal string // "": none
+	Allowed  bool   // by now
 }
 
 func deniedOf(e *access.Explainer) []deniedLine {
 	list := []deniedLine{}
 	for _, n := range e.Denials.Recent() {
-		line := deniedLine{Denial: n, Reason: e.Directory.Reason(n)}
+		line := deniedLine{Denial: n, Reason: e.Directory.Reason(n), Allowed: e.Directory.AllowedNow(n)}
 		if p, ok := e.Directory.Proposal(n); ok {
 			line.Proposal = p.Rule.String()
 		}

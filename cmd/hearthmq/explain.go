@@ -36,6 +36,9 @@ func (c *whyCommand) Run(ctx context.Context, app *application) error {
 		if f.Advice != "" {
 			fmt.Fprintf(app.stdout, "  %s\n", unquoted(strconv.QuoteToGraphic(f.Advice)))
 		}
+		if f.Proposal != "" {
+			fmt.Fprintf(app.stdout, "  %s\n", app.addRule(f.ProposalUser, f.Proposal))
+		}
 	}
 	return nil
 }
@@ -54,7 +57,7 @@ func unquoted(s string) string {
 
 type deniedCommand struct{}
 
-// Run lists what was denied, the latest first.
+// Run lists what was denied, the latest first, each with the command that would allow it.
 func (deniedCommand) Run(ctx context.Context, app *application) error {
 	var list []deniedLine
 	if err := app.ask(ctx, "/denied", nil, &list); err != nil {
@@ -62,10 +65,19 @@ func (deniedCommand) Run(ctx context.Context, app *application) error {
 	}
 	w := tabwriter.NewWriter(app.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "LAST\tTIMES\tUSER\tCLIENT\tACTION\tTOPIC\tWHY\tWOULD ALLOW IT")
+	proposed := func(d deniedLine) string {
+		switch {
+		case d.Allowed:
+			return "allowed by now"
+		case d.Proposal == "":
+			return ""
+		}
+		return app.addRule(d.User, d.Proposal)
+	}
 	show := func(s string) string { return orDash(unquoted(strconv.QuoteToGraphic(s))) }
 	for _, d := range list {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Last.Local().Format(time.DateTime), d.Count, show(d.User), show(d.ClientID),
-			d.Action, show(d.Topic), show(d.Reason), show(d.Proposal))
+			d.Action, show(d.Topic), show(d.Reason), orDash(proposed(d)))
 	}
 	return w.Flush()
 }

@@ -17,7 +17,6 @@ func (s *server) explainer() *access.Explainer {
 		Ports:    func() string { return web.Ports(s.endpoints()) },
 		Closed:   s.listeners.closed,
 		Carriers: s.carriers,
-		Files:    s.standIn != nil,
 	}
 }
 

@@ -304,7 +304,7 @@ func (x *standIn) takeOver(ctx context.Context, s *server) error {
 
 // policy is that of HearthMQ's own users, who have no rights here: all is the Guard's.
 func (x *standIn) policy() access.Policy {
-	return access.Policy{Anonymous: access.AnonymousRestricted}
+	return access.Policy{Anonymous: access.AnonymousRestricted, Elsewhere: true}
 }
 
 // deps puts the files' users and rights in the place of our own.

@@ -66,12 +66,8 @@ func (c *userAdd) Run(ctx context.Context, app *application) error {
 		return err
 	}
 	n := access.NewUser{Name: c.Name, Password: password, Generate: c.Generate, Admin: c.Admin, Note: c.Note, Roles: c.Role}
-	for _, text := range c.Rule {
-		r, err := access.ParseRule(text)
-		if err != nil {
-			return fmt.Errorf("rule %q: %w", text, err)
-		}
-		n.Rules = append(n.Rules, r)
+	if n.Rules, err = parseRules(c.Rule); err != nil {
+		return err
 	}
 	if n.Limits, err = access.ParseLimits(c.Limits); err != nil {
 		return err
