@@ -120,7 +120,7 @@ func (c *conn) admit(p *packet.Connect, id *Identity, assigned bool, authData []
 	}
 	c.joinTrace(id.ClientID)
 	c.b.stats.accepted.Add(1)
-	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive})
+	c.b.event(Connected{At: c.now, Identity: c.id, Version: c.version, SessionPresent: present, KeepAlive: c.keepAlive, WillTopic: will.topic()})
 	c.b.log.Info("client connected", "client_id", c.id.ClientID, "user", c.id.User, "remote", c.address(),
 		"listener", c.info.Name, "protocol", c.version.String(), "session_present", present,
 		"clean_start", p.CleanStart, "keep_alive", int(c.keepAlive/time.Second))

@@ -43,6 +43,7 @@ type (
 		Version        packet.Version
 		SessionPresent bool
 		KeepAlive      time.Duration
+		WillTopic      string // "": it has no will
 	}
 	// Disconnected: a Network Connection of a client ended.
 	Disconnected struct {

@@ -88,6 +88,14 @@ type Will struct {
 	Delay time.Duration
 }
 
+// topic is where the will is published, "" without one.
+func (w *Will) topic() string {
+	if w == nil {
+		return ""
+	}
+	return w.Message.Topic
+}
+
 // DeliveryState is how far the delivery of a message to a session has come.
 type DeliveryState byte
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
+	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/ui"
 )
@@ -28,7 +30,17 @@ func (u users) learnView(ctx context.Context, user access.User) (ui.LearnView, e
 	for _, r := range l.Rules {
 		v.Rules = append(v.Rules, ruleRow(r))
 	}
+	v.HasRights = u.cfg.Directory.HasRules(user)
+	v.Allowed = v.HasRights && !(l.Running && l.Open) && !u.lacks(user, broker.Publish, l.Publish) && !u.lacks(user, broker.Subscribe, l.Subscribe)
 	return v, nil
+}
+
+// lacks reports whether a rule could allow the user more of what it did.
+func (u users) lacks(user access.User, act broker.Action, names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool {
+		_, ok := u.cfg.Directory.Propose(access.Question{User: user.Name, Action: act, Name: name})
+		return ok
+	})
 }
 
 // learn begins to watch the user, or does with what was learnt what the button says.
@@ -47,6 +59,8 @@ func (u users) learn(w http.ResponseWriter, r *http.Request) error {
 		done, err = "learning", u.cfg.Accounts.StartLearning(r.Context(), user.Name, span, form.Get("open") == "yes")
 	case "add", "replace":
 		done, err = "learnt", u.cfg.Accounts.AcceptLearned(r.Context(), user.Name, form.Get("do") == "replace")
+	case "look":
+		return u.redirect(w, r, userPath(user.ID)+"#learn")
 	case "drop":
 		done, err = "learning-dropped", u.cfg.Accounts.DropLearning(r.Context(), user.Name)
 	default:
@@ -60,5 +74,5 @@ func (u users) learn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return u.redirect(w, r, userPath(user.ID)+"?done="+done)
+	return u.redirect(w, r, userPath(user.ID)+"?done="+done+map[string]string{"learning": "#learn"}[done])
 }

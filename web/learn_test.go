@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -18,7 +19,8 @@ func TestLearnPage(t *testing.T) {
 	b.post(path+"/learn", url.Values{"for": {"soon"}}).is(t, http.StatusBadRequest)
 	b.post(path+"/learn", url.Values{"for": {"1s"}}).is(t, http.StatusUnprocessableEntity).says(t, "Between a minute and seven days")
 	b.post(path+"/learn", url.Values{"do": {"add"}}).is(t, http.StatusNotFound)
-	b.post(path+"/learn", url.Values{"for": {"1h"}, "open": {"yes"}}).leads(t, b, path+"?done=learning")
+	b.post(path+"/learn", url.Values{"for": {"1h"}, "open": {"yes"}}).leads(t, b, path+"?done=learning#learn")
+	b.post(path+"/learn", url.Values{"do": {"look"}}).leads(t, b, path+"#learn")
 	if _, err := s.accounts.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +35,18 @@ func TestLearnPage(t *testing.T) {
 	if got := rulesText(u.Rules); got != "allow publish laundry/state\nallow subscribe laundry/other\nallow subscribe laundry/set\n" || len(u.Roles) != 0 {
 		t.Errorf("rules %s, roles %q", got, u.Roles)
 	}
-	b.post(path+"/learn", url.Values{"for": {"1h"}}).leads(t, b, path+"?done=learning")
+	b.post(path+"/learn", url.Values{"for": {"1h"}}).leads(t, b, path+"?done=learning#learn")
+	// All that it does is allowed: to add that again would change nothing.
+	washer.publish("laundry/state", "off")
+	washer.subscribe("laundry/set")
+	page := b.get(path).is(t, http.StatusOK)
+	page.says(t, "allow all of this already", "Use in place of its roles and rules")
+	if strings.Contains(text(page.body), "Add these rules") {
+		t.Error("it offers to add what is there")
+	}
+	washer.publish("laundry/door", "open")
+	washer.subscribe("laundry/set")
+	b.get(path).says(t, "Add these rules", "Use in place of its roles and rules")
 	b.post(path+"/learn", url.Values{"do": {"drop"}}).leads(t, b, path+"?done=learning-dropped")
 	b.post(path+"/learn", url.Values{"do": {"dance"}}).is(t, http.StatusBadRequest)
 }

@@ -31,6 +31,7 @@ type Accounts struct {
 	stale       bool  // data is older than what we stored ourselves
 
 	learner  *learner
+	sessions Sessions // of those who are learnt from; nil: nobody's
 	follower follower
 }
 
@@ -48,6 +49,13 @@ func (a *Accounts) SetRevalidator(r Revalidator) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.revalidator = r
+}
+
+// SetSessions says where the subscriptions and wills are of users that are learnt from.
+func (a *Accounts) SetSessions(s Sessions) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sessions = s
 }
 
 // Load reads what is stored and changes nothing: for commands beside a running server,

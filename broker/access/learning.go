@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -149,6 +150,7 @@ func (a *Accounts) Learned(ctx context.Context, user string) (Learned, error) {
 	if err != nil {
 		return Learned{}, err
 	}
+	a.lookAt(user)
 	f, ok := a.learner.seen(user, l)
 	if !ok {
 		text, err := a.repo.Facts(ctx, l.UserID)
@@ -204,6 +206,10 @@ func (l *learner) OnEvent(e broker.Event) {
 		return
 	}
 	switch e := e.(type) {
+	case broker.Connected:
+		if w := (*all)[e.Identity.User]; w != nil && e.WillTopic != "" {
+			w.note(w.publish, e.WillTopic)
+		}
 	case broker.Subscribed:
 		if w := (*all)[e.Identity.User]; w != nil {
 			w.note(w.subscribe, e.Subscription.Filter)
@@ -220,6 +226,34 @@ func (l *learner) OnEvent(e broker.Event) {
 				name = filter
 			}
 			w.note(w.subscribe, name)
+		}
+	}
+}
+
+// lookAt notes what sessions of watched users have: what was subscribed and set as a will
+// before, or comes back with a session, no event tells of. a.mu is not held.
+func (a *Accounts) lookAt(users ...string) {
+	a.mu.Lock()
+	sessions := a.sessions
+	a.mu.Unlock()
+	all := a.learner.watched.Load()
+	if sessions == nil || all == nil || len(users) == 0 {
+		return
+	}
+	for _, s := range sessions.Sessions() {
+		w := (*all)[s.User]
+		if w == nil || !slices.Contains(users, s.User) {
+			continue
+		}
+		if s.HasWill {
+			w.note(w.publish, s.WillTopic)
+		}
+		_, subs, err := sessions.Session(s.ClientID)
+		if err != nil {
+			continue // it has ended since
+		}
+		for _, sub := range subs {
+			w.note(w.subscribe, sub.Filter)
 		}
 	}
 }
@@ -290,6 +324,7 @@ func (a *Accounts) watch(ctx context.Context, all bool) error {
 		return nil
 	}
 	var errs []error
+	var begun []string
 	next := make(map[string]*watch, len(want))
 	for name, learning := range want {
 		if w := old[name]; w != nil && w.Begun.Equal(learning.Begun) {
@@ -308,10 +343,15 @@ func (a *Accounts) watch(ctx context.Context, all bool) error {
 		}
 		w.cut = f.Cut
 		next[name] = w
+		begun = append(begun, name)
 	}
 	if l.watched.Store(&next); len(next) == 0 {
 		l.watched.Store(nil)
 	}
+	if all {
+		begun = slices.Collect(maps.Keys(next))
+	}
+	a.lookAt(begun...)
 	due := all || time.Since(l.saved) >= saveFacts
 	if due {
 		l.saved = time.Now()

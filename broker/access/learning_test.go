@@ -240,3 +240,40 @@ func allowed(rules []access.Rule, but access.Scope, match func(filter string) bo
 	}
 	return false
 }
+
+// A device that was there before it is watched keeps what it has: its subscriptions, those
+// of a session that waits for it, and its will, with which it logs in the next time.
+func TestLearningSeesWhatIsThere(t *testing.T) {
+	watching(t, func(h *home, pass func(time.Duration)) {
+		h.user("robot", "allow both #")
+		h.user("other", "allow both #")
+		will := func() *packet.Will { return &packet.Will{Topic: "robot/online", Payload: []byte("no")} }
+		c := h.connect(packet.V311, "r", "robot", packet.Connect{CleanStart: true, Will: will()})
+		c.Subscribe("robot/cmd/#", 1)
+		away := h.connect(packet.V311, "s", "robot", packet.Connect{})
+		away.Subscribe("home/alarm", 1)
+		away.Close()
+		h.clean(packet.V311, "o", "other").Subscribe("other/#", 0)
+		h.must(h.accounts.StartLearning(h.Context(), "robot", time.Hour, false))
+		c.Publish("robot/state", "1", 0, false, 0)
+		// One that comes and goes within the second, as a sensor does that sleeps.
+		h.connect(packet.V311, "q", "robot", packet.Connect{CleanStart: true, Will: &packet.Will{Topic: "robot/q", Payload: []byte("gone")}}).Send(new(packet.Disconnect))
+		brokertest.Pass(time.Millisecond)
+		l, err := h.accounts.Learned(h.Context(), "robot")
+		h.must(err)
+		const want = "allow publish robot/online; allow publish robot/q; allow publish robot/state; allow subscribe home/alarm; allow subscribe robot/cmd/#"
+		if got := texts(l.Rules); got != want {
+			t.Errorf("proposed %s\n    want %s", got, want)
+		}
+		h.must(h.accounts.AcceptLearned(h.Context(), "robot", true))
+		pass(time.Second)
+		got(c)
+		h.clean(packet.V311, "p", "other").Publish("robot/cmd/go", "1", 0, false, 0)
+		h.want(c, "robot/cmd/go")
+		c.Close()
+		h.connect(packet.V311, "r", "robot", packet.Connect{CleanStart: true, Will: will()})
+		if d := h.dir.Check(access.Question{User: "robot", Name: "other/x"}); d.Allow {
+			t.Error("it may do more than it does")
+		}
+	})
+}

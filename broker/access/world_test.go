@@ -62,6 +62,7 @@ func (h *home) start() {
 	h.b, err = broker.New(h.cfg, h.deps)
 	h.must(err)
 	h.accounts.SetRevalidator(h.b)
+	h.accounts.SetSessions(h.b)
 	h.explain = &access.Explainer{Directory: h.dir, Denials: h.denials, Sessions: h.b, Topics: h.feed, Ports: func() string { return "1883 (MQTT)" }}
 }
 

@@ -209,6 +209,7 @@ func (s *server) startBroker() error {
 		return err
 	}
 	s.accounts.SetRevalidator(s.broker)
+	s.accounts.SetSessions(s.broker)
 	s.feed.Seed(s.broker.Retained("#"))
 	s.loadHistories(cfg.Durability)
 	return nil
