@@ -2,6 +2,8 @@ package broker_test
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -136,4 +138,53 @@ func TestRetainedBytesOfUser(t *testing.T) {
 		retain("lamp", "d", 50, packet.Success)
 		retain("homeassistant", "house", 1000, packet.Success)
 	})
+}
+
+// Half of what may be retained and what a listener allows bind users, not Home Assistant: it
+// would lose what all others have told it.
+func TestRetainedQuotaOfHomeAssistant(t *testing.T) {
+	for _, tt := range []struct {
+		what string
+		mod  func(*broker.Config)
+		most int // of a user
+	}{
+		{"half of all", func(cfg *broker.Config) { cfg.RetainedMaxMessages = 20 }, 10},
+		{"a listener's", func(cfg *broker.Config) {
+			cfg.ListenerLimits = map[string]broker.Limits{"mqtt": {RetainedMessages: 4}}
+		}, 4},
+	} {
+		inWorld(t, func(cfg *broker.Config, deps *broker.Deps) { deps.Authenticator = guests{}; tt.mod(cfg) }, func(w *world) {
+			w.b.Press(1<<40, broker.Calm) // a user's half is that of the memory
+			retain := func(user string, n int) (kept int) {
+				c, _ := w.login(packet.V50, packet.Connect{ClientID: user, CleanStart: true, HasUserName: true, UserName: user})
+				for i := range n {
+					c.Publish(fmt.Sprint(user, "/", i), "x", 1, true, 1)
+					if !w.expectAck(c, packet.TypePuback, 1).Code.Failed() {
+						kept++
+					}
+				}
+				return kept
+			}
+			if n := retain("homeassistant", 12); n != 12 {
+				t.Errorf("%s: Home Assistant has %d of 12", tt.what, n)
+			}
+			if _, err := w.b.DropRetained(w.Context(), slices.Collect(names(w.b)), false); err != nil {
+				t.Fatal(err)
+			}
+			if n := retain("lamp", 12); n != tt.most {
+				t.Errorf("%s: a user has %d, want %d", tt.what, n, tt.most)
+			}
+		})
+	}
+}
+
+// names are the topics that have a retained message, but for the broker's own.
+func names(b *broker.Broker) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for m := range b.Retained("#") {
+			if !yield(m.Topic) {
+				return
+			}
+		}
+	}
 }

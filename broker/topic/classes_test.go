@@ -58,3 +58,36 @@ func TestClassesLearnForOnce(t *testing.T) {
 		t.Errorf("asked %d times for %d filters, want twice for 2", asked, c.trie.Len())
 	}
 }
+
+// Who was learnt for is forgotten where there are too many, as clients with a new name each
+// time are, and learnt for again.
+func TestClassesForgetWhoWasLearntFor(t *testing.T) {
+	c := NewClasses(new(atomic.Uint64))
+	asked := 0
+	none := func() []string { asked++; return nil }
+	held := func() (n int) { c.known.Range(func(any, any) bool { n++; return true }); return n }
+	for i := range maxClassFilters {
+		c.LearnFor(i, none)
+	}
+	if n := held(); n != maxClassFilters {
+		t.Fatalf("%d are known, want %d", n, maxClassFilters)
+	}
+	c.LearnFor(-1, none)
+	if n := held(); n != 1 {
+		t.Errorf("%d are known after one too many, want it alone", n)
+	}
+	c.LearnFor(0, none)
+	c.LearnFor(0, none)
+	if asked != maxClassFilters+2 || held() != 2 {
+		t.Errorf("asked %d times, %d are known", asked, held())
+	}
+	// Beyond the bound of filters nobody is of any use.
+	filters := make([]string, maxClassFilters+1)
+	for i := range filters {
+		filters[i] = fmt.Sprint("client", i)
+	}
+	c.LearnFor(-2, func() []string { return filters })
+	if n := held(); n != 0 {
+		t.Errorf("%d are known though there are no classes any more", n)
+	}
+}
