@@ -197,23 +197,91 @@ func TestAudiencesOfPublishers(t *testing.T) {
 		d.Authorizer = access.NewDirectory(access.Policy{Anonymous: access.AnonymousFull}) // it tells topics apart
 	}, func(w *world) {
 		clients := map[string]*brokertest.Client{}
-		for _, id := range []string{"a", "b", "c"} {
+		for _, id := range []string{"a", "b", "bb", "c", "d"} {
 			clients[id] = w.clean(packet.V50, id)
-			clients[id].Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "x", NoLocal: id != "c"}}})
+			clients[id].Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "x", NoLocal: id != "d"}}})
 			brokertest.Get[*packet.Suback](clients[id])
 		}
-		for _, from := range []string{"a", "b", "c", "a", "b"} {
+		// The first only has the rules asked; of the others each comes upon what those before left.
+		for _, from := range []string{"a", "b", "bb", "c", "d", "a", "b"} {
 			clients[from].Publish("x", from, 0, false, 0)
 			synctest.Wait()
 			for to, c := range clients {
 				want := 1
-				if to == from && from != "c" {
+				if to == from && from != "d" {
 					want = 0
 				}
 				if n := len(c.All()); n != want {
 					t.Errorf("from %s to %s: %d messages", from, to, n)
 				}
 			}
+		}
+	})
+}
+
+// case A5: rights decide about the messages of a Shared Subscription as about those of any
+// other. Who may not have one gets none, whoever else is in the group, and nothing of it is
+// lost where another may have it.
+func TestAudiencesOfShares(t *testing.T) {
+	rules := map[string][]string{
+		"few":  {"allow subscribe home/#", "deny subscribe home/lock/#"},
+		"all":  {"allow both #"},
+		"lamp": {"allow subscribe home/lamp"},
+	}
+	repo, dir := access.NewMemoryRepository(), access.NewDirectory(access.Policy{})
+	for name, texts := range rules {
+		u := access.User{Name: name, Version: 1}
+		for _, text := range texts {
+			r, err := access.ParseRule(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.Rules = append(u.Rules, r)
+		}
+		if _, err := repo.InsertUser(t.Context(), u, access.AuditEntry{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := access.NewAccounts(repo, dir, nil, nil).Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	inWorld(t, func(_ *broker.Config, d *broker.Deps) { d.Authorizer = dir }, func(w *world) {
+		clients := map[string]*brokertest.Client{}
+		join := func(id, user string, filters ...string) {
+			clients[id], _ = w.login(packet.V50, packet.Connect{ClientID: id, CleanStart: true, HasUserName: true, UserName: user})
+			for _, f := range filters {
+				clients[id].Subscribe(f, 0)
+			}
+		}
+		join("few1", "few", "$share/poor/home/#", "$share/mixed/home/#")
+		join("few2", "few", "$share/poor/home/#", "$share/mixed/home/#")
+		join("lamp1", "lamp", "$share/poor/home/lamp", "$share/lamps/home/lamp")
+		join("all1", "all", "$share/mixed/home/#", "$share/rich/home/#")
+		pub := func(topic string, n int) map[string]int {
+			for i := range n {
+				clients["all1"].Publish(topic, fmt.Sprint(i), 0, false, 0)
+			}
+			synctest.Wait()
+			got := make(map[string]int)
+			for id, c := range clients {
+				if k := len(c.All()); k > 0 {
+					got[id] = k
+				}
+			}
+			return got
+		}
+		// The groups mixed and rich, each once and to the one that may.
+		if got := pub("home/lock/1", 6); len(got) != 1 || got["all1"] != 12 {
+			t.Errorf("what some may not have: %v", got)
+		}
+		got := pub("home/lamp", 6)
+		total := 0
+		for _, n := range got {
+			total += n
+		}
+		// poor by home/#, poor by home/lamp, lamps, mixed and rich.
+		if total != 30 || got["lamp1"] != 12 || got["few1"] == 0 || got["few2"] == 0 {
+			t.Errorf("what all may have: %v", got)
 		}
 	})
 }

@@ -59,3 +59,65 @@ func TestAudiencesRemembered(t *testing.T) {
 		t.Errorf("one that just fits is not remembered, or counts as %d", a.size)
 	}
 }
+
+// plainClasses says that a name is a class of its own.
+type plainClasses struct{ Authorizer }
+
+func (plainClasses) AppendClass(dst []byte, name string) ([]byte, bool) {
+	return append(dst, name...), true
+}
+
+// What is looked up tells apart whatever clients may call themselves and their topics: nobody
+// chooses a name that gets it the receivers of another topic.
+func TestAudienceKeysAreUnlike(t *testing.T) {
+	b := &Broker{}
+	b.deps.Authorizer = plainClasses{}
+	b.subs.trie.Set("x", &subscribers{number: 0x6161616161616161}) // as the name aaaaaaaa
+	seen := make(map[string]string)
+	for _, clientID := range []string{"", "a", "ab", "abc", "\x00\x00\x00\x01"} {
+		for _, name := range []string{"x", "xaaaaaaaa", "bc", "c", "abc", "\x00\x00\x00\x01x"} {
+			var from *Session
+			if clientID != "" {
+				from = &Session{clientID: clientID}
+				from.noLocal.Store(true)
+			}
+			key, known := b.audienceKey(nil, name, from)
+			what := fmt.Sprintf("%q from %q", name, clientID)
+			if !known || seen[string(key)] != "" {
+				t.Errorf("%s: known %v, and is like %s", what, known, seen[string(key)])
+			}
+			seen[string(key)] = what
+		}
+	}
+	same := &Session{clientID: "other"} // asked for nothing of its own
+	if key, _ := b.audienceKey(nil, "x", same); seen[string(key)] != `"x" from ""` {
+		t.Error("publishers that asked for nothing of their own don't share what is known")
+	}
+}
+
+// case R10: a topic that more filters match than a key is good for is not remembered.
+func TestAudienceKeysAreBounded(t *testing.T) {
+	b := &Broker{}
+	b.deps.Authorizer = plainClasses{}
+	add := func(i int) {
+		f := []byte("a/a/a/a/a/a/a/a/a/a")
+		for bit := range 10 {
+			if i>>bit&1 == 1 {
+				f[2*bit] = '+'
+			}
+		}
+		b.subs.trie.Set(string(f), &subscribers{number: uint64(i)})
+	}
+	for i := range maxAudienceFilters {
+		add(i)
+	}
+	if key, known := b.audienceKey(nil, "a/a/a/a/a/a/a/a/a/a", nil); !known || len(key) < maxAudienceFilters*8 {
+		t.Errorf("%d filters: known %v, a key of %d bytes", maxAudienceFilters, known, len(key))
+	}
+	for i := maxAudienceFilters; i < 2*maxAudienceFilters; i++ {
+		add(i)
+	}
+	if key, known := b.audienceKey(nil, "a/a/a/a/a/a/a/a/a/a", nil); known || len(key) > maxAudienceFilters*8+100 {
+		t.Errorf("%d filters: known %v, a key of %d bytes", 2*maxAudienceFilters, known, len(key))
+	}
+}

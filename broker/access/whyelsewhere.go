@@ -91,9 +91,10 @@ func overlaps(filters []string, filter string) bool {
 	return false
 }
 
-// lowered tells of a subscription that the rules allow with QoS 0 only.
+// lowered tells of a subscription that the rules allow with QoS 0 only, which they may have
+// done since it was granted more.
 func (w *inquiry) lowered(base Finding, sub broker.SubscriptionInfo) {
-	if sub.QoS > 0 || sub.MaxQoS > 0 || sub.Rule.Text == "" {
+	if sub.MaxQoS > 0 || sub.Rule.Text == "" {
 		return
 	}
 	f := base
