@@ -65,10 +65,12 @@ func (r *sessions) attachWith(bt *batch, c *conn, p *packet.Connect, will *Will,
 	}
 	lateWill, lateID := r.comeBack(c.id)
 	if s != nil {
+		stands, reason := b.review(s.identity.Load())
+		orphaned := !stands && reason == UnknownUser // its user is gone, and this one has the same name (case A10)
 		s.mu.Lock()
 		oldConn, oldID = s.conn.Load(), s.identity.Load()
 		// A session that ends with its connection can't be resumed, whoever closes it.
-		ends := p.CleanStart || oldConn != nil && oldConn.expiry == 0 // [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT3-3.1.2-6]
+		ends := p.CleanStart || orphaned || oldConn != nil && oldConn.expiry == 0 // [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT3-3.1.2-6]
 		due := ends || oldConn != nil && s.will != nil && s.will.Delay == 0
 		if b.cfg().LikeMosquitto { // it forgets a Will when the client comes back, where the session goes on or there is a delay
 			due = ends && s.will != nil && s.will.Delay == 0

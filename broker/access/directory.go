@@ -130,10 +130,16 @@ func (d *Directory) AuthorizeAnywhere(id *broker.Identity, act broker.Action, na
 	switch {
 	case g != nil:
 		return g.anywhere(id.ClientID).decide(act, name)
-	case a == nil && d.policy.Tokens && id.User != "" && id.Version == 0 && !id.HadAccount:
+	case a == nil && d.ofToken(id):
 		return broker.Decision{Allow: true, MaxQoS: 2, Rule: broker.RuleRef{Text: textTokenUser}}
 	}
 	return denied(text)
+}
+
+// ofToken reports whether somebody who is none of ours may be a user of a token, of whom
+// no roles are known after a restart.
+func (d *Directory) ofToken(id *broker.Identity) bool {
+	return d.policy.Tokens && id.User != "" && id.Version == 0 && !id.HadAccount
 }
 
 // Review implements broker.Reviewer: it reports whether who logged in as id may still
@@ -148,7 +154,7 @@ func (d *Directory) Review(id *broker.Identity) (stands bool, reason broker.Reas
 		}
 		return false, broker.AnonymousOff
 	case a == nil:
-		if id.System && id.Version == 0 || len(s.outsiders.rolesOf(id)) > 0 {
+		if id.System && id.Version == 0 || len(s.outsiders.rolesOf(id)) > 0 || d.ofToken(id) {
 			return true, "" // a part of the broker, or somebody else's user
 		}
 		return false, broker.UnknownUser

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -85,6 +86,61 @@ func TestLearnedSeesChangedUsers(t *testing.T) {
 		synctest.Wait()
 		if !ann.Closed() {
 			t.Error("who logged in with the former password is still here")
+		}
+	})
+}
+
+// case A10: what a user of ours has left, who was deleted while the broker was stopped, is not
+// taken up by one of Home Assistant of that name.
+func TestSessionOfDeletedUserIsNotTakenUp(t *testing.T) {
+	for _, v := range versions {
+		t.Run(v.String(), func(t *testing.T) {
+			inHouse(t, access.Policy{OutsideRoles: []string{access.RoleEverything}}, func(h *home) {
+				h.deps.Authenticator = access.Chain(h.dir, elsewhere{})
+			}, func(h *home) {
+				users := []string{"ann", "outsider", "stays"}
+				h.user("ann", "allow both #")
+				h.user("stays", "allow both #")
+				for _, user := range users {
+					h.connect(v, user, user, lasting()).Subscribe("home/#", 1)
+				}
+				h.stop()
+				h.must(h.accounts.DeleteUser(h.Context(), "ann"))
+				h.start()
+				for _, user := range users {
+					_, ack := h.try(v, user, user, password, lasting())
+					if want := user != "ann"; ack == nil || ack.Code != packet.Success || v != packet.V31 && ack.SessionPresent != want {
+						t.Errorf("%s: %+v, want a session %v", user, ack, want)
+					}
+					if _, subs, err := h.b.Session(user); err != nil || (len(subs) == 1) != (user != "ann") {
+						t.Errorf("%s has %d subscriptions, %v", user, len(subs), err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// tokens lets in who is none of ours with a role of its own, as a token would.
+type tokens struct{ role string }
+
+func (x tokens) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	return &broker.Identity{ClientID: c.ClientID, User: c.User, Listener: c.Listener.Name, Remote: c.Remote, Roles: []string{x.role}}, nil
+}
+
+// A change of somebody else's rights ends no session that a user of a token has left, of whom
+// no roles are known since the restart.
+func TestSessionsOfTokensOutliveChanges(t *testing.T) {
+	inHouse(t, access.Policy{Tokens: true}, func(h *home) {
+		h.deps.Authenticator = access.Chain(h.dir, tokens{access.RoleEverything})
+	}, func(h *home) {
+		h.connect(packet.V50, "phone", "paula", lasting()).Subscribe("home/#", 1)
+		h.stop()
+		h.start()
+		h.user("ann", "allow both #")
+		h.b.Revalidate("")
+		if _, ack := h.try(packet.V50, "phone", "paula", password, lasting()); ack == nil || !ack.SessionPresent {
+			t.Errorf("%+v", ack)
 		}
 	})
 }
