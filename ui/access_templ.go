@@ -418,7 +418,7 @@ func checkCard(c CheckForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = options(choices(c.Listener, "", "any", "mqtt", "mqtt", "mqtts", "mqtts (encrypted)", "ws", "ws (WebSocket)", "wss", "wss (WebSocket, encrypted)", "unix", "unix (socket)")).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = options(listenerChoices(c.Listener)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

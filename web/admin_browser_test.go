@@ -124,11 +124,17 @@ func TestAdminFlowInBrowser(t *testing.T) {
 		chromedp.SendKeys(chromedp.CSS("[data-rule]:nth-child(2) [name=filter]"), "gone/#"),
 		chromedp.SendKeys(chromedp.CSS("[data-rule]:nth-child(3) [name=filter]"), "status/+"),
 		chromedp.SetValue(chromedp.CSS("[data-rule]:nth-child(3) [name=effect]"), "deny"),
+		chromedp.SetValue(chromedp.CSS("[data-rule]:nth-child(3) [name=listener]"), "wss"),
 		chromedp.Click(chromedp.CSS("[data-rule]:nth-child(2) [data-rule-remove]")))
 	b.submit("form[data-rules] button[type=submit]")
-	if got := rulesText(s.user("washing-machine").Rules); got != "allow both laundry/#\ndeny both status/+\n" {
+	if got := rulesText(s.user("washing-machine").Rules); got != "allow both laundry/#\ndeny both status/+ listener=wss\n" {
 		t.Errorf("stored rules:\n%s", got)
 	}
+	b.open(srv.URL + s.userPath("washing-machine"))
+	if got := eval[string](b, `document.querySelector('[data-rule]:nth-child(2) [name=listener]').value`); got != "wss" {
+		t.Errorf("the rule's listener is shown as %q", got)
+	}
+	b.whole("rules")
 
 	// Delete it by the dialog that names it.
 	b.do(chromedp.Click(chromedp.CSS("[data-confirm]")))

@@ -181,11 +181,27 @@ func TestOwnRules(t *testing.T) {
 		t.Errorf("stored as text:\n%s", stored())
 	}
 
+	// Every listener that a rule may name can be chosen, in the rules and in the question.
+	for _, where := range []string{page, b.get("/access").body} {
+		_, choice, _ := strings.Cut(where, `name="listener"`)
+		choice, _, _ = strings.Cut(choice, "</select>")
+		if strings.Count(choice, "<option") != 1+len(access.ListenerNames) || strings.Index(choice, `value=""`) != strings.Index(choice, "value=") {
+			t.Errorf("the choice of listeners is%s", choice)
+		}
+		for _, name := range access.ListenerNames {
+			if !strings.Contains(choice, `<option value="`+name+`"`) {
+				t.Errorf("%s is no choice among%s", name, choice)
+			}
+		}
+	}
+
 	for name, c := range map[string]struct {
 		form url.Values
 		says string
 		kept string
 	}{
+		"a listener that is gone": {url.Values{"form": {"rows"}, "effect": {"allow"}, "scope": {"both"}, "filter": {"a"}, "listener": {`<front">`}},
+			`there is no listener`, `<option value="&lt;front&#34;&gt;" selected>&lt;front&#34;&gt; (there is none)`},
 		"bad row": {url.Values{"form": {"rows"}, "effect": {"allow"}, "scope": {"both"}, "filter": {"a/#/b"}}, "Rule 1:", `value="a/#/b"`},
 		"bad network": {url.Values{"form": {"rows"}, "effect": {"allow"}, "scope": {"both"}, "filter": {"a"}, "qos": {""}, "from": {"home"}},
 			"home is not a network", `value="home"`},
