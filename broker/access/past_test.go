@@ -214,6 +214,19 @@ func TestWhyDeniedIsOver(t *testing.T) {
 		c.Publish("other/x", "1", 1, false, 2)
 		c.Send(&packet.Subscribe{PacketID: 3, Subscriptions: []packet.Subscription{{Filter: "home/set"}}})
 		synctest.Wait()
+		h.user("eve", "allow subscribe #")
+		h.clean(packet.V50, "panel", "eve").Subscribe("home/x", 0)
+		waits := func() (n int) {
+			for _, f := range h.explain.Why("panel").Findings {
+				if f.Cause == access.SourceDenied {
+					n++
+				}
+			}
+			return n
+		}
+		if waits() != 1 {
+			t.Error("who waits for home/x is not told of the sender")
+		}
 		told := func() (texts []string) {
 			for _, f := range h.explain.Why("washer").Findings {
 				if f.Cause == access.MayNotPublish || f.Cause == access.MayNotSubscribe {
@@ -229,6 +242,9 @@ func TestWhyDeniedIsOver(t *testing.T) {
 		got := told()
 		if len(got) != 2 || !strings.Contains(strings.Join(got, "\n"), "asked for home/set when it was not allowed yet; it is now") || !strings.Contains(strings.Join(got, "\n"), "may not publish to other/x") {
 			t.Errorf("allowed by now: %q", got)
+		}
+		if waits() != 0 {
+			t.Error("who waits for home/x is told that its sender may not, which it may by now")
 		}
 	})
 }
@@ -265,4 +281,21 @@ func TestDenialsAreFair(t *testing.T) {
 	if kept["ann"] != 20 || kept["bob"] != 20 || kept["10.0.0.3:1"] != 1 || kept["[fd00::1]:1"] != 1 {
 		t.Errorf("of others are kept: ann %d, bob %d, %v", kept["ann"], kept["bob"], kept)
 	}
+}
+
+// A retained value that is withheld is the whole answer: nobody is told that nothing came,
+// or that the topic looks much like itself.
+func TestWhyWithheldIsTheAnswer(t *testing.T) {
+	inHouse(t, access.Policy{}, nil, func(h *home) {
+		h.user("ann", "allow both #")
+		h.user("lamp", "allow publish home/#")
+		h.clean(packet.V311, "", "lamp").Publish("home/lamp", "on", 0, true, 0)
+		synctest.Wait()
+		h.become("lamp")
+		h.clean(packet.V311, "panel", "ann").Subscribe("home/lamp", 0)
+		f := h.explain.Why("panel").Findings
+		if len(f) != 1 || f[0].Cause != access.Withheld || !strings.Contains(f[0].Text, "waits for home/lamp, but a client of user \"lamp\"") {
+			t.Errorf("%+v", f)
+		}
+	})
 }

@@ -265,7 +265,7 @@ var verbs = map[string]string{"publish": "publish to", "subscribe": "subscribe t
 // senders are others who may not publish what the client waits for.
 func (w *inquiry) senders(base Finding, filter string) {
 	for _, n := range w.denials {
-		if n.Action != "publish" || n.ClientID == base.ClientID || !topic.Match(filter, n.Topic) {
+		if n.Action != "publish" || n.ClientID == base.ClientID || !topic.Match(filter, n.Topic) || w.Directory.AllowedNow(n) {
 			continue
 		}
 		f := base

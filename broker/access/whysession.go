@@ -56,7 +56,7 @@ func (w *inquiry) session(s broker.SessionInfo) {
 		f.Count = s.Slowed
 		w.add(f)
 	}
-	narrowed := false
+	narrowed, withheld := false, false
 	for _, sub := range subs {
 		if sub.Narrowed {
 			if f, does := w.narrowed(who, base, s, sub); does {
@@ -65,10 +65,10 @@ func (w *inquiry) session(s broker.SessionInfo) {
 			}
 		}
 		w.senders(base, sub.Filter)
-		w.withheld(s, base, sub)
+		withheld = w.withheld(s, base, sub) || withheld
 		w.lowered(base, sub)
 	}
-	if len(subs) == 0 || !s.Connected {
+	if len(subs) == 0 || !s.Connected || withheld && s.Sent == 0 {
 		return
 	}
 	heard := true

@@ -136,6 +136,9 @@ func nearTopic(filter string, names iter.Seq[string]) (best string) {
 // slips is how far a topic is from what a filter matches: 1 capitals and slashes, 2 a
 // level, 3 it is below or has more or less in front, 4 further.
 func slips(filter, name string) int {
+	if topic.Match(filter, name) {
+		return 4 // that is it
+	}
 	if d := slipped(filter, name); d < 4 || !below(filter, name) && !above(filter, name) {
 		return d
 	}

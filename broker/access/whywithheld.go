@@ -11,9 +11,9 @@ const maxLooked = 1_000_000
 
 // withheld are retained messages that the client would have got, had not their author
 // lost the right to them.
-func (w *inquiry) withheld(s broker.SessionInfo, base Finding, sub broker.SubscriptionInfo) {
+func (w *inquiry) withheld(s broker.SessionInfo, base Finding, sub broker.SubscriptionInfo) (any bool) {
 	if sub.Share != "" || sub.RetainHandling == 2 {
-		return // there is none for it anyway
+		return false // there is none for it anyway
 	}
 	id := s.Identity
 	if id == nil {
@@ -34,12 +34,13 @@ func (w *inquiry) withheld(s broker.SessionInfo, base Finding, sub broker.Subscr
 		}
 	}
 	if from == nil {
-		return
+		return false
 	}
 	f.Cause, f.Topic, f.Last = Withheld, from.Topic, from.Received
 	f.Text = fmt.Sprintf("%s waits for %s, but %s may not publish there any more, so what it retained is not handed out: %s.",
-		w.name(base.ClientID, base.User, ""), from.Topic, w.name(from.PublisherID, from.PublisherUser, ""), f.Rule)
+		w.name(base.ClientID, base.User, ""), from.Topic, inside(w.name(from.PublisherID, from.PublisherUser, "")), f.Rule)
 	f.Advice = "Have somebody publish it who may, or delete it on the page Retained; check_retain_source is the setting."
 	w.proposeFor(&f, Denial{Action: "publish", ClientID: from.PublisherID, User: from.PublisherUser, Topic: from.Topic, Rule: f.Rule})
 	w.add(f)
+	return true
 }
