@@ -21,7 +21,7 @@ func (s *Server) explainer() *access.Explainer {
 	if e := s.cfg.Explainer; e != nil {
 		return e
 	}
-	return &access.Explainer{Directory: s.cfg.Directory, Denials: s.cfg.Denials, Sessions: s.cfg.Broker, Topics: s.cfg.Feed, Ports: func() string { return Ports(s.cfg.Endpoints) }}
+	return &access.Explainer{Directory: s.cfg.Directory, Denials: s.cfg.Denials, Sessions: s.cfg.Broker, Bans: s.cfg.Bans, Topics: s.cfg.Feed, Ports: func() string { return Ports(s.cfg.Endpoints) }}
 }
 
 // Ports is a list of ports in words.
@@ -57,9 +57,11 @@ func (a rights) found(w http.ResponseWriter, r *http.Request, about string, noti
 		}
 		switch f.Cause {
 		case access.Cause(broker.UnknownUser):
-			if access.ValidName(f.User) == "" && !users[f.User] && !a.cfg.Directory.Elsewhere() {
+			if _, there := a.cfg.Directory.User(f.User); !there && access.ValidName(f.User) == "" && !users[f.User] && !a.cfg.Directory.Elsewhere() {
 				one.AddUser, users[f.User] = f.User, true
 			}
+		case access.Cause(broker.Blocked):
+			one.Blocked = true
 		case access.NothingSent:
 			if where := cmp.Or(f.Near, f.Topic); where != "" {
 				one.TopicLink = topicLink(where)

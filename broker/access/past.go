@@ -140,7 +140,7 @@ func (w *inquiry) lookBack(sessions []broker.SessionInfo) {
 		}
 		w.pushedOut(p)
 		// Of a user or an address with many clients the last one is enough, where none is here.
-		if p.Left.IsZero() || here[p.ClientID] || told[p.User] && !w.is(p.ClientID) {
+		if p.Left.IsZero() || here[p.ClientID] || told[p.User] && !w.is(p.ClientID) || w.cameBackInVain(p) {
 			continue
 		}
 		told[p.User] = true

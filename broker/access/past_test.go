@@ -3,6 +3,7 @@ package access_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -296,6 +297,53 @@ func TestWhyWithheldIsTheAnswer(t *testing.T) {
 		f := h.explain.Why("panel").Findings
 		if len(f) != 1 || f[0].Cause != access.Withheld || !strings.Contains(f[0].Text, "waits for home/lamp, but a client of user \"lamp\"") {
 			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// What kept a device out is said to be over when it is, and who was not let in again is not
+// said to have left.
+func TestWhyRefusalHasNoReasonAnyMore(t *testing.T) {
+	inHouse(t, access.Policy{}, nil, func(h *home) {
+		bans := access.NewBans(access.NewMemoryRepository())
+		h.explain.Bans = bans
+		h.user("ann", "allow both #")
+		h.clean(packet.V311, "washer", "ann").Send(new(packet.Disconnect))
+		brokertest.Pass(time.Second)
+		for _, tt := range []struct {
+			name, over string
+			refuse     func()
+			mend       func()
+		}{
+			{"disabled", "the user is enabled by now", func() {
+				off := true
+				h.must(h.accounts.ChangeUser(h.Context(), "ann", access.UserChange{Disabled: &off}))
+				h.try(packet.V311, "washer", "ann", password, packet.Connect{})
+			}, func() {
+				off := false
+				h.must(h.accounts.ChangeUser(h.Context(), "ann", access.UserChange{Disabled: &off}))
+			}},
+			{"unknown", "there is a user of that name by now", func() {
+				h.try(packet.V311, "washer", "bob", password, packet.Connect{})
+			}, func() { h.user("bob") }},
+			{"blocked", "the block is gone by now", func() {
+				_, err := bans.Add(h.Context(), access.BanClient, "washer", "")
+				h.must(err)
+				h.denials.OnEvent(broker.Refused{At: time.Now(), ClientID: "washer", User: "ann", Remote: "192.168.1.7:4711", Reason: broker.Blocked})
+			}, func() { h.must(bans.Lift(h.Context(), bans.List()[0].ID)) }},
+		} {
+			tt.refuse()
+			brokertest.Pass(time.Second)
+			for _, over := range []bool{false, true} {
+				if over {
+					tt.mend()
+				}
+				f := h.explain.Why("washer").Findings
+				i := slices.IndexFunc(f, func(f access.Finding) bool { return strings.Contains(f.Text, tt.over) })
+				if over != (i >= 0) || f[0].Cause == access.NotConnected {
+					t.Errorf("%s, over %v: %+v", tt.name, over, f)
+				}
+			}
 		}
 	})
 }

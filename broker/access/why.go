@@ -28,6 +28,7 @@ type Explainer struct {
 	Directory *Directory
 	Denials   *Denials
 	Sessions  Sessions
+	Bans      *Bans         // nil: not asked
 	Topics    Topics        // nil: not asked
 	Ports     func() string // the open ports in words, such as "MQTT 1883"; nil: not told
 	// Closed says in a sentence each which ports are closed that should not be; nil: none.
@@ -192,10 +193,14 @@ func (w *inquiry) refusals(sessions []broker.SessionInfo) {
 			Text:   fmt.Sprintf("%s was not let in: %s.", w.name(n.ClientID, n.User, n.Remote), n.Why()),
 			Advice: w.advice(broker.Reason(n.Rule)),
 		}
+		over := w.over(n)
+		if over != "" {
+			f.Text, f.Advice = fmt.Sprintf("%s was not let in: %s; %s.", w.name(n.ClientID, n.User, n.Remote), n.Why(), over), tryAgain
+		}
 		if n.Rule == string(broker.TooManyAttempts) && n.Detail != "" {
 			f.Advice = "It connects more often than it may; no password is wrong. Look why it does, or raise the limit if there is one."
 		}
-		if n.Rule == string(broker.UnknownUser) {
+		if n.Rule == string(broker.UnknownUser) && over == "" {
 			if f.Near = similar(n.User, w.userNames()); f.Near != "" {
 				f.Advice = fmt.Sprintf("There is a user %q: is the name misspelt in the device's settings? Otherwise add a user of that name.", f.Near)
 			}

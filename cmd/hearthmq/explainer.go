@@ -13,7 +13,7 @@ import (
 // explainer answers why a device gets nothing, for the admin, the API and commands.
 func (s *server) explainer() *access.Explainer {
 	return &access.Explainer{
-		Directory: s.directory, Denials: s.denials, Sessions: s.broker, Topics: s.feed,
+		Directory: s.directory, Denials: s.denials, Sessions: s.broker, Bans: s.bans, Topics: s.feed,
 		Ports:    func() string { return web.Ports(s.endpoints()) },
 		Closed:   s.listeners.closed,
 		Carriers: s.carriers,
