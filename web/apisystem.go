@@ -51,7 +51,7 @@ type apiChange struct {
 
 type auditInput struct {
 	Text   string    `query:"text" maxLength:"256"`
-	Via    string    `query:"via" enum:",admin,home assistant,token,command line,set-up,HearthMQ"`
+	Via    string    `query:"via" enum:",admin,home assistant,token,command line,set-up,$CONTROL,HearthMQ"`
 	Since  time.Time `query:"since"`
 	Until  time.Time `query:"until"`
 	Before int64     `query:"before" doc:"next of the page before."`

@@ -242,7 +242,7 @@ func (l logs) audit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := ui.AuditView{Text: q.Text, Via: string(q.Via), Next: next}
-	for _, via := range []access.Via{access.ViaAdmin, access.ViaHomeAssistant, access.ViaToken, access.ViaCommandLine, access.ViaSelf} {
+	for _, via := range []access.Via{access.ViaAdmin, access.ViaHomeAssistant, access.ViaToken, access.ViaCommandLine, access.ViaControl, access.ViaSetup, access.ViaSelf} {
 		v.Ways = append(v.Ways, ui.OptionView{Value: string(via), Label: viaLabel(via), Selected: via == q.Via})
 	}
 	for _, e := range entries {
@@ -265,6 +265,10 @@ func viaLabel(via access.Via) string {
 		return "API"
 	case access.ViaCommandLine:
 		return "Command line"
+	case access.ViaControl:
+		return "Messages to $CONTROL"
+	case access.ViaSetup:
+		return "Set-up link"
 	}
 	return "HearthMQ itself"
 }

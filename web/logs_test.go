@@ -162,6 +162,13 @@ func TestAuditPage(t *testing.T) {
 	}
 	b.post("/logs/audit", url.Values{"text": {"no such change"}}).says(t, "Nothing matches")
 	b.post("/logs/audit", url.Values{"via": {"token"}}).says(t, "Nothing matches")
+	program := s.program(access.ScopeRead)
+	for _, via := range []access.Via{access.ViaAdmin, access.ViaHomeAssistant, access.ViaControl, access.ViaToken, access.ViaCommandLine, access.ViaSetup, access.ViaSelf} {
+		if page := b.get("/logs/audit").body; !strings.Contains(page, `<option value="`+string(via)+`">`) {
+			t.Errorf("%q can't be chosen", via)
+		}
+		program.ask(http.StatusOK, http.MethodGet, "/audit?via="+url.QueryEscape(string(via)), "", nil)
+	}
 	b.post("/logs/audit", url.Values{"via": {"admin"}, "text": {"attic"}}).says(t, note)
 	b.post("/logs/audit", url.Values{"before": {"x"}}).is(t, http.StatusBadRequest)
 	for i := range 2 * access.AuditPage {

@@ -57,6 +57,14 @@ func TestAuditCommand(t *testing.T) {
 	if got := timeless(audit("--about", "LAMP", "--limit", "5", "--via", "command line", "--since", "1h")); got != want {
 		t.Errorf("those about lamp:\n%s", got)
 	}
+	for _, via := range []access.Via{access.ViaAdmin, access.ViaHomeAssistant, access.ViaControl, access.ViaSetup} {
+		if got := audit("--via", string(via)); got != "" {
+			t.Errorf("by %s:\n%s", via, got)
+		}
+	}
+	if got := audit("--via", "HearthMQ"); !strings.Contains(got, "role created: everything, by HearthMQ\n") || strings.Contains(got, "tester") {
+		t.Errorf("by itself:\n%s", got)
+	}
 	if got := audit("--via", "token"); got != "" {
 		t.Errorf("by tokens:\n%s", got)
 	}
