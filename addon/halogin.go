@@ -34,7 +34,10 @@ type HomeAssistantLoginConfig struct {
 	Check func(ctx context.Context, name, password string) error
 	// Roles are the roles of those it lets in; must not be empty.
 	Roles []string
-	Log   *slog.Logger // must not be nil
+	// Revoked is told of a user who was let in by a password that Home Assistant does not
+	// take any more, and may be connected. It must return soon; nil: nobody is told.
+	Revoked func(name string)
+	Log     *slog.Logger // must not be nil
 }
 
 // HomeAssistantLogin is a broker.Authenticator for the users of Home Assistant. It is
@@ -265,12 +268,15 @@ func (l *HomeAssistantLogin) question(q *question, name string, fp fingerprint, 
 	case <-ctx.Done():
 		q.err = ctx.Err()
 	}
-	l.learn(q.err, name, fp)
+	revoked := l.learn(q.err, name, fp)
 	close(q.done)
+	if revoked && l.cfg.Revoked != nil {
+		l.cfg.Revoked(name)
+	}
 }
 
-// learn remembers an answer.
-func (l *HomeAssistantLogin) learn(err error, name string, fp fingerprint) {
+// learn remembers an answer. revoked says that it takes back another one.
+func (l *HomeAssistantLogin) learn(err error, name string, fp fingerprint) (revoked bool) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -282,11 +288,13 @@ func (l *HomeAssistantLogin) learn(err error, name string, fp fingerprint) {
 	case errors.Is(err, ErrWrongLogin):
 		if p := l.proven[name]; p != nil && p.password == fp {
 			delete(l.proven, name)
+			revoked = true
 			l.cfg.Log.Info("Home Assistant does not take this password any more", "user", name)
 		}
 		makeRoom(l.refused, fp, func(t time.Time) time.Time { return t })
 		l.refused[fp] = now.Add(loginRefused)
 	}
+	return revoked
 }
 
 // makeRoom deletes the oldest entry of a full map, unless key is there already.

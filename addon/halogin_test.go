@@ -22,16 +22,18 @@ import (
 // authenticator is Home Assistant's login with what stands behind it.
 type authenticator struct {
 	*addon.HomeAssistantLogin
-	fake *addontest.Supervisor
+	fake    *addontest.Supervisor
+	revoked chan string
 }
 
 func newAuthenticator(t *testing.T) *authenticator {
 	t.Helper()
 	s, fake := supervise(t, addontest.HearthMQ())
 	fake.SetUser("anna", "right")
+	revoked := make(chan string, 100)
 	return &authenticator{addon.NewHomeAssistantLogin(addon.HomeAssistantLoginConfig{
-		Check: s.CheckLogin, Roles: []string{"everything"}, Log: slog.New(slog.DiscardHandler),
-	}), fake}
+		Check: s.CheckLogin, Roles: []string{"everything"}, Log: slog.New(slog.DiscardHandler), Revoked: func(name string) { revoked <- name },
+	}), fake, revoked}
 }
 
 // login returns "" for a client that is let in, and the reason otherwise.
@@ -126,8 +128,14 @@ func TestHomeAssistantLoginAges(t *testing.T) {
 			t.Error(got)
 		}
 		synctest.Wait()
+		if len(a.revoked) != 1 || <-a.revoked != "anna" { // who was let in meanwhile goes
+			t.Error("nobody was told that it is taken back")
+		}
 		if got := a.login(t, "anna", "right"); got != broker.WrongPassword {
 			t.Errorf("a deleted user: %q", got)
+		}
+		if len(a.revoked) > 0 {
+			t.Error("taken back twice")
 		}
 	})
 }

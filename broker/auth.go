@@ -112,7 +112,22 @@ type Decision struct {
 	MaxQoS byte
 	// NoRetain says that the message may be published, but not retained.
 	NoRetain bool
-	Rule     RuleRef
+	// RetainLess is by how much MaxQoS is lower for a message that is retained.
+	RetainLess byte
+	Rule       RuleRef
+}
+
+// Permits reports whether a message of that QoS may be published.
+func (d *Decision) Permits(qos byte, retain bool) bool {
+	return d.Allow && qos <= d.Most(retain) && !(retain && d.NoRetain)
+}
+
+// Most is the highest QoS of a message that is retained, or is not.
+func (d *Decision) Most(retain bool) byte {
+	if retain {
+		return d.MaxQoS - d.RetainLess
+	}
+	return d.MaxQoS
 }
 
 // Authorizer decides what an identity may do. Authorize does no I/O and holds

@@ -200,9 +200,10 @@ func (c *conn) checkWill(p *packet.Connect) (*Will, error) {
 		c.b.denied(c.id, Publish, name, d.Rule)
 		return nil, &Refusal{Reason: WillNotAllowed, Code: packet.NotAuthorized}
 	}
+	retain := p.Will.Retain && !d.NoRetain
 	m := &Message{
 		Topic: name, Payload: p.Will.Payload, Properties: p.Will.Forward,
-		QoS: min(p.Will.QoS, d.MaxQoS), Retain: p.Will.Retain && !d.NoRetain, // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
+		QoS: min(p.Will.QoS, d.Most(retain)), Retain: retain, // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
 		Publisher: c.id, PublisherID: c.id.ClientID, PublisherUser: c.id.User,
 		PublisherAccount: c.id.account(), Vouched: c.id.vouches(), kept: true,
 	}

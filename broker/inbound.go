@@ -68,7 +68,7 @@ func (c *conn) handlePublish(f packet.Frame) error {
 
 // allows applies the decision's conditions to a message.
 func allows(d *Decision, p *packet.Publish) bool {
-	return d.Allow && p.QoS <= d.MaxQoS && !(p.Retain && d.NoRetain)
+	return d.Permits(p.QoS, p.Retain)
 }
 
 // deny answers a message that may not be published. MQTT 3 can't say so; it is

@@ -46,7 +46,7 @@ func (l *LocalClient) Publish(ctx context.Context, m *Message) error {
 	}
 	if l.id != nil {
 		d := l.b.mayPublish(l.id, m.Topic)
-		if !d.Allow || m.QoS > d.MaxQoS || m.Retain && d.NoRetain {
+		if !d.Permits(m.QoS, m.Retain) {
 			l.b.denied(l.id, Publish, m.Topic, d.Rule)
 			return &DeniedError{Rule: d.Rule}
 		}
@@ -141,7 +141,8 @@ func (b *Broker) publishWill(bt *batch, id *Identity, w *Will) (tell func()) {
 	if !d.Allow {
 		return func() { b.denied(id, Publish, m.Topic, d.Rule) }
 	}
-	m.QoS, m.Retain, m.id = min(m.QoS, d.MaxQoS), m.Retain && !d.NoRetain, 0
+	m.Retain, m.id = m.Retain && !d.NoRetain, 0
+	m.QoS = min(m.QoS, d.Most(m.Retain))
 	m.Publisher, m.PublisherAccount, m.Received = id, id.account(), bt.now // what is left of an expiry is counted from there
 	if w.Expiry > 0 {
 		m.Expires = m.Received.Add(time.Duration(w.Expiry) * time.Second)

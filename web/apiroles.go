@@ -69,6 +69,7 @@ type checkOutput struct {
 		Rule     string `json:"rule" doc:"The rule that decides, or why there is none."`
 		MaxQoS   int    `json:"max_qos"`
 		NoRetain bool   `json:"no_retain" doc:"The message would not be retained."`
+		Retained *int   `json:"max_qos_retained,omitempty" doc:"The highest QoS of a retained message, where that is another."`
 		Narrowed bool   `json:"narrowed" doc:"Only a part of what the filter matches is delivered."`
 	}
 }
@@ -217,5 +218,9 @@ func (a *api) checkRight(_ context.Context, in *checkInput) (*checkOutput, error
 	out := new(checkOutput)
 	out.Body.Allow, out.Body.Rule = d.Allow, firstOf(d.Rule.Text, "no rule matches")
 	out.Body.MaxQoS, out.Body.NoRetain, out.Body.Narrowed = int(d.MaxQoS), d.NoRetain, d.Narrowed
+	if d.RetainLess > 0 {
+		most := int(d.Most(true))
+		out.Body.Retained = &most
+	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -153,6 +154,9 @@ func conditions(act broker.Action, d broker.Decision) []string {
 	}
 	if act == broker.Publish && d.NoRetain {
 		list = append(list, "The message is not retained.")
+	}
+	if act == broker.Publish && d.RetainLess > 0 {
+		list = append(list, fmt.Sprintf("Retained with QoS %d at most.", d.Most(true)))
 	}
 	return list
 }

@@ -239,6 +239,8 @@ func (p topicsPage) verdict(user string, act broker.Action, topicName string) ve
 		v.Why += " (not retained)"
 	case d.Allow && d.MaxQoS < 2:
 		v.Why += " (up to QoS " + strconv.Itoa(int(d.MaxQoS)) + ")"
+	case d.Allow && d.RetainLess > 0:
+		v.Why += " (retained up to QoS " + strconv.Itoa(int(d.Most(true))) + ")"
 	}
 	return v
 }

@@ -66,13 +66,13 @@ func (s *side) name(name string) broker.Decision {
 	for i := range s.allow {
 		c := &s.allow[i]
 		if topic.Match(c.filter, name) {
-			if permit(&d, c); d.MaxQoS == 2 && !d.NoRetain {
+			if permit(&d, c); d.MaxQoS == 2 && !d.NoRetain && d.RetainLess == 0 {
 				break // further it can't go
 			}
 		}
 	}
 	if d.Allow && noRetain != nil && !d.NoRetain {
-		d.NoRetain = true
+		d.NoRetain, d.RetainLess = true, 0
 		d.Rule.Text += "; " + noRetain.ref.Text
 	}
 	return d
@@ -82,6 +82,14 @@ func (s *side) name(name string) broker.Decision {
 // of equal ones the first.
 func permit(d *broker.Decision, c *compiled) {
 	noRetain := c.retain == No
+	retained := d.Most(true) // that one rule by itself allows
+	switch {
+	case noRetain:
+	case !d.Allow || d.NoRetain:
+		retained = c.maxQoS
+	default:
+		retained = max(retained, c.maxQoS)
+	}
 	switch {
 	case !d.Allow:
 		*d = broker.Decision{Allow: true, MaxQoS: c.maxQoS, NoRetain: noRetain, Rule: c.ref}
@@ -91,6 +99,9 @@ func permit(d *broker.Decision, c *compiled) {
 	default:
 		d.MaxQoS = max(d.MaxQoS, c.maxQoS)
 		d.NoRetain = d.NoRetain && noRetain
+	}
+	if d.RetainLess = 0; !d.NoRetain {
+		d.RetainLess = d.MaxQoS - retained
 	}
 }
 
@@ -102,7 +113,7 @@ func (s *side) filter(filter string) broker.Decision {
 			permit(&d, c)
 		}
 	}
-	d.NoRetain = false
+	d.NoRetain, d.RetainLess = false, 0
 	if !d.Allow {
 		for i := range s.deny {
 			if c := &s.deny[i]; topic.Covers(c.filter, filter) {

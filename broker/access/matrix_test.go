@@ -180,6 +180,9 @@ func answerText(d broker.Decision) string {
 	if d.NoRetain {
 		text += " no-retain"
 	}
+	if d.RetainLess > 0 {
+		text += fmt.Sprintf(" retained qos<=%d", d.Most(true))
+	}
 	return text
 }
 

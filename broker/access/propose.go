@@ -72,7 +72,7 @@ func (d *Directory) Propose(q Question) (p Proposal, ok bool) {
 	}
 	may := func(rules []Rule) bool {
 		got := newGrants(q.User, rules, roles, s.roles).done().set(id).decide(q.Action, q.Name)
-		return got.Allow && (q.Action == broker.Subscribe || got.MaxQoS == 2 && !got.NoRetain)
+		return got.Allow && (q.Action == broker.Subscribe || got.Permits(2, true))
 	}
 	if may(own) || !may(append(slices.Clone(own), r)) {
 		return Proposal{}, false

@@ -174,5 +174,5 @@ func (d *Directory) AllowedNow(n Denial) bool {
 		return false
 	}
 	now := d.Authorize(id, act, name)
-	return now.Allow && !now.Narrowed && !now.NoRetain && now.MaxQoS == 2
+	return now.Permits(2, true) && !now.Narrowed
 }

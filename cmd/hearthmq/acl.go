@@ -50,6 +50,9 @@ func (a *application) printDecision(d broker.Decision) error {
 		if d.NoRetain {
 			more += ", not retained"
 		}
+		if d.RetainLess > 0 {
+			more += fmt.Sprintf(", retained up to QoS %d", d.Most(true))
+		}
 	}
 	if _, err := fmt.Fprintf(a.stdout, "%s: %s%s\n", word, d.Rule.Text, more); err != nil {
 		return err

@@ -28,8 +28,9 @@ type homeAssistant struct {
 	login      *addon.HomeAssistantLogin
 	admins     *addon.CoreAdmins
 	notices    *addon.Notices
-	announcer  *addon.Announcer // nil before open, too
-	port       int              // of plain MQTT, 0: none
+	announcer  *addon.Announcer  // nil before open, too
+	port       int               // of plain MQTT, 0: none
+	revoked    func(name string) // set by open, before anybody can log in
 	comings    comings
 }
 
@@ -49,7 +50,7 @@ func newHomeAssistant(o *addon.Options, environ []string, log *slog.Logger) *hom
 	})
 	if role := o.HomeAssistantRole; role != addon.NoRole {
 		h.login = addon.NewHomeAssistantLogin(addon.HomeAssistantLoginConfig{
-			Check: h.supervisor.CheckLogin, Roles: []string{role}, Log: log,
+			Check: h.supervisor.CheckLogin, Roles: []string{role}, Log: log, Revoked: func(name string) { h.revoked(name) },
 		})
 	}
 	return h
@@ -109,6 +110,11 @@ func (h *homeAssistant) open(s *server) {
 	}
 	var ready func(ctx context.Context) error
 	h.port, ready = h.plainPort(s.listeners)
+	h.revoked = func(name string) {
+		if _, ours := s.directory.User(name); !ours { // those come back by themselves who know the password
+			s.broker.DisconnectUsers(func(user string) bool { return user == name })
+		}
+	}
 	h.announcer = addon.NewAnnouncer(addon.AnnouncerConfig{
 		Supervisor: h.supervisor, Port: h.port, Ready: ready, Password: s.accounts.SystemPassword, Log: h.log,
 	})
