@@ -168,6 +168,10 @@ func TestProxyNeedsTLS(t *testing.T) {
 		{"unknown family", v2 + "\x21\x00\x00\x00x", false},
 		{"version 1", "PROXY TCP4 192.0.2.7 192.0.2.1 5000 1883\r\nx", false},
 		{"version 1, own", "PROXY UNKNOWN\r\nx", false},
+		{"version 1, where version 2 has its command", "PROXY TCP4 10.0.0.7 192.0.2.1 5000 1883\r\nx", false},
+		{"unknown family, says so", v2 + "\x21\x00\x00\x08" + ssl + "x", false},
+		{"a Unix socket, says so", v2 + "\x21\x31\x00\xe0" + strings.Repeat("/", 216) + ssl + "x", true},
+		{"a Unix socket, in its path", v2 + "\x21\x31\x00\x08" + ssl + "x", false},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			ln := listen(t, Config{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ProxyTLS: true})

@@ -218,6 +218,30 @@ func TestProxyHeaderLies(t *testing.T) {
 	}
 }
 
+// A header that no bytes can mend is refused at once, not after the time for it: so it says
+// what is wrong, and holds no place of those who come (cases A24, R1).
+func TestProxyHeaderIsRefusedAtOnce(t *testing.T) {
+	for _, in := range []string{
+		"PROXY\r\n", "PROXY \r\n", "PROXY TCP4\r\n", "PROXY UDP4 192.0.2.7 192.0.2.1 5000 1883\r\n", "PROXY UDP6 2001:db8::7 2001:db8::1 5000 1883\r\n",
+		"PROXY TCP4 192.0.2.7 192.0.2.1 0 1883\r\n", "PROXY TCP4 192.0.2.7 192.0.2.1 5000 0\r\n", "PROXY TCP4 192.0.2.7 192.0.2.1 5000 65536\r\n",
+		"PROXY TCP4 2001:db8::7 192.0.2.1 5000 1883\r\n", "PROXY TCP4 192.0.2.7 2001:db8::1 5000 1883\r\n",
+		"PROXY TCP6 192.0.2.7 2001:db8::1 5000 1883\r\n", "PROXY TCP6 2001:db8::7 192.0.2.1 5000 1883\r\n",
+		"PROXY TCP4 lamp.example 192.0.2.1 5000 1883\r\n", "PROXY TCP4 192.0.2.7 here 5000 1883\r\n",
+		"PROXY " + strings.Repeat("x", proxyV1Max-6),
+		proxyV2(1, 0x11)[:12] + "\x11\x11\x00\x0c" + proxyPeer, proxyV2(3, 0x11, proxyPeer), proxyV2(1, 0x11, proxyPeer[:11]), proxyV2(1, 0x21, proxyPeer),
+		proxyV2(1, 0x11)[:12] + "\x21\x11\x02\x19", "\x10\x0c",
+	} {
+		if remote, size, err := parseProxyHeader([]byte(in)); err == nil || size != 0 || remote.IsValid() {
+			t.Errorf("%q: %v, %d bytes, %v", in, remote, size, err)
+		}
+	}
+	for _, in := range []string{"", "P", "PROXY ", "PROXY " + strings.Repeat("x", proxyV1Max-7), "\r", proxyV2(1, 0x11)[:15], proxyV2(1, 0x11, proxyPeer)[:27], proxyV2(1, 0x11)[:12] + "\x21\x11\x02\x18"} {
+		if remote, size, err := parseProxyHeader([]byte(in)); err != nil || size != 0 || remote.IsValid() {
+			t.Errorf("the beginning %q: %v, %d bytes, %v", in, remote, size, err)
+		}
+	}
+}
+
 // A program on a proxy's own machine is not on this one, and does not get what this one may.
 func TestProxyOfElsewhere(t *testing.T) {
 	here, there := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, &net.TCPAddr{IP: net.IPv4(192, 168, 1, 2)}

@@ -47,6 +47,7 @@ func TestStrictProxyHeader(t *testing.T) {
 		{"a certificate", 2, true, header("\x21\x11", four, verified), "192.0.2.5:6275"},
 		{"none", 2, true, header("\x21\x11", four), ""},
 		{"none in this session", 2, true, header("\x21\x11", four, "\x20\x00\x05\x01\x00\x00\x00\x00"), ""},
+		{"version 1, where version 2 has its command", 0, true, "PROXY TCP4 10.0.0.7 192.0.2.1 6275 1883\r\n", ""},
 		{"not verified", 2, true, header("\x21\x11", four, "\x20\x00\x05\x05\x00\x00\x00\x01"), ""},
 	} {
 		t.Run(x.name, func(t *testing.T) {
