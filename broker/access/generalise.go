@@ -17,9 +17,9 @@ const (
 
 // rulesFor returns rules that allow what was seen, and little else: names beside each
 // other that are many become +, and what is still long becomes #. The first level
-// always stays as it is.
+// always stays as it is. What no rule can allow is left out.
 func rulesFor(f facts) []Rule {
-	publish := generalise(f.Publish)
+	publish := slices.DeleteFunc(generalise(f.Publish), func(filter string) bool { return reserved(filter) != "" })
 	var names, wild []string
 	for _, filter := range f.Subscribe {
 		if topic.HasWildcard(filter) {
@@ -51,11 +51,8 @@ func rulesFor(f facts) []Rule {
 	return rules
 }
 
-// idle reports whether a rule would change nothing: everybody may read $SYS, and nobody
-// publish there.
-func idle(s Scope, filter string) bool {
-	return s == ScopeSubscribe && topic.Covers("$SYS/#", filter) || s == ScopePublish && reserved(filter) != ""
-}
+// idle reports whether a rule would change nothing: everybody may read $SYS.
+func idle(s Scope, filter string) bool { return s == ScopeSubscribe && topic.Covers("$SYS/#", filter) }
 
 // widest drops the filters that others cover.
 func widest(filters []string) []string {

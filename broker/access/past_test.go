@@ -57,6 +57,25 @@ func TestWhyBySight(t *testing.T) {
 				brokertest.Pass(2 * time.Minute)
 			}
 		}},
+		{"taken over once in a while, and just now", access.NotSubscribed, nil, func(h *home) {
+			for range 5 {
+				brokertest.Pass(2 * time.Minute)
+				h.clean(packet.V311, "washer", "ann")
+			}
+		}},
+		{"comes and goes all the time", access.NotConnected, []string{"client disconnected"}, func(h *home) {
+			for range 6 {
+				h.clean(packet.V311, "washer", "ann").Send(&packet.Disconnect{})
+				brokertest.Pass(time.Second)
+			}
+		}},
+		{"a session that was kept for a while", access.NotConnected, []string{"Its session was kept for it until", "session_expiry_max"}, func(h *home) {
+			keep := packet.Connect{}
+			keep.Properties.SetSessionExpiry(60)
+			h.connect(packet.V50, "washer", "ann", keep).Subscribe("home/#", 1)
+			h.b.Disconnect("washer", packet.AdministrativeAction)
+			brokertest.Pass(3 * time.Minute)
+		}},
 		{"other capitals", access.NothingSent, []string{"Messages come on home/lamp/state", "Capitals"}, func(h *home) {
 			h.clean(packet.V311, "washer", "ann").Subscribe("home/Lamp/state", 0)
 			h.clean(packet.V311, "lamp", "ann").Publish("home/lamp/state", "1", 0, false, 0)
