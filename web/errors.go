@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
+	"strings"
 
 	"github.com/go-chi/chi/v5/middleware"
 
@@ -77,7 +80,14 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// methodNotAllowed leads who opens the answer to a form (a tab that the browser brings
+// back, Enter in the address bar) to the page above it, where the form is.
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	above := url.URL{Path: path.Dir(r.URL.Path)}
+	if r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, apiPath+"/") &&
+		s.redirect(w, r, above.EscapedPath()) == nil {
+		return
+	}
 	s.errorPage(w, r, http.StatusMethodNotAllowed, ui.ErrorView{
 		Icon: "block", Title: "Not this way", Text: "This address is not meant to be opened like that.",
 	})

@@ -86,6 +86,9 @@ func (a rights) checked(w http.ResponseWriter, r *http.Request, form url.Values,
 	}
 	if err := valid(f.Topic); err != nil {
 		f.Problem = err.Error()
+		if q.Action == broker.Publish && topic.HasWildcard(f.Topic) {
+			f.Problem = "A message goes to one topic: + and # are for those who subscribe."
+		}
 		return a.page(w, r, http.StatusUnprocessableEntity, f)
 	}
 	if f.From != "" {

@@ -121,3 +121,23 @@ func TestNoRightsHaveAWayOut(t *testing.T) {
 		t.Error("a user with a role is said to have none")
 	}
 }
+
+// The address of an answer, opened once more, leads to where the question is asked.
+func TestAnswersAreNoDeadEnds(t *testing.T) {
+	s := furnished(t, false)
+	b := s.ingress()
+	get := func(path, accept string) answer {
+		r := b.request(http.MethodGet, path, nil)
+		r.Header.Set("Accept", accept)
+		return b.do(r)
+	}
+	for path, above := range map[string]string{
+		"/access/why": "/access", "/access/allow": "/access", "/access/check": "/access", "/clients/show": "/clients",
+		"/clients/blocked/lift": "/clients/blocked", s.userPath("washing-machine") + "/learn": s.userPath("washing-machine"),
+	} {
+		get(path, "text/html").leads(t, b, above)
+		get(path, "application/json").is(t, http.StatusMethodNotAllowed)
+	}
+	b.post("/access/check", url.Values{"user": {"washing-machine"}, "action": {"publish"}, "topic": {"a/+"}}).
+		is(t, http.StatusUnprocessableEntity).says(t, "A message goes to one topic")
+}
