@@ -20,10 +20,11 @@ import (
 
 // keySet is what the files of a TLS listener held when they were read. Immutable.
 type keySet struct {
-	config *tls.Config
-	leaf   *x509.Certificate
-	chain  string    // what is wrong with the chain of the server's certificate, "" for nothing
-	crlEnd time.Time // when the first of the lists of revoked certificates should have been replaced
+	config  *tls.Config
+	anyDate bool // the time of client certificates does not count: config.VerifyConnection verifies them
+	leaf    *x509.Certificate
+	chain   string    // what is wrong with the chain of the server's certificate, "" for nothing
+	crlEnd  time.Time // when the first of the lists of revoked certificates should have been replaced
 }
 
 // stamp tells whether files changed.
@@ -111,6 +112,7 @@ func (f TLS) readClients(set *keySet) error {
 	// A ticket would let a client in again without looking at its certificate anew.
 	set.config.SessionTicketsDisabled = true
 	if f.AnyDate {
+		set.anyDate = true
 		set.config.ClientAuth = tls.RequestClientCert
 		if f.RequireCertificate {
 			set.config.ClientAuth = tls.RequireAnyClientCert

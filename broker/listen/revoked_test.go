@@ -38,6 +38,11 @@ func TestRevokedExtensions(t *testing.T) {
 		{name: "for several authorities: no", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{0x30, 3, 0x84, 1, 0}}}},
 		{name: "for attribute certificates", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{0x30, 3, 0x85, 1, 0xFF}}}, want: "attribute certificates"},
 		{name: "a point that breaks off", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{0x30, 9, 0x81}}}, want: "broken"},
+		{name: "a plain point, and what changed since another", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{0x30, 3, 0x81, 1, 0xFF}}, {Id: id(27), Value: one}}, want: "delta CRL"},
+		{name: "a point with something behind it", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{0x30, 0, 5, 0}}}, want: "broken"},
+		{name: "a point that is none", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{5, 0}}}, want: "broken"},
+		{name: "no point at all", list: []pkix.Extension{{Id: id(28), Critical: true}}, want: "broken"},
+		{name: "a point with a part that breaks off", list: []pkix.Extension{{Id: id(28), Critical: true, Value: []byte{0x30, 2, 0x81, 9}}}, want: "broken"},
 		{name: "an extension of an entry", entry: []pkix.Extension{{Id: id(24), Value: one}}},
 		{name: "another authority's entry", entry: []pkix.Extension{{Id: id(29), Critical: true, Value: []byte{0x30, 0}}}, want: "several authorities"},
 	} {
