@@ -281,10 +281,14 @@ func TestDenialsAreFair(t *testing.T) {
 		d.OnEvent(broker.Denied{At: at, Identity: id("ann", "10.0.0.2:1"), Action: broker.Publish, Name: fmt.Sprint("home/", i)})
 		d.OnEvent(broker.Refused{At: at, ClientID: fmt.Sprint("lamp", i), User: "bob", Remote: "10.0.0.2:2", Reason: broker.WrongPassword})
 	}
+	// At the same address as mallory, and nameless elsewhere.
+	d.OnEvent(broker.Denied{At: at, Identity: id("neighbour", "10.0.0.66:2"), Action: broker.Publish, Name: "home/x"})
+	d.OnEvent(broker.Denied{At: at, Identity: id("", "10.0.0.4:1"), Action: broker.Publish, Name: "home/y"})
 	d.OnEvent(broker.Refused{At: at, Remote: "10.0.0.3:1", Reason: broker.WrongDoor})
 	d.OnEvent(broker.Refused{At: at, Remote: "[fd00::1]:1", Reason: broker.WrongDoor})
 	for i := range 10_000 {
 		d.OnEvent(broker.Denied{At: at.Add(time.Minute), Identity: id("mallory", "10.0.0.66:1"), Action: broker.Publish, Name: fmt.Sprint("x", i)})
+		d.OnEvent(broker.Denied{At: at.Add(time.Minute), Identity: id("", "10.0.0.67:1"), Action: broker.Publish, Name: fmt.Sprint("x", i)})
 		d.OnEvent(broker.Refused{At: at.Add(time.Minute), ClientID: fmt.Sprint("x", i), User: fmt.Sprint("u", i), Remote: fmt.Sprint("[fd66::", i%9, "]:1"), Reason: broker.UnknownUser})
 		d.OnEvent(broker.Refused{At: at.Add(time.Minute), Remote: "[fd66::1]:1", Reason: broker.WrongDoor})
 	}
@@ -298,8 +302,9 @@ func TestDenialsAreFair(t *testing.T) {
 	if all := len(d.Recent()); all != 1000 {
 		t.Errorf("%d are kept", all)
 	}
-	if kept["ann"] != 20 || kept["bob"] != 20 || kept["10.0.0.3:1"] != 1 || kept["[fd00::1]:1"] != 1 {
-		t.Errorf("of others are kept: ann %d, bob %d, %v", kept["ann"], kept["bob"], kept)
+	if kept["ann"] != 20 || kept["bob"] != 20 || kept["neighbour"] != 1 || kept["10.0.0.4:1"] != 1 || kept["10.0.0.3:1"] != 1 || kept["[fd00::1]:1"] != 1 {
+		t.Errorf("of others are kept: ann %d, bob %d, neighbour %d, nameless %d, %d and %d", kept["ann"], kept["bob"], kept["neighbour"],
+			kept["10.0.0.4:1"], kept["10.0.0.3:1"], kept["[fd00::1]:1"])
 	}
 }
 
