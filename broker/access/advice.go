@@ -14,7 +14,7 @@ func (w *inquiry) onPurpose(n Denial) string {
 	case strings.HasPrefix(n.Rule, "limit reached: "), strings.HasPrefix(n.Rule, "not retained: "):
 		return "That is a limit: see the user's page and the settings, or remove what nobody needs."
 	case w.Directory.Elsewhere():
-		return "Change it in the file that holds the rights (acl_file, or dynamic security), if it is wanted, and have HearthMQ read that again."
+		return "If it is wanted, change the acl_file and have HearthMQ read that again, or where dynamic security decides, its roles with mosquitto_ctrl."
 	case n.RuleID != 0:
 		return "That rule says so on purpose, and a deny beats every allow. Change it where it is wrong."
 	}
@@ -49,7 +49,7 @@ func (w *inquiry) advice(r broker.Reason) string {
 	case r == broker.WrongDoor:
 		return refusalAdvice[r] + w.ports()
 	case w.Directory.Elsewhere() && r == broker.UnknownUser:
-		return "Add the name to the password_file (or to dynamic security) and have HearthMQ read that again, or correct it in the device's settings."
+		return "Add the name to the password_file and have HearthMQ read that again, or to dynamic security with mosquitto_ctrl, or correct it in the device's settings."
 	}
 	return refusalAdvice[r]
 }

@@ -57,7 +57,7 @@ type commandLine struct {
 		Delete roleDelete `cmd:"" help:"Delete a role; users lose it."`
 	} `cmd:"" help:"Look after roles, lists of rules that several users have."`
 	Why    whyCommand    `cmd:"" help:"Say why a device gets nothing."`
-	Denied deniedCommand `cmd:"" help:"List what was denied lately, and which rule would allow it."`
+	Denied deniedCommand `cmd:"" help:"List what was denied lately, and the command that would allow it."`
 	Audit  auditCommand  `cmd:"" help:"List who changed what and when, the latest first."`
 	Learn  struct {
 		Start  learnStart  `cmd:"" help:"Watch what a user does, for a time."`

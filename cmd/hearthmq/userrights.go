@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"hearthmq/broker/access"
 )
@@ -47,10 +48,13 @@ func (c *userRules) Run(ctx context.Context, app *application) error {
 		return err
 	}
 	if !change {
-		return app.look(ctx, func(d *access.Directory) error {
+		return app.look(ctx, func(d *access.Directory, a *access.Accounts) error {
 			u, ok := d.User(c.Name)
 			if !ok {
 				return explain(c.Name, access.ErrNotFound)
+			}
+			if l, err := a.Learned(ctx, c.Name); err == nil && l.Running && l.Open {
+				app.say("Until %s user %s may do everything that no rule denies, as it is watched.", l.Until.Local().Format(time.DateTime), c.Name)
 			}
 			return app.printRules(d, u)
 		})
@@ -66,8 +70,12 @@ func (c *userRules) Run(ctx context.Context, app *application) error {
 
 // printRules prints what a user may do, and which of it comes from a role.
 func (a *application) printRules(d *access.Directory, u access.User) error {
-	if u.System {
+	switch {
+	case u.System:
 		a.say("User %s is a system user and may do everything.", u.Name)
+		return nil
+	case len(u.Rules)+len(u.Roles) == 0:
+		a.say("User %s has no role and no rule.", u.Name)
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
@@ -96,7 +104,7 @@ type userRoles struct {
 // Run changes a user's roles, or prints them one a line.
 func (c *userRoles) Run(ctx context.Context, app *application) error {
 	if len(c.Add)+len(c.Remove) == 0 {
-		return app.look(ctx, func(d *access.Directory) error {
+		return app.look(ctx, func(d *access.Directory, _ *access.Accounts) error {
 			u, ok := d.User(c.Name)
 			if !ok {
 				return explain(c.Name, access.ErrNotFound)
@@ -122,7 +130,7 @@ type roleList struct{}
 
 // Run lists the roles.
 func (roleList) Run(ctx context.Context, app *application) error {
-	return app.look(ctx, func(d *access.Directory) error {
+	return app.look(ctx, func(d *access.Directory, _ *access.Accounts) error {
 		users := map[string]int{}
 		for _, u := range d.Users() {
 			for _, role := range u.Roles {
@@ -167,7 +175,7 @@ func (c *roleRules) Run(ctx context.Context, app *application) error {
 		return err
 	}
 	if !change {
-		return app.look(ctx, func(d *access.Directory) error {
+		return app.look(ctx, func(d *access.Directory, _ *access.Accounts) error {
 			role, ok := d.Role(c.Name)
 			if !ok {
 				return explainRole(c.Name, access.ErrNotFound)
@@ -219,12 +227,12 @@ func explainRole(role string, err error) error {
 }
 
 // look opens the database, calls see with what is known, and closes it.
-func (a *application) look(ctx context.Context, see func(*access.Directory) error) error {
-	db, directory, _, err := a.accounts(ctx)
+func (a *application) look(ctx context.Context, see func(*access.Directory, *access.Accounts) error) error {
+	db, directory, accounts, err := a.accounts(ctx)
 	if err != nil {
 		return err
 	}
-	return errors.Join(see(directory), db.Close())
+	return errors.Join(see(directory, accounts), db.Close())
 }
 
 // addRule is the command line that adds a rule to a user's own, or to the role of clients

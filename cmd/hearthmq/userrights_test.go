@@ -52,6 +52,12 @@ func TestRightsCommands(t *testing.T) {
 		{[]string{"role", "add", "a#"}, 1, "", "wildcards"},
 		{[]string{"role", "add", "x", "--rule", "deny"}, 1, "", "publish, subscribe or both"},
 		{[]string{"role", "delete", "sensor"}, 0, "", "Role sensor is deleted."},
+		{[]string{"user", "add", "plug", "--password-stdin"}, 0, "", "added"},
+		{[]string{"user", "rules", "plug"}, 0, "", "User plug has no role and no rule."},
+		{[]string{"learn", "start", "plug"}, 0, "", "watches plug"},
+		{[]string{"user", "rules", "plug"}, 0, "", "User plug has no role and no rule."},
+		{[]string{"learn", "start", "plug", "--open"}, 0, "", "watches plug"},
+		{[]string{"user", "rules", "plug"}, 0, "", "user plug may do everything that no rule denies, as it is watched"},
 		{[]string{"role", "delete", "sensor"}, 1, "", "there is no role named sensor"},
 		{[]string{"role", "delete", "anonymous"}, 1, "", "built-in"},
 	} {
