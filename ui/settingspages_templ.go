@@ -404,14 +404,14 @@ func TokensPage(v PageView, t TokensView) templ.Component {
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "</bdi> · used ")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "</bdi> · ")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
 					var templ_7745c5c3_Var16 string
-					templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(x.Used)
+					templ_7745c5c3_Var16, templ_7745c5c3_Err = templ.JoinStringErrs(usedWords(x.Used))
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/settingspages.templ`, Line: 124, Col: 96}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `ui/settingspages.templ`, Line: 124, Col: 102}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var16))
 					if templ_7745c5c3_Err != nil {
@@ -1126,6 +1126,13 @@ func RestoringPage(v PageView) templ.Component {
 		}
 		return nil
 	})
+}
+
+func usedWords(ago string) string {
+	if ago == "never" {
+		return "never used"
+	}
+	return "used " + ago
 }
 
 var _ = templruntime.GeneratedTemplate

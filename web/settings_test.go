@@ -126,7 +126,7 @@ func TestTokenPages(t *testing.T) {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	page := b.get("/settings/tokens").is(t, http.StatusOK)
-	page.says(t, "grafana", "may read", "used never")
+	page.says(t, "grafana", "may read", "never used")
 	if strings.Contains(page.body, "hmq_") && strings.Contains(page.body, "hmq_"+strings.Repeat("A", 4)) {
 		t.Error("shows a token again")
 	}
