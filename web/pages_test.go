@@ -24,7 +24,7 @@ func TestOverview(t *testing.T) {
 	s = furnished(t, true)
 	b = s.ingress()
 	a = b.get("/").is(t, http.StatusOK)
-	a.says(t, "3 clients are connected", "Connect another device", "(done)", "washing-machine may not publish zigbee2mqtt/lamp/set", "2 times")
+	a.says(t, "3 clients are connected", "Connect another device", "(done)", "washing-machine may not publish to zigbee2mqtt/lamp/set", "2 times")
 	var live liveOverview
 	l := b.get("/live/overview").is(t, http.StatusOK)
 	if err := json.Unmarshal([]byte(l.body), &live); err != nil {
