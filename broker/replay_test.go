@@ -92,3 +92,84 @@ func TestNewMessageComesAfterTheRetainedOne(t *testing.T) {
 		}
 	})
 }
+
+// A retained message that is replayed names the subscription that it is for [MQTT-3.3.4-3].
+func TestRetainedNamesItsSubscription(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.clean(packet.V50, "lamp").Publish("home/lamp", "on", 0, true, 0)
+		c := w.clean(packet.V50, "panel")
+		for _, id := range []uint32{7, 300_000, 0} {
+			s := packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: fmt.Sprint("home/", []string{"+", "#", "lamp"}[id%3])}}}
+			want := "[]"
+			if id > 0 {
+				s.Properties.SubscriptionIDs = []uint32{id}
+				want = fmt.Sprint([]uint32{id})
+			}
+			c.Send(&s)
+			brokertest.Get[*packet.Suback](c)
+			if p := w.expectPublish(c, "home/lamp", "on", 0, true); fmt.Sprint(p.SubscriptionIDs) != want {
+				t.Errorf("names %v, want %s", p.SubscriptionIDs, want)
+			}
+		}
+	})
+}
+
+// Who asks for more retained messages than an honest client does is disconnected with 0x97
+// (case R9); Home Assistant, whom nobody may lock out, is given no more and stays.
+func TestSystemUserIsNotEndedForReplays(t *testing.T) {
+	inWorld(t, func(_ *broker.Config, d *broker.Deps) { d.Authenticator = guests{} }, func(w *world) {
+		for i := range 1000 {
+			if err := w.b.Publish(w.Context(), broker.NewMessage(fmt.Sprint("home/", i), []byte("x"), 1, true)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for user, stays := range map[string]bool{"homeassistant": true, "lamp": false} {
+			c := w.dial(packet.V50)
+			w.connect(c, user, user)
+			for i := 1; i <= 20 && !c.Closed(); i++ { // acknowledges nothing
+				c.Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "home/#", QoS: 1}}},
+					&packet.Unsubscribe{PacketID: 2, Filters: []string{"home/#"}})
+				synctest.Wait()
+			}
+			if c.Closed() == stays {
+				t.Errorf("%s stays: %v", user, !stays)
+			}
+			if stays {
+				continue
+			}
+			c.Take(func(p packet.Packet) bool {
+				d, is := p.(*packet.Disconnect)
+				if is && d.Code != packet.QuotaExceeded {
+					t.Errorf("%s is told %v", user, d.Code)
+				}
+				return is
+			})
+		}
+	})
+}
+
+// While memory is short all retained messages fit once all the same: who subscribes then
+// has the state of the house (case R6).
+func TestRetainedFitOnceInShortMemory(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		const topics = 500
+		for i := range topics {
+			if err := w.b.Publish(w.Context(), broker.NewMessage(fmt.Sprint("home/", i), []byte("x"), 1, true)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.b.Press(1<<20, broker.High)
+		p := packet.Connect{ClientID: "panel", CleanStart: true}
+		p.Properties.SetReceiveMaximum(1)
+		c, _ := w.login(packet.V50, p)
+		c.Send(&packet.Subscribe{PacketID: 1, Subscriptions: []packet.Subscription{{Filter: "home/#", QoS: 1}}})
+		brokertest.Get[*packet.Suback](c)
+		for i := range topics {
+			m := brokertest.Get[*packet.Publish](c)
+			if !m.Retain {
+				t.Fatalf("message %d: %q", i, m.Topic)
+			}
+			c.Send(ack(packet.TypePuback, m.PacketID))
+		}
+	})
+}

@@ -147,6 +147,15 @@ func TestLearningIsStored(t *testing.T) {
 		if l := stored(); !l.Cut || fmt.Sprint(l.Subscribe) != "[home/#]" || len(l.Publish) != 0 {
 			t.Errorf("after ten more: %+v", l)
 		}
+		// Who goes on with it after a restart has all of that.
+		next := access.NewAccounts(h.repo, access.NewDirectory(access.Policy{}), nil, nil)
+		h.must(next.Open(h.Context()))
+		_, err := next.Refresh(h.Context())
+		h.must(err)
+		next.Learner().OnPublish(&broker.Message{Topic: "new", PublisherUser: "lamp"})
+		if l, err := next.Learned(h.Context(), "lamp"); err != nil || !l.Cut || fmt.Sprint(l.Subscribe) != "[home/#]" || fmt.Sprint(l.Publish) != "[new]" {
+			t.Errorf("after a restart: %+v, %v", l, err)
+		}
 	})
 }
 
@@ -344,6 +353,9 @@ func TestPushedOutFromWhere(t *testing.T) {
 				if i < 5 {
 					h.denials.OnEvent(broker.Disconnected{At: now, Identity: id, Code: packet.SessionTakenOver})
 				}
+			}
+			if p := h.denials.Pasts()[0]; !p.PushedOut(now.Add(2*time.Minute)) || p.PushedOut(now.Add(2*time.Minute+time.Second)) {
+				t.Error("two minutes later it counts on, or later still")
 			}
 			f := h.explain.Why("washer").Findings[0]
 			if f.Cause != access.PushedOut || f.ClientID != "washer" || f.User != "ann" || f.Count != 5 || !f.Last.Equal(now) || strings.Contains(f.Text, "The last two") != (tt.want != "") || !strings.Contains(f.Text, tt.want) {

@@ -99,15 +99,17 @@ func TestLearningFromDenials(t *testing.T) {
 		pass(time.Second)
 		c := h.clean(packet.V311, "l", "lamp")
 		c.Publish("home/lamp/state", "on", 0, false, 0)
-		c.Publish("$SYS/lamp", "1", 0, false, 0) // what no rule can allow is not proposed
-		c.Subscribe("$SYS/broker/uptime", 0)     // nor what everybody may
-		if code := c.Subscribe("home/lamp/set", 0); code < 0x80 {
-			t.Errorf("granted %v", code)
+		c.Publish("$SYS/lamp", "1", 0, false, 0)                                    // what no rule can allow is not proposed
+		c.Subscribe("$SYS/broker/uptime", 0)                                        // nor what everybody may
+		for _, filter := range []string{"home/lamp/set", "$share/lamps/home/all"} { // rules are about topics
+			if code := h.clean(packet.V50, "five", "lamp").Subscribe(filter, 0); code < 0x80 {
+				t.Errorf("%s: granted %v", filter, code)
+			}
 		}
 		pass(time.Second)
 		h.must(h.accounts.AcceptLearned(h.Context(), "lamp", false))
 		u, _ := h.dir.User("lamp")
-		if got := texts(u.Rules); got != "allow publish home/lamp/state; allow subscribe home/lamp/set" {
+		if got := texts(u.Rules); got != "allow publish home/lamp/state; allow subscribe home/all; allow subscribe home/lamp/set" {
 			t.Errorf("rules %s", got)
 		}
 	})

@@ -3,6 +3,7 @@ package listen
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -60,6 +61,70 @@ func TestWhoIsInStaysIn(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The same of those who have opened a WebSocket (cases R1, R2).
+func TestWebSocketThatIsInStaysIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newPipes()
+		ln := newWebSocketListener(in, Config{Log: testLog(t)})
+		defer ln.Close()
+		device := in.dial()
+		defer device.Close()
+		upgrade(t, device, mqttProtocol)
+		s, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for i := range 2 * maxHandshakes { // half of them have come and gone before the others come
+			c := in.dial()
+			defer c.Close()
+			if i < maxHandshakes {
+				c.Close()
+			}
+		}
+		<-time.After(2 * handshakeTimeout)
+		go func() { _, _ = device.Write([]byte("\x82\x81\x00\x00\x00\x00x")) }()
+		receive(t, s, "x")
+	})
+}
+
+// case W12: which web pages may open a WebSocket, by what their browser says of them.
+func TestOrigins(t *testing.T) {
+	for _, x := range []struct {
+		origin, host string
+		allowed      []string
+		want         bool
+	}{
+		{"", "hearth.local:1884", nil, true},
+		{"http://hearth.local:8123", "hearth.local:1884", nil, true},
+		{"https://HEARTH.local", "hearth.local:1884", nil, true},
+		{"http://[fd00::1]:8123", "[fd00::1]:1884", nil, true},
+		{"http://evil.example", "hearth.local:1884", nil, false},
+		{"http://hearth.local.evil.example", "hearth.local:1884", nil, false},
+		{"ftp://hearth.local", "hearth.local:1884", nil, false},
+		{"hearth.local", "hearth.local:1884", nil, false},
+		{"null", "hearth.local:1884", nil, false},
+		{"http://", ":1884", nil, false},
+		{"http://:8123", "", nil, false},
+		{"http://hearth.local%zz", "hearth.local", nil, false},
+		{"http://evil.example", "hearth.local", []string{"*"}, true},
+		{"null", "hearth.local", []string{"*"}, true},
+		{"https://panel.example", "hearth.local", []string{"https://panel.example/"}, true},
+		{"https://PANEL.example", "hearth.local", []string{"https://other.example", "https://panel.example"}, true},
+		{"https://panel.example:8443", "hearth.local", []string{"https://panel.example"}, false},
+		{"http://panel.example", "hearth.local", []string{"https://panel.example"}, false},
+		{"https://panel.example", "hearth.local", []string{""}, false},
+	} {
+		r := &http.Request{Host: x.host, Header: http.Header{}}
+		if x.origin != "" {
+			r.Header.Set("Origin", x.origin)
+		}
+		if got := allowOrigin(r, x.allowed); got != x.want {
+			t.Errorf("%q on %q, with %q: %v", x.origin, x.host, x.allowed, got)
+		}
 	}
 }
 
