@@ -158,7 +158,7 @@ func TestRetainedFitOnceInShortMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.b.Press(1<<20, broker.High)
+		w.b.Press(1<<10, broker.High)
 		p := packet.Connect{ClientID: "panel", CleanStart: true}
 		p.Properties.SetReceiveMaximum(1)
 		c, _ := w.login(packet.V50, p)
