@@ -154,6 +154,7 @@ func TestRetainedQuotaOfHomeAssistant(t *testing.T) {
 		}, 4},
 	} {
 		inWorld(t, func(cfg *broker.Config, deps *broker.Deps) { deps.Authenticator = guests{}; tt.mod(cfg) }, func(w *world) {
+			synctest.Wait()
 			w.b.Press(1<<40, broker.Calm) // a user's half is that of the memory
 			retain := func(user string, n int) (kept int) {
 				c, _ := w.login(packet.V50, packet.Connect{ClientID: user, CleanStart: true, HasUserName: true, UserName: user})

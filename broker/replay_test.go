@@ -158,6 +158,7 @@ func TestRetainedFitOnceInShortMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		synctest.Wait() // nobody reads the limit now
 		w.b.Press(1<<10, broker.High)
 		p := packet.Connect{ClientID: "panel", CleanStart: true}
 		p.Properties.SetReceiveMaximum(1)
