@@ -163,7 +163,7 @@ func (a *api) roleOperations() {
 			}
 			return nil, a.cfg.Accounts.DeleteRole(ctx, r.Name)
 		})
-	operate(a, huma.Operation{OperationID: "check", Method: http.MethodPost, Path: "/check", Tags: tags, Summary: "May this user do that? Changes nothing.", Errors: []int{422}},
+	operate(a, huma.Operation{OperationID: "check", Method: http.MethodPost, Path: "/check", Tags: tags, Summary: "May this user do that? Changes nothing.", Errors: []int{409, 422}},
 		access.ScopeRead, a.checkRight)
 	operate(a, huma.Operation{OperationID: "list-denials", Method: http.MethodGet, Path: "/denials", Tags: tags, Summary: "What was denied or refused lately, the latest first"},
 		access.ScopeRead, func(context.Context, *struct{}) (*denialsOutput, error) {
@@ -204,6 +204,9 @@ func (a *api) checkRight(_ context.Context, in *checkInput) (*checkOutput, error
 	valid := topic.ValidName
 	if in.Body.Action == "subscribe" {
 		q.Action, valid = broker.Subscribe, topic.ValidFilter
+	}
+	if a.cfg.Directory.Elsewhere() {
+		return nil, huma.Error409Conflict(access.ErrElsewhere.Error())
 	}
 	if err := valid(in.Body.Topic); err != nil {
 		return nil, access.Problems{"topic": err.Error()}

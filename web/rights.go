@@ -84,6 +84,10 @@ func (a rights) checked(w http.ResponseWriter, r *http.Request, form url.Values,
 	if f.Action == "subscribe" {
 		q.Action, valid = broker.Subscribe, topic.ValidFilter
 	}
+	if a.cfg.Directory.Elsewhere() {
+		f.Problem = access.ErrElsewhere.Error() + "."
+		return a.page(w, r, http.StatusConflict, f)
+	}
 	if err := valid(f.Topic); err != nil {
 		f.Problem = err.Error()
 		if q.Action == broker.Publish && topic.HasWildcard(f.Topic) {

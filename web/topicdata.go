@@ -217,7 +217,7 @@ func (p topicsPage) whoHas(name string) whoAnswer {
 	}
 	names := []string{}
 	for _, u := range p.s.cfg.Directory.Users() {
-		if !u.System {
+		if !u.System && !p.s.cfg.Directory.Elsewhere() {
 			names = append(names, u.Name)
 		}
 	}

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -226,6 +227,9 @@ type Question struct {
 	Listener string
 	Remote   netip.Addr
 }
+
+// ErrElsewhere is for who asks Check where it has no say (see Policy.Elsewhere).
+var ErrElsewhere = errors.New("HearthMQ runs with a mosquitto.conf, whose files say who may do what; its own users and rules decide nothing")
 
 // Check answers as Authorize would for a client that came in like this. It also says
 // what is wrong with the question.

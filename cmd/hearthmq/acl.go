@@ -29,6 +29,10 @@ func (c *aclCheck) Run(ctx context.Context, app *application) error {
 	if c.Action == "subscribe" {
 		q.Action = broker.Subscribe
 	}
+	var elsewhere bool
+	if err := app.ask(ctx, "/elsewhere", nil, &elsewhere); err == nil && elsewhere { // or no server runs: its own users are meant
+		return access.ErrElsewhere
+	}
 	db, directory, _, err := app.accounts(ctx)
 	if err != nil {
 		return err

@@ -52,6 +52,9 @@ func serveControl(ctx context.Context, group *errgroup.Group, dir string, e *acc
 	mux.HandleFunc("GET /denied", func(w http.ResponseWriter, _ *http.Request) {
 		answerControl(w, deniedOf(e), log)
 	})
+	mux.HandleFunc("GET /elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+		answerControl(w, e.Directory.Elsewhere(), log)
+	})
 	mux.HandleFunc("GET /learned", func(w http.ResponseWriter, r *http.Request) {
 		if err := accounts.KeepLearned(r.Context()); err != nil {
 			log.Warn("a command does not see all that was learnt", "err", err)

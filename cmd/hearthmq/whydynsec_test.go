@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/http"
 	"net/url"
 	"os/exec"
 	"path/filepath"
@@ -73,6 +74,13 @@ func TestWhyOfDynamicSecurity(t *testing.T) {
 	page := w.admin.get("/access")
 	if !strings.Contains(page, "cellar/#") || strings.Contains(page, "/access/allow") {
 		t.Error("the page Access proposes a rule for a user of HearthMQ's own")
+	}
+	if got := command(t, data, "", "acl", "check", "lamp", "publish", "elsewhere"); got.code != 1 || got.stdout != "" || !strings.Contains(got.stderr, "mosquitto.conf") {
+		t.Errorf("a check answers by rules that decide nothing: %+v", got)
+	}
+	form := url.Values{"user": {"lamp"}, "action": {"publish"}, "topic": {"elsewhere"}}.Encode()
+	if _, page := w.admin.send(http.MethodPost, "/access/check", "application/x-www-form-urlencoded", strings.NewReader(form)); !strings.Contains(page, "mosquitto.conf") || strings.Contains(page, "answer-yes") {
+		t.Error("the page answers by rules that decide nothing")
 	}
 	s.stop(t)
 }
