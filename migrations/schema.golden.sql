@@ -38,6 +38,11 @@ CREATE TABLE bridge (
     changed  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE deleted (
+    kind TEXT    PRIMARY KEY,                    -- 'user', 'role'
+    id   INTEGER NOT NULL                        -- user.id, role.id
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE inbound_qos2 (
     session_id INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
     packet_id  INTEGER NOT NULL,                 -- Packet Identifier of the client's PUBLISH
@@ -136,6 +141,10 @@ CREATE TABLE retained (
     publisher_user      TEXT    NOT NULL
 , vouched INTEGER NOT NULL DEFAULT 0, publisher_account INTEGER NOT NULL DEFAULT 0) STRICT;
 
+CREATE TRIGGER role_deleted AFTER DELETE ON role BEGIN
+    INSERT INTO deleted VALUES ('role', OLD.id) ON CONFLICT (kind) DO UPDATE SET id = max(id, excluded.id);
+END;
+
 CREATE TABLE role (
     id          INTEGER PRIMARY KEY,
     name        TEXT    NOT NULL UNIQUE,
@@ -204,6 +213,10 @@ CREATE TABLE subscription (
     subscription_id     INTEGER NOT NULL,        -- Subscription Identifier, 0: none
     PRIMARY KEY (session_id, share_name, topic_filter)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER user_deleted AFTER DELETE ON user BEGIN
+    INSERT INTO deleted VALUES ('user', OLD.id) ON CONFLICT (kind) DO UPDATE SET id = max(id, excluded.id);
+END;
 
 CREATE TABLE user (
     id            INTEGER PRIMARY KEY,

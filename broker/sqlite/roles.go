@@ -23,7 +23,8 @@ func (a accounts) InsertRole(ctx context.Context, r access.Role, entry access.Au
 }
 
 func addRole(ctx context.Context, tx *sql.Tx, r access.Role) (id int64, err error) {
-	err = tx.QueryRowContext(ctx, `INSERT INTO role (name, description, builtin, revision) VALUES (?, ?, ?, 1) RETURNING id`,
+	err = tx.QueryRowContext(ctx, `INSERT INTO role (id, name, description, builtin, revision)
+		VALUES (1 + max((SELECT coalesce(max(id), 0) FROM role), (SELECT coalesce(max(id), 0) FROM deleted WHERE kind = 'role')), ?, ?, ?, 1) RETURNING id`,
 		r.Name, r.Description, r.Builtin).Scan(&id)
 	if err != nil {
 		return 0, named(err)

@@ -101,7 +101,7 @@ func copyFile(from, to string) (err error) {
 var salvaged = []string{
 	"setting", "role", "user", "user_role", "rule", "learning", "audit", "login",
 	"session", "subscription", "message", "outbound", "inbound_qos2", "will", "retained",
-	"pin", "sample", "removal", "removed", "api_token", "bridge", "ban",
+	"pin", "sample", "removal", "removed", "api_token", "bridge", "ban", "deleted",
 }
 
 // salvage copies from the damaged database old what can be read, table by table

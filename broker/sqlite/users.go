@@ -23,8 +23,8 @@ func (a accounts) InsertUser(ctx context.Context, u access.User, entry access.Au
 }
 
 func insertUser(ctx context.Context, tx *sql.Tx, u access.User) (id int64, err error) {
-	err = tx.QueryRowContext(ctx, `INSERT INTO user (name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, networks, version, created, changed, revision)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`, append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli())...).Scan(&id)
+	err = tx.QueryRowContext(ctx, `INSERT INTO user (id, name, password_kind, password_hash, secret, disabled, admin, system, from_settings, note, limits, networks, version, created, changed, revision)
+		VALUES (1 + max((SELECT coalesce(max(id), 0) FROM user), (SELECT coalesce(max(id), 0) FROM deleted WHERE kind = 'user')), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`, append(userColumns(u), u.Created.UnixMilli(), u.Changed.UnixMilli())...).Scan(&id)
 	if err != nil {
 		return 0, named(err)
 	}

@@ -166,11 +166,14 @@ func testDeleteUser(t *testing.T, r access.Repository) {
 	again := user("u")
 	again.ID, again.Revision = insertUser(t, r, again), 1
 	checkUser(t, r, again)
+	if again.ID == id {
+		t.Error("another user has the id of one that was deleted: a page that was left open changes it")
+	}
 }
 
 func testDeleteRole(t *testing.T, r access.Repository) {
-	id := insertRole(t, r, access.Role{Name: "gone", Rules: []access.Rule{access.NewRule(access.Allow, access.ScopeBoth, "a")}})
 	insertRole(t, r, access.Role{Name: "stays"})
+	id := insertRole(t, r, access.Role{Name: "gone", Rules: []access.Rule{access.NewRule(access.Allow, access.ScopeBoth, "a")}})
 	u := user("u")
 	u.Roles = []string{"gone", "stays"}
 	u.ID = insertUser(t, r, u)
@@ -185,7 +188,9 @@ func testDeleteRole(t *testing.T, r access.Repository) {
 		t.Errorf("the user's roles after DeleteRole (-want +got):\n%s", diff)
 	}
 	// A new role of that name is another one.
-	insertRole(t, r, access.Role{Name: "gone"})
+	if insertRole(t, r, access.Role{Name: "gone"}) == id {
+		t.Error("another role has the id of one that was deleted")
+	}
 	if diff := cmp.Diff([]string{"stays"}, load(t, r).Users[0].Roles); diff != "" {
 		t.Errorf("the user's roles after the role was made anew (-want +got):\n%s", diff)
 	}
