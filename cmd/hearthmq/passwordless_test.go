@@ -53,6 +53,15 @@ func TestNobodyWithoutAPassword(t *testing.T) {
 		"settings": {s.mqtt, s.ws}, "imported": {other.mqtt, other.ws}, "serve -c": {net.JoinHostPort("127.0.0.1", own.ports[0]), net.JoinHostPort("127.0.0.1", own.ports[1])},
 	}
 	for door, at := range doors {
+		for _, port := range at {
+			eventually(t, door+" opens "+port, func() bool {
+				c, err := net.Dial("tcp", port)
+				if err != nil {
+					return false
+				}
+				return c.Close() == nil
+			})
+		}
 		eventually(t, door+": the good one gets in", func() bool { return knock(t, at[0], false, 4, "good", []byte("password")) == 0 })
 		try := 0
 		for i, name := range names {
