@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"hearthmq/broker"
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/packet"
 )
 
@@ -55,20 +56,6 @@ func mosquitto(t *testing.T, conf string) {
 		_ = cmd.Process.Kill() // of our own making
 		_ = cmd.Wait()         // it was killed
 	})
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // cutter is a link to a port of this machine that can be cut.
@@ -287,7 +274,7 @@ func (s *site) peek() []string {
 func TestToMosquitto(t *testing.T) {
 	for _, v := range []packet.Version{packet.V311, packet.V50} {
 		t.Run(v.String(), func(t *testing.T) {
-			port := freePort(t)
+			port := brokertest.FreePort(t)
 			mosquitto(t, "listener "+port+" 127.0.0.1\nallow_anonymous true\nmax_queued_messages 10000\nmax_inflight_messages 100\n")
 			link := newCutter(t, port)
 			g := visit(t, port, "out/#")
@@ -311,7 +298,7 @@ func TestFromMosquitto(t *testing.T) {
 		t.Run(v, func(t *testing.T) {
 			near, nearPort := realSite(t)
 			link := newCutter(t, nearPort)
-			port := freePort(t)
+			port := brokertest.FreePort(t)
 			mosquitto(t, "listener "+port+" 127.0.0.1\nallow_anonymous true\nmax_queued_messages 10000\nconnection home\naddress 127.0.0.1:"+link.port+
 				"\nremote_clientid theirs\nbridge_protocol_version "+v+"\ncleansession false\nrestart_timeout 1 1\ntopic out/# in 2\ntopic in/# out 2\n")
 			g := visit(t, port, "out/#")
@@ -353,7 +340,7 @@ func TestTLS(t *testing.T) {
 		return path
 	}
 	cert, keyFile := write("cert", "CERTIFICATE", der), write("key", "EC PRIVATE KEY", pk)
-	port := freePort(t)
+	port := brokertest.FreePort(t)
 	mosquitto(t, "listener "+port+" 127.0.0.1\nallow_anonymous true\ncertfile "+cert+"\nkeyfile "+keyFile+"\n")
 	m := &Manager{Local: newSite(t), Log: slog.New(slog.DiscardHandler)}
 	try := func(host string, change func(*TLS)) string {

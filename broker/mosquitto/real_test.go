@@ -17,6 +17,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/mosquitto"
 	"hearthmq/broker/packet"
 )
@@ -39,23 +40,10 @@ func needMosquitto(tb testing.TB) {
 	}
 }
 
-func freePort(tb testing.TB) string {
-	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	if err := ln.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return addr
-}
-
 func startMosquitto(tb testing.TB, acl string) *realMosquitto {
 	tb.Helper()
 	needMosquitto(tb)
-	m := &realMosquitto{dir: tb.TempDir(), address: freePort(tb)}
+	m := &realMosquitto{dir: tb.TempDir(), address: brokertest.FreeAddress(tb)}
 	_, port, _ := strings.Cut(m.address, ":")
 	write := func(name, text string) string {
 		path := filepath.Join(m.dir, name)

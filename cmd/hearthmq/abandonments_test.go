@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"hearthmq/broker/brokertest"
 )
 
 // abandonment is a state that a client leaves without a word.
@@ -170,7 +172,7 @@ const proxies = "127.9.0.0/16"
 
 func newLeakyHouse(h *house, socket string) *leakyHouse {
 	h.issue("server")
-	wss, plain, safe := freePort(h.tb), freePort(h.tb), freePort(h.tb)
+	wss, plain, safe := brokertest.FreeAddress(h.tb), brokertest.FreeAddress(h.tb), brokertest.FreeAddress(h.tb)
 	begin := func(o options) *testServer {
 		o["certfile"], o["keyfile"], o["log_level"] = h.path("server.pem"), h.path("server.key"), "error"
 		o["logins"] = []map[string]any{{"username": e2eUser, "password": e2ePassword}}

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hearthmq/broker/brokertest"
 )
 
 // person is a browser in front of a running server's admin.
@@ -109,16 +111,6 @@ func (p *person) upload(path string, name string, content []byte) (int, string) 
 }
 
 // freeAddress is an address that a server can take twice.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // until tries again until done says yes.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
@@ -137,7 +129,7 @@ func TestBackupAndRestoreByTheAdmin(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a whole server twice")
 	}
-	s := start(t, options{"web_address": freeAddress(t)})
+	s := start(t, options{"web_address": brokertest.FreeAddress(t)})
 	p := owner(t, s)
 	p.post("/users/new", url.Values{"name": {"keeper"}, "password-kind": {"generate"}})
 	backup := []byte(p.post("/settings/backup", nil))

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"hearthmq/broker/brokertest"
 )
 
 // The same configuration, files and clients against Mosquitto of the system's packages
@@ -135,18 +136,8 @@ func (o *ownStandIn) reload(tb testing.TB) {
 func freePorts(tb testing.TB, n int) []string {
 	tb.Helper()
 	var list []string
-	var open []net.Listener
 	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		open = append(open, ln)
-		_, port, _ := net.SplitHostPort(ln.Addr().String())
-		list = append(list, port)
-	}
-	for _, ln := range open {
-		ln.Close()
+		list = append(list, brokertest.FreePort(tb))
 	}
 	return list
 }

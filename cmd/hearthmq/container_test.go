@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"hearthmq/addon/addontest"
+	"hearthmq/broker/brokertest"
 )
 
 // programMark makes the test binary the program: the arguments behind it are its.
@@ -188,7 +189,7 @@ func TestIngress(t *testing.T) {
 		addontest.User{ID: "1", Name: "Anna", Active: true, Owner: true},
 		addontest.User{ID: "2", Name: "Bert", Active: true, Groups: []string{"system-users"}},
 	)
-	address := freePort(t)
+	address := brokertest.FreeAddress(t)
 	s := inApp(t, fake, options{"ingress_address": address})
 	anna := &addontest.Person{ID: "1", Name: "anna", DisplayName: "Anna"}
 	ingress := addontest.NewIngress(addontest.DialFrom(supervisorIP, address), anna)
@@ -260,7 +261,7 @@ func TestIngress(t *testing.T) {
 func TestHealthcheckInApp(t *testing.T) {
 	fake := addontest.New(t, addontest.HearthMQ())
 	dir := t.TempDir()
-	o := options{"mqtt_address": freePort(t), "ws_address": "", "mqtts_address": "", "wss_address": "", "web_address": "", "ingress_address": freePort(t)}
+	o := options{"mqtt_address": brokertest.FreeAddress(t), "ws_address": "", "mqtts_address": "", "wss_address": "", "web_address": "", "ingress_address": brokertest.FreeAddress(t)}
 	check := func() result {
 		t.Helper()
 		cmd := asProgram(t, fake.Environ(addontest.HearthMQ()), "healthcheck", "--data", dir)

@@ -15,6 +15,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/listen"
 	"hearthmq/broker/packet"
 )
@@ -100,7 +101,7 @@ func (d *distrust) open(users ...string) {
 		CertFile: d.path("server.pem"), KeyFile: d.path("server.key"), CAFile: d.path("ca.pem"), CRLFile: d.path("revoked.pem"),
 		RequireCertificate: true, Names: listen.Names{From: listen.NamesCN},
 	}
-	both := freePort(d.t)
+	both := brokertest.FreeAddress(d.t)
 	l := openListeners(d.t.Context(), []listen.Config{
 		{Setting: "mqtts_address", Name: "mqtts", Network: "tcp", Address: "127.0.0.1:0", TLS: files},
 		{Setting: "wss_address", Name: "wss", Network: "tcp", Address: "127.0.0.1:0", TLS: files, WebSocket: true},

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"hearthmq/broker/brokertest"
 )
 
 // Every door with tools that others made, beyond those of taps_test.go: ports that MQTT
@@ -28,7 +30,7 @@ type doors struct {
 func openDoors(t *testing.T, o options) *doors {
 	t.Helper()
 	need(t, "mosquitto_pub", have("mosquitto_pub") && have("mosquitto_sub"))
-	d := &doors{T: t, house: newHouse(t), js: npmPackage(t, mqttJS), plain: freePort(t), safe: freePort(t)}
+	d := &doors{T: t, house: newHouse(t), js: npmPackage(t, mqttJS), plain: brokertest.FreeAddress(t), safe: brokertest.FreeAddress(t)}
 	all := options{"mqtt_address": d.plain, "ws_address": d.plain, "mqtts_address": d.safe, "wss_address": d.safe}
 	maps.Copy(all, o)
 	d.testServer = d.house.start(t, all)
@@ -131,7 +133,7 @@ func TestTapHAProxyDoors(t *testing.T) {
 	fronts := map[string]string{}
 	for _, how := range []string{"send-proxy", "send-proxy-v2"} {
 		for kind, behind := range map[string]string{"plain": d.plain, "safe": d.safe} {
-			front := freePort(t)
+			front := brokertest.FreeAddress(t)
 			fronts[how+" "+kind] = front
 			fmt.Fprintf(&b, "listen door%d\n  bind %s\n  server broker %s %s\n", len(fronts), front, behind, how)
 		}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hearthmq/broker/brokertest"
 )
 
 // case R2: one byte every four seconds, of each thing that a client says before it is let in, on
@@ -24,7 +26,7 @@ import (
 func TestFloodDrip(t *testing.T) {
 	h := newHouse(t)
 	h.issue("server")
-	wss, shared, ws := freePort(t), freePort(t), freePort(t)
+	wss, shared, ws := brokertest.FreeAddress(t), brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 	serve := func(o options) *victim {
 		o["certfile"], o["keyfile"], o["max_connections_per_address"] = h.path("server.pem"), h.path("server.key"), 0
 		v := newVictim(t, o)

@@ -12,6 +12,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"hearthmq/broker/bridge"
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/sqlite"
 )
 
@@ -21,7 +22,7 @@ func TestBridge(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not with -short")
 	}
-	nearDir, farDir, farPort := t.TempDir(), t.TempDir(), freePort(t)
+	nearDir, farDir, farPort := t.TempDir(), t.TempDir(), brokertest.FreeAddress(t)
 	far := startE2EIn(t, farDir, options{"mqtt_address": farPort})
 	password := far.user("bridge", "--role", "everything")
 	var mu sync.Mutex

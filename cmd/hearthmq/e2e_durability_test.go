@@ -17,6 +17,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"hearthmq/broker/brokertest"
 )
 
 // What survives a restart, for each value of durability.
@@ -142,7 +144,7 @@ func TestEncrypted(t *testing.T) {
 
 // One port for MQTT and MQTT over WebSocket.
 func TestOnePortForBoth(t *testing.T) {
-	address := freePort(t)
+	address := brokertest.FreeAddress(t)
 	s := startE2E(t, options{"mqtt_address": address, "ws_address": address})
 	for _, url := range []string{"tcp://" + s.mqtt, "ws://" + s.ws} {
 		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("both").SetUsername(e2eUser).SetPassword(e2ePassword))

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+
+	"hearthmq/broker/brokertest"
 )
 
 // Clients that live on Node.js. Their packages are installed once into the user's
@@ -118,7 +120,7 @@ func TestNodeRED(t *testing.T) {
 // startNodeRED runs Node-RED with a folder of its own and returns its address.
 func startNodeRED(t *testing.T, installed string) (address string) {
 	t.Helper()
-	address = freePort(t)
+	address = brokertest.FreeAddress(t)
 	startNodeREDAt(t, installed, address)
 	return address
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/eclipse/paho.golang/autopaho"
 	"github.com/eclipse/paho.golang/paho"
+
+	"hearthmq/broker/brokertest"
 )
 
 // Zigbee2MQTT starts with its radio and speaks MQTT only then. It has no simulated
@@ -175,7 +177,7 @@ func TestZigbee2MQTT(t *testing.T) {
 }
 
 func zigbeeHouse(t *testing.T, version int) {
-	dir, o := t.TempDir(), options{"mqtt_address": freePort(t)} // the same one after the restart
+	dir, o := t.TempDir(), options{"mqtt_address": brokertest.FreeAddress(t)} // the same one after the restart
 	s := startE2EIn(t, dir, o)
 	z := startZigbee2MQTT(t, t.TempDir(), s.mqtt, e2eUser, e2ePassword, version)
 	house := watch(t, s, "watcher", "zigbee2mqtt/#", "homeassistant/#")

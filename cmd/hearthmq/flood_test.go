@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"hearthmq/broker/brokertest"
 )
 
 // flood switches the long tests of floods on: make flood. They start the program as a
@@ -64,7 +66,7 @@ func newVictim(t *testing.T, o options) *victim {
 		t.Fatal(err)
 	}
 	v := &victim{t: t, dir: t.TempDir(), exe: exe}
-	v.mqtt, v.mqtts, v.admin = freePort(t), freePort(t), freePort(t)
+	v.mqtt, v.mqtts, v.admin = brokertest.FreeAddress(t), brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 	all := options{
 		"mqtt_address": v.mqtt, "ws_address": "", "mqtts_address": v.mqtts, "wss_address": "", "web_address": v.admin,
 		"logins": []map[string]any{{"username": e2eUser, "password": e2ePassword}},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hearthmq/broker/brokertest"
 )
 
 // case A24: HAProxy ends HTTP and passes WebSockets and the admin on with X-Forwarded-For.
@@ -21,7 +23,7 @@ func TestTapHAProxyForwardedFor(t *testing.T) {
 	need(t, "haproxy", err == nil)
 	h := newHouse(t)
 	s := startE2E(t, options{"trusted_proxies": []string{"127.0.0.1/32"}})
-	ws, admin := freePort(t), freePort(t)
+	ws, admin := brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 	conf := "global\n  maxconn 100\ndefaults\n  mode http\n  option forwardfor\n  timeout connect 5s\n  timeout client 120s\n  timeout server 120s\n" +
 		fmt.Sprintf("listen ws\n  bind %s\n  server broker %s\nlisten admin\n  bind %s\n  server admin %s\n", ws, s.ws, admin, strings.TrimPrefix(s.admin, "http://"))
 	h.check(os.WriteFile(h.path("http.cfg"), []byte(conf), 0o600))

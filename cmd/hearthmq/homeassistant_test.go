@@ -28,7 +28,7 @@ func inApp(t *testing.T, fake *addontest.Supervisor, o options) *testServer {
 
 func inAppIn(t *testing.T, dir string, fake *addontest.Supervisor, o options) *testServer {
 	t.Helper()
-	all := options{"web_address": "", "ingress_address": freePort(t)}
+	all := options{"web_address": "", "ingress_address": brokertest.FreeAddress(t)}
 	maps.Copy(all, o)
 	return startIn(t, dir, all, fake.Environ(addontest.HearthMQ())...)
 }
@@ -108,7 +108,7 @@ func TestSupervisorInTrouble(t *testing.T) {
 // case D3: a token of yesterday.
 func TestExpiredToken(t *testing.T) {
 	fake := addontest.New(t, addontest.HearthMQ())
-	s := startIn(t, t.TempDir(), options{"web_address": "", "ingress_address": freePort(t)}, "SUPERVISOR_TOKEN=yesterday", "SUPERVISOR_API="+fake.URL)
+	s := startIn(t, t.TempDir(), options{"web_address": "", "ingress_address": brokertest.FreeAddress(t)}, "SUPERVISOR_TOKEN=yesterday", "SUPERVISOR_API="+fake.URL)
 	eventually(t, "the log says so", func() bool { return strings.Contains(s.log.String(), "does not accept this app") })
 	if fake.Service() != nil {
 		t.Error("a record appeared")
@@ -127,7 +127,7 @@ func TestNoNetwork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			machine, began := brokertest.WatchMachine(), time.Now()
 			s := start(t, options{
-				"web_address": "", "ingress_address": freePort(t), "logins": []map[string]any{{"username": e2eUser, "password": e2ePassword}},
+				"web_address": "", "ingress_address": brokertest.FreeAddress(t), "logins": []map[string]any{{"username": e2eUser, "password": e2ePassword}},
 			}, "SUPERVISOR_TOKEN=t", "SUPERVISOR_API="+api)
 			c, err := dial(s, "lamp", e2eUser, e2ePassword)
 			if err != nil {
@@ -343,7 +343,7 @@ func TestReinstalled(t *testing.T) {
 		t.Skip("not with -short")
 	}
 	fake := addontest.New(t, addontest.HearthMQ())
-	port := freePort(t)
+	port := brokertest.FreeAddress(t)
 	s := inApp(t, fake, options{"mqtt_address": port})
 	oldService, oldDiscovery := announced(t, fake, s)
 	fake.SetMode(addontest.Gone) // the machine's power went, say

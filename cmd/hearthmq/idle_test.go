@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hearthmq/broker/brokertest"
 )
 
 // case R1: what a connection costs that says nothing, one that does not finish what it
@@ -23,7 +25,7 @@ func TestFloodIdle(t *testing.T) {
 	for _, door := range []string{"tcp", "tls", "ws", "wss"} {
 		for _, state := range []string{"silent", "half", "connected", "heard"} {
 			t.Run(door+" "+state, func(t *testing.T) {
-				ws, wss := freePort(t), freePort(t)
+				ws, wss := brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 				v := newVictim(t, options{"max_connections": 2 * places, "ws_address": ws, "wss_address": wss,
 					"certfile": h.path("server.pem"), "keyfile": h.path("server.key")})
 				v.start()

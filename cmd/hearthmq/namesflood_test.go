@@ -26,7 +26,7 @@ import (
 func TestFloodUserNames(t *testing.T) {
 	for _, haUsers := range []bool{false, true} {
 		t.Run(fmt.Sprintf("Home Assistant's logins: %v", haUsers), func(t *testing.T) {
-			v := newVictim(t, options{"ingress_address": freePort(t), "max_connections_per_address": 0, "logins": []map[string]any{
+			v := newVictim(t, options{"ingress_address": brokertest.FreeAddress(t), "max_connections_per_address": 0, "logins": []map[string]any{
 				{"username": "settings", "password": guessedPassword},
 				{"username": "imported", "password": foreignHash, "password_pre_hashed": true},
 			}})

@@ -51,11 +51,11 @@ func TestServeStartsAndStops(t *testing.T) {
 
 func TestHealthcheck(t *testing.T) {
 	dir := t.TempDir()
-	writeOptions(t, dir, options{"mqtt_address": freePort(t), "web_address": freePort(t), "ws_address": "", "mqtts_address": "", "wss_address": ""})
+	writeOptions(t, dir, options{"mqtt_address": brokertest.FreeAddress(t), "web_address": brokertest.FreeAddress(t), "ws_address": "", "mqtts_address": "", "wss_address": ""})
 	if got := command(t, dir, "", "healthcheck"); got.code != 1 || !strings.Contains(got.stderr, "MQTT does not answer") {
 		t.Errorf("nothing runs: exit %d, %s", got.code, got.stderr)
 	}
-	mqtt, admin := freePort(t), freePort(t)
+	mqtt, admin := brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 	s := startIn(t, dir, options{"mqtt_address": mqtt, "web_address": admin, "ws_address": "", "mqtts_address": ""})
 	if got := command(t, dir, "", "healthcheck"); got.code != 0 {
 		t.Errorf("exit %d, %s", got.code, got.stderr)
@@ -68,16 +68,6 @@ func TestHealthcheck(t *testing.T) {
 }
 
 // freePort returns an address that nobody listens on at the moment.
-func freePort(tb testing.TB) string {
-	tb.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 func TestWrongSettings(t *testing.T) {
 	dir := t.TempDir()
 	writeOptions(t, dir, options{"max_connections": "many", "log_level": "loud", "colour": "red"})
@@ -214,7 +204,7 @@ func post(tb testing.TB, c *http.Client, admin, path string, form url.Values) *h
 }
 
 func TestInApp(t *testing.T) {
-	ingress := freePort(t)
+	ingress := brokertest.FreeAddress(t)
 	s := start(t, options{"web_address": "", "ingress_address": ingress}, "SUPERVISOR_TOKEN=secret")
 	if !strings.Contains(s.welcome, "HearthMQ in Home Assistant's sidebar") || s.setup != "" {
 		t.Errorf("welcome:\n%s", s.welcome)

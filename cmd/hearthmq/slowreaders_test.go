@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"hearthmq/broker/brokertest"
 )
 
 // plenty of memory that no thousand of slow readers fill.
@@ -35,7 +37,7 @@ func TestFloodSlowReaders(t *testing.T) {
 
 func floodSlowReaders(t *testing.T, h *house, door string, limit int64) {
 	const readers, size, writeTimeout = 1000, 4 << 10, 20 * time.Second
-	ws, wss := freePort(t), freePort(t)
+	ws, wss := brokertest.FreeAddress(t), brokertest.FreeAddress(t)
 	v := newVictim(t, options{"memory_limit": strconv.FormatInt(limit, 10), "durability": "memory", "ws_address": ws, "wss_address": wss,
 		"certfile": h.path("server.pem"), "keyfile": h.path("server.key")})
 	if limit == plenty {

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"hearthmq/broker/brokertest"
 )
 
 // With Mosquitto's files the admin makes and restores backups as it does without.
@@ -16,7 +18,7 @@ func TestStandInBackupAndRestore(t *testing.T) {
 		t.Skip("starts a whole server twice")
 	}
 	s := newStand(t)
-	data, address := filepath.Join(s.dir, "data"), freeAddress(t)
+	data, address := filepath.Join(s.dir, "data"), brokertest.FreeAddress(t)
 	if r := command(t, data, ownerPassword, "user", "add", "anna", "--admin", "--password-stdin"); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
@@ -49,7 +51,7 @@ func TestStandInWithoutData(t *testing.T) {
 		t.Skip("starts a whole server")
 	}
 	s := newStand(t)
-	address := freeAddress(t)
+	address := brokertest.FreeAddress(t)
 	s.environ = []string{"HEARTHMQ_WEB_ADDRESS=" + address}
 	s.up("listener @1\nallow_anonymous true\n")
 	var token []string

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hearthmq/broker/brokertest"
 )
 
 // Taps on every door with tools that others made.
@@ -227,7 +229,7 @@ func TestTapHAProxy(t *testing.T) {
 	need(t, "haproxy", err == nil)
 	h := newHouse(t)
 	s := startE2E(t, options{"proxy_protocol": []string{"127.0.0.1/32"}})
-	ports := map[string]string{"send-proxy": freePort(t), "send-proxy-v2": freePort(t), "": freePort(t)}
+	ports := map[string]string{"send-proxy": brokertest.FreeAddress(t), "send-proxy-v2": brokertest.FreeAddress(t), "": brokertest.FreeAddress(t)}
 	var b strings.Builder
 	b.WriteString("global\n  maxconn 100\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n")
 	i := 0

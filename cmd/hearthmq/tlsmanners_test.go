@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"hearthmq/broker/brokertest"
 )
 
 // case R15: on each encrypted port a renegotiation ends the connection (no_renegotiation is
@@ -17,7 +19,7 @@ func TestTLSManners(t *testing.T) {
 	need(t, "openssl", have("openssl"))
 	h := newHouse(t)
 	h.issue("server")
-	both := freePort(t)
+	both := brokertest.FreeAddress(t)
 	files := options{"certfile": h.path("server.pem"), "keyfile": h.path("server.key"), "max_connections_per_address": 0}
 	with := func(more options) options {
 		o := options{"wss_address": "127.0.0.1:0"}

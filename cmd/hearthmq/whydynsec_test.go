@@ -13,6 +13,7 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/brokertest"
 )
 
 // With dynamic security in Mosquitto's place, what its roles decide is found by the command
@@ -21,7 +22,7 @@ import (
 func TestWhyOfDynamicSecurity(t *testing.T) {
 	need(t, "mosquitto_ctrl", have("mosquitto_ctrl"))
 	s := newStand(t)
-	data, web := filepath.Join(s.dir, "data"), freeAddress(t)
+	data, web := filepath.Join(s.dir, "data"), brokertest.FreeAddress(t)
 	for _, args := range [][]string{{"anna", "--admin"}, {"lamp", "--rule", "allow both elsewhere"}, {"meter"}} {
 		if r := command(t, data, ownerPassword, append([]string{"user", "add", "--password-stdin"}, args...)...); r.code != 0 {
 			t.Fatalf("%+v", r)

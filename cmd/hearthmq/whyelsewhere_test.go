@@ -14,6 +14,7 @@ import (
 	"hearthmq/broker"
 	"hearthmq/broker/access"
 	"hearthmq/broker/bridge"
+	"hearthmq/broker/brokertest"
 	"hearthmq/broker/sqlite"
 )
 
@@ -26,7 +27,7 @@ func bridged(t *testing.T, far *testServer) (dir string) {
 		t.Fatal(err)
 	}
 	for name, b := range map[string]struct{ address, topic string }{
-		"far": {far.mqtt, "farm/#"}, "gone": {freePort(t), "garden/#"},
+		"far": {far.mqtt, "farm/#"}, "gone": {brokertest.FreeAddress(t), "garden/#"},
 	} {
 		s := bridge.Defaults()
 		s.Name, s.ClientID, s.Addresses = name, "bridge-"+name, []string{b.address}
@@ -46,7 +47,7 @@ func bridged(t *testing.T, far *testServer) (dir string) {
 // command and in the admin.
 func TestWhyElsewhere(t *testing.T) {
 	far := start(t, options{"anonymous": "full"})
-	dir, closed := bridged(t, far), freePort(t)
+	dir, closed := bridged(t, far), brokertest.FreeAddress(t)
 	for _, name := range []string{"bad.pem", "bad.key"} {
 		writeFile(t, filepath.Join(dir, name), "this is no certificate\n")
 	}

@@ -8,13 +8,14 @@ import (
 
 	"hearthmq/broker"
 	"hearthmq/broker/access"
+	"hearthmq/broker/brokertest"
 )
 
 // In the place of Mosquitto: the users are those of its files, a listener may have a
 // mount point, and the command and the admin find the cause all the same.
 func TestWhyInMosquittosPlace(t *testing.T) {
 	s := newStand(t)
-	data, address := filepath.Join(s.dir, "data"), freeAddress(t)
+	data, address := filepath.Join(s.dir, "data"), brokertest.FreeAddress(t)
 	if r := command(t, data, ownerPassword, "user", "add", "anna", "--admin", "--password-stdin"); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}
