@@ -110,7 +110,6 @@ func (p *person) upload(path string, name string, content []byte) (int, string) 
 	return p.send(http.MethodPost, path, w.FormDataContentType(), &b)
 }
 
-// freeAddress is an address that a server can take twice.
 // until tries again until done says yes.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()

@@ -67,7 +67,6 @@ func TestHealthcheck(t *testing.T) {
 	}
 }
 
-// freePort returns an address that nobody listens on at the moment.
 func TestWrongSettings(t *testing.T) {
 	dir := t.TempDir()
 	writeOptions(t, dir, options{"max_connections": "many", "log_level": "loud", "colour": "red"})
