@@ -88,6 +88,7 @@ func (r *rawSocket) read(carry []byte) (*readBuffer, error) {
 	}
 	if r.buf != nil {
 		r.buf.release()
+		r.buf = nil // a connection that is gone is held for a moment, and would hold it
 	}
 	return nil, err
 }
