@@ -92,6 +92,7 @@ func TestUserHoardsUnreleased(t *testing.T) {
 	for _, v := range []packet.Version{packet.V311, packet.V50} {
 		t.Run(v.String(), func(t *testing.T) {
 			inWorld(t, func(cfg *broker.Config, _ *broker.Deps) { cfg.ReceiveMaximum = 100 }, func(w *world) {
+				synctest.Wait() // nobody reads the limit now
 				w.b.Press(limit, broker.Calm)
 				// send brings messages with new identifiers until the connection ends.
 				send := func(id string, from, n int) (c *brokertest.Client, sent int) {
