@@ -30,7 +30,7 @@ type homeAssistant struct {
 	notices    *addon.Notices
 	announcer  *addon.Announcer  // nil before open, too
 	port       int               // of plain MQTT, 0: none
-	revoked    func(name string) // set by open, before anybody can log in
+	revoked    func(name string) // set by startBroker, before a port is open
 	comings    comings
 }
 
@@ -110,11 +110,6 @@ func (h *homeAssistant) open(s *server) {
 	}
 	var ready func(ctx context.Context) error
 	h.port, ready = h.plainPort(s.listeners)
-	h.revoked = func(name string) {
-		if _, ours := s.directory.User(name); !ours { // those come back by themselves who know the password
-			s.broker.DisconnectUsers(func(user string) bool { return user == name })
-		}
-	}
 	h.announcer = addon.NewAnnouncer(addon.AnnouncerConfig{
 		Supervisor: h.supervisor, Port: h.port, Ready: ready, Password: s.accounts.SystemPassword, Log: h.log,
 	})

@@ -210,6 +210,11 @@ func (s *server) startBroker() error {
 	}
 	s.accounts.SetRevalidator(s.broker)
 	s.accounts.SetSessions(s.broker)
+	s.home.revoked = func(name string) {
+		if _, ours := s.directory.User(name); !ours { // those come back by themselves who know the password
+			s.broker.DisconnectUsers(func(user string) bool { return user == name })
+		}
+	}
 	s.feed.Seed(s.broker.Retained("#"))
 	s.loadHistories(cfg.Durability)
 	return nil
