@@ -15,7 +15,7 @@ import (
 
 var everyPaint = flags.Bool("paint", false, "measure the first paint of every page, often")
 
-// firstPaint is what issue 6 promises of every page, in milliseconds from the click.
+// firstPaint is what is promised of every page, in milliseconds from the click.
 const firstPaint = 300
 
 // painted is what one visit took, in milliseconds.

@@ -6,7 +6,7 @@
 //	go test ./broker/crashtest                                 # what CI runs
 //	go test ./broker/crashtest -run Kill -crash.kills 1000
 //	go test ./broker/crashtest -run PowerCut -crash.images 100000 -timeout 4h
-//	go test ./broker/crashtest -run Figures -crash.bench -v    # the figures of issue 4
+//	go test ./broker/crashtest -run Figures -crash.bench -v    # the figures of durability
 //	go test ./broker/crashtest -crash.seed 42                  # the seed that a failure names
 //
 // # kill -9

@@ -16,7 +16,7 @@ import (
 	"hearthmq/broker/packet"
 )
 
-// TestFigures measures what issue 4 asks for and prints it as a table. It fails
+// TestFigures measures what durability costs and prints it as a table. It fails
 // nothing: figures are judged by people who know what else the machine does.
 func TestFigures(t *testing.T) {
 	if !*bench {
@@ -67,14 +67,10 @@ func compareMosquitto(t *testing.T) {
 	if err != nil {
 		t.Skip("Mosquitto is not installed")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr, dir := ln.Addr().(*net.TCPAddr), t.TempDir()
-	ln.Close()
+	port, dir := brokertest.FreePort(t), t.TempDir()
+	addr := net.JoinHostPort("127.0.0.1", port)
 	conf := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\nmax_queued_messages 0\nuser root\n", addr.Port, dir)
+	text := fmt.Sprintf("listener %s 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\nmax_queued_messages 0\nuser root\n", port, dir)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +80,7 @@ func compareMosquitto(t *testing.T) {
 	}
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
 	for deadline := time.Now().Add(patience); ; {
-		if nc, err := net.Dial("tcp", addr.String()); err == nil {
+		if nc, err := net.Dial("tcp", addr); err == nil {
 			nc.Close()
 			break
 		} else if time.Now().After(deadline) {
@@ -92,7 +88,7 @@ func compareMosquitto(t *testing.T) {
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	brokers := []*child{{addr: addr.String()}, start(t, settings{Dir: t.TempDir(), Durability: broker.Durable, MaxQueued: 1 << 22})}
+	brokers := []*child{{addr: addr}, start(t, settings{Dir: t.TempDir(), Durability: broker.Durable, MaxQueued: 1 << 22})}
 	for _, c := range brokers {
 		awaySession(t, c)
 	}
